@@ -1,0 +1,328 @@
+"""The formula for one example goes in; a batched, masked, weighted, reduced, compiled loss comes out."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, get_args, get_type_hints
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jloss._shapes import DOMAINS, Dims, as_domain, batch_shape, fill_masked, parse, per_example, spatial, widest
+
+P = ParamSpec("P")
+Reduction = Literal["mean", "sum", "none", "parts"]
+
+
+class Reduce(TypedDict, total=False):
+    """The keywords of every loss.
+
+    Args:
+        where: Boolean, one per example. A masked example contributes neither value nor gradient, whatever it holds.
+        weights: One per example. The mean is ``sum(w * l) / sum(w)``; an integer weight is a repetition, 0 a removal.
+        reduction: ``"mean"``; ``"sum"``; ``"none"``, one value per example; ``"parts"``, the pair (total, mass) whose sums
+            over micro-batches divide to the exact mean.
+        axis_name: Inside `jax.shard_map`, the mesh axis (or axes) over which total and mass are summed.
+    """
+
+    where: Array | None
+    weights: Array | None
+    reduction: Reduction
+    axis_name: str | tuple[str, ...] | None
+
+
+class OverClasses(Reduce, total=False):
+    """Keywords of a loss with a class axis: `axis` is its place in the array."""
+
+    axis: int
+
+
+class Spatial(Reduce, total=False):
+    """Keywords of a loss over spatial axes: `spatial_ndim` is their number."""
+
+    spatial_ndim: int
+
+
+class SpatialOverClasses(Spatial, OverClasses, total=False):
+    """Spatial axes and a class axis, all in one example."""
+
+
+class PerClass(Spatial, total=False):
+    """Keywords of a mask loss: `axis` names a class axis, each of whose masks is then an example of its own."""
+
+    axis: int | None
+
+
+_DEFAULTS = {"where": None, "weights": None, "reduction": "mean", "axis_name": None, "axis": -1, "spatial_ndim": 2}
+
+
+class Entry(NamedTuple):
+    """What is known of a public name."""
+
+    name: str
+    public: Callable[..., Any]
+    core: Callable[..., Any]
+    inputs: dict[str, Dims]  # {"logits": ("k",), "labels": ()}
+    domains: dict[str, str]  # {"logits": "real", "labels": "class"}
+    options: dict[str, Any]  # {"label_smoothing": 0.0}
+    limits: dict[str, str]  # {"label_smoothing": "unit"}
+    keywords: frozenset[str]  # where, weights, reduction, axis_name, and axis or spatial_ndim where it has them
+    kind: str  # "loss", "stateful" (a factory of (init, apply)), "penalty" (of a pytree)
+
+    @property
+    def family(self) -> str:
+        """The module that defines it: ``"regression"``."""
+        return self.core.__module__.rpartition(".")[2]
+
+
+class StatefulLoss(NamedTuple):
+    """A loss with memory: ``state = init(...)``; ``value, state = apply(state, predictions, targets, ...)``."""
+
+    init: Callable[..., Any]
+    apply: Callable[..., tuple[Array, Any]]
+
+
+CATALOGUE: dict[str, Entry] = {}
+
+
+def entry(function: Callable[..., Any]) -> Entry:
+    """What is known of a loss, listed or your own."""
+    found = getattr(function, "__jloss__", None)
+    if found is None:
+        raise TypeError(f"{getattr(function, '__name__', function)!r} is not a jloss loss; write it with @jloss.loss(...).")
+    return found
+
+
+def loss(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
+    """Turns a function of one example into a loss.
+
+    Args:
+        signature: The core axes of each input, and of the result: ``"(k),()->()"``.
+        domains: A word for each input, of `jloss._shapes.DOMAINS`: ``"real class"``.
+        **limits: For options, a domain (``label_smoothing="unit"``): a Python number outside raises ValueError.
+
+    The function takes its inputs first, its options by keyword, and ends with ``**reduce: Unpack[Reduce]``, which becomes
+    the reduction keywords. An option annotated `float` or `Array` is traced, any other is static.
+    """
+    dims, words = parse(signature), domains.split()
+
+    def wrap(core: Callable[P, Array]) -> Callable[P, Array]:
+        name = core.__name__
+        shown, keywords = _with_keywords(inspect.signature(core))
+        parameters = list(shown.parameters.values())
+        inputs = dict(zip([p.name for p in parameters], dims, strict=False))
+        kinds = dict(zip(inputs, words, strict=False))
+        options = {p.name: p.default for p in parameters[len(dims) :] if p.name not in keywords}
+        if not len(dims) == len(words) == len(inputs) or not set(words) <= DOMAINS.keys() or not limits.keys() <= options.keys():
+            raise TypeError(f"{name}: the signature {signature!r}, the domains {domains!r} and the parameters {shown} do not fit.")
+        traced = {p.name for p in parameters if {Array, float} & {p.annotation, *get_args(p.annotation)}} | {*inputs}
+        literal = inputs.keys() | {"where", "weights"}
+        elementwise = not any(dims)
+
+        def compiled(*args: Any, **kwargs: Any) -> Array | tuple[Array, Array]:
+            bound = shown.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = bound.arguments
+            where, weights, reduction, axis_name, axis, count = (given.pop(k, None) for k in _DEFAULTS)
+            arrays = {n: as_domain(name, n, given.pop(n), kinds[n]) for n in inputs}
+            dtype = widest(list(arrays.values()))
+            arrays = {n: a if a is None or DOMAINS[kinds[n]].kind == "any" else _widen(a, dtype) for n, a in arrays.items()}
+            given = {n: _widen(jnp.asarray(v), dtype) if n in traced and v is not None else v for n, v in given.items()}
+            written = {n: spatial(d, count if count is not None else 2) for n, d in inputs.items()}
+            over = {} if axis is None else {n: _role(d, kinds[n], "spatial_ndim" in keywords) for n, d in inputs.items()}
+            batch, places = batch_shape(name, written, arrays, axis, {n: o for n, o in over.items() if o})
+            if where is not None:
+                where = per_example(name, "where", where, batch, "boolean")
+            if weights is not None:
+                weights = _widen(per_example(name, "weights", weights, batch, "number"), dtype, always=True)
+                where = (weights != 0) if where is None else where & (weights != 0)
+            if where is not None:  # inputs, not only outputs: 0 * NaN is NaN in the gradient
+                arrays = {n: fill_masked(a, where, places[n], kinds[n]) if n in places else a for n, a in arrays.items()}
+            values = _per_example(core, arrays, places, given, len(batch), elementwise)
+            if values.shape != batch:
+                raise ValueError(f"{name}: one example must give one number; the core gave {values.shape} for batch axes {batch}.")
+            return reduce(values, where, weights, reduction, axis_name)
+
+        compiled.__name__ = compiled.__qualname__ = name  # jit(huber) in profiles and HLO
+        compiled.__signature__ = shown  # type: ignore[attr-defined]
+        run = jax.jit(compiled, static_argnames=tuple(p.name for p in parameters if p.name not in traced | {"where", "weights"}))
+
+        @functools.wraps(core)
+        def public(*args: P.args, **kwargs: P.kwargs) -> Array:
+            for option in limits.keys() & kwargs.keys():
+                _check_option(name, option, kwargs[option], limits[option])
+            if any(type(a) in (list, tuple) for a in args) or any(type(kwargs[n]) in (list, tuple) for n in literal & kwargs.keys()):
+                args, kwargs = _literals(args, kwargs, literal, kinds)  # type: ignore[assignment]
+            try:
+                return run(*args, **kwargs)
+            except (TypeError, ValueError):
+                _explain(name, shown, traced | literal, args, kwargs)
+                raise
+
+        public.__signature__ = shown  # type: ignore[attr-defined]
+        public.__doc__ = _document(core.__doc__, inputs, kinds)
+        found = Entry(name, public, core, inputs, kinds, options, limits, frozenset(keywords), "loss")
+        public.__jloss__ = found  # type: ignore[attr-defined]
+        if core.__module__.startswith("jloss.") and not name.startswith("_"):
+            CATALOGUE[name] = found
+        return public
+
+    return wrap
+
+
+def listed(kind: str, signature: str, domains: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """Adds a function that is not a plain loss to the catalogue: a ``"stateful"`` factory, a ``"penalty"`` of a pytree."""
+
+    def wrap(function: Callable[P, Any]) -> Callable[P, Any]:
+        dims, words = parse(signature), domains.split()
+        names = words if kind == "stateful" else list(inspect.signature(function).parameters)[: len(dims)]
+        inputs = dict(zip(names, dims, strict=True))
+        options = {p.name: p.default for p in inspect.signature(function).parameters.values() if p.name not in inputs}
+        name = function.__name__
+        CATALOGUE[name] = Entry(name, function, function, inputs, dict(zip(names, words, strict=True)), options, {}, frozenset(), kind)
+        function.__jloss__ = CATALOGUE[name]  # type: ignore[attr-defined]
+        return function
+
+    return wrap
+
+
+def reduce(
+    values: Array,
+    where: Array | None = None,
+    weights: Array | None = None,
+    reduction: Reduction = "mean",
+    axis_name: str | tuple[str, ...] | None = None,
+) -> Any:
+    """Reduces one value per example, as every loss does; for losses of your own that are not written with `loss`.
+
+    The mean is ``sum(w * l) / sum(w)`` over kept examples and over the devices of `axis_name`; 0 if nothing is kept.
+
+    Args:
+        values: One value per example.
+        where: Boolean, one per example: the examples to keep.
+        weights: One per example.
+        reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"parts"``, the pair (total, mass).
+        axis_name: The mesh axis or axes to sum over, inside `jax.shard_map`.
+
+    >>> reduce(jnp.array([1.0, 2.0, 6.0]), weights=jnp.array([1.0, 1.0, 2.0]))
+    Array(3.75, dtype=float32)
+    """
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"`reduction` must be one of {get_args(Reduction)}, got {reduction!r}.")
+    if weights is not None:
+        kept = weights != 0
+        where = kept if where is None else where & kept
+    if where is not None:
+        values = jnp.where(where, values, 0)
+    if weights is not None:
+        weights = jnp.where(where, weights.astype(values.dtype), 0)
+        values = weights * values
+    if reduction == "none":
+        return values
+    total = jnp.sum(values)
+    if weights is not None:
+        mass = jnp.sum(weights)
+    elif where is not None:  # counted in integers: a float32 sum of ones stops at 2**24
+        mass = jnp.sum(where, dtype=jnp.int32).astype(values.dtype)
+    else:
+        mass = jnp.asarray(values.size).astype(values.dtype)
+    if axis_name is not None:
+        total, mass = jax.lax.psum((total, mass), axis_name)
+    if reduction == "parts":
+        return total, mass
+    return total if reduction == "sum" else total / jnp.where(mass == 0, 1, mass)
+
+
+def _per_example(core: Any, arrays: Any, places: Any, options: Any, levels: int, elementwise: bool) -> Array:
+    """Nested vmaps over the batch axes where they lie. Flattening them would gather a sharded batch."""
+    if elementwise:
+        return jnp.asarray(core(*arrays.values(), **options))
+    absent = [n for n, a in arrays.items() if n not in places]
+    names = [n for n in arrays if n in places]
+
+    def one(*cores: Array) -> Array:
+        ordered = {n: c.transpose([sorted(places[n].core).index(at) for at in places[n].core]) for n, c in zip(names, cores, strict=True)}
+        return jnp.asarray(core(**ordered, **{n: arrays[n] for n in absent}, **options))
+
+    for level in reversed(range(levels)):
+        mapped = [places[n].batch[level] for n in names]
+        earlier = [[b for b in places[n].batch[:level] if b is not None] for n in names]
+        axes = [None if at is None else at - sum(b < at for b in done) for at, done in zip(mapped, earlier, strict=True)]
+        one = jax.vmap(one, in_axes=axes)  # type: ignore[assignment]
+    return one(*(arrays[n] for n in names))
+
+
+def _with_keywords(signature: inspect.Signature) -> tuple[inspect.Signature, list[str]]:
+    """The signature with ``**reduce: Unpack[Reduce]`` written out as keywords."""
+    *plain, last = signature.parameters.values()
+    if last.kind is not inspect.Parameter.VAR_KEYWORD or not get_args(last.annotation):
+        raise TypeError("a loss ends with `**reduce: Unpack[Reduce]`.")
+    kind = get_args(last.annotation)[0]
+    hints = get_type_hints(kind)
+    defaults = _DEFAULTS | ({"axis": None} if kind is PerClass else {})
+    extra = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=defaults[n], annotation=hints[n]) for n in _DEFAULTS if n in hints]
+    return signature.replace(parameters=[*plain, *extra], return_annotation=Array), [p.name for p in extra]
+
+
+def _role(dims: Dims, domain: str, per_class: bool) -> str:
+    """What `axis` means for an input: the place of its class axis, one mask per class, or nothing."""
+    if "k" in dims:
+        return "k"
+    if dims == ("*s",) and per_class:
+        return "shared" if domain == "mask" else "each"
+    return ""
+
+
+def _widen(array: Array, dtype: Any, always: bool = False) -> Array:
+    return array.astype(dtype) if always or jnp.issubdtype(array.dtype, jnp.floating) else array
+
+
+def _check_option(loss: str, option: str, value: Any, domain: str) -> None:
+    low, high, meaning = DOMAINS[domain].low, DOMAINS[domain].high, DOMAINS[domain].meaning
+    if isinstance(value, int | float) and not low <= value <= high:
+        raise ValueError(f"{loss}: `{option}` must be {meaning}, got {value}.")
+
+
+def _literals(args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
+    """Python lists as arrays of the dtype their domain wants."""
+
+    def convert(name: str, value: Any) -> Any:
+        if type(value) not in (list, tuple):
+            return value
+        is_float = DOMAINS[kinds[name]].kind == "float" if name in kinds else False
+        return jnp.asarray(value, float) if is_float else jnp.asarray(value)
+
+    names = list(kinds)
+    args = [convert(names[i], a) if i < len(names) else a for i, a in enumerate(args)]
+    return args, {n: convert(n, v) if n in literal else v for n, v in kwargs.items()}
+
+
+def _explain(name: str, shown: inspect.Signature, traced: Any, args: Any, kwargs: Any) -> None:
+    """Raises the plain reason, if the call itself was wrong."""
+    missing = [n for i, (n, p) in enumerate(shown.parameters.items()) if p.default is p.empty and i >= len(args) and n not in kwargs]
+    call = f"\n  expected  {name}({', '.join(n for n, p in shown.parameters.items() if p.default is p.empty)}, ...)"
+    if missing:
+        raise TypeError(f"{name}: missing input `{missing[0]}`.{call}") from None
+    positional = sum(p.kind is not p.KEYWORD_ONLY for p in shown.parameters.values())
+    if len(args) > positional:
+        raise TypeError(f"{name}: takes {positional} inputs, got {len(args)}; options are given by keyword.{call}") from None
+    for option, value in kwargs.items():
+        if option not in shown.parameters:
+            near = difflib.get_close_matches(option, shown.parameters, n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else "."
+            raise TypeError(f"{name}: unknown keyword `{option}`{hint}") from None
+        if option not in traced and hasattr(value, "dtype"):
+            wants = shown.parameters[option].annotation
+            wants = getattr(wants, "__name__", str(wants)) if not get_args(wants) else str(wants).replace("typing.", "")
+            raise TypeError(f"{name}: `{option}` is static and must be a Python {wants}, got an array.") from None
+
+
+def _document(doc: str | None, inputs: dict[str, Dims], kinds: dict[str, str]) -> str | None:
+    """The docstring with the shapes and domains that the signature knows."""
+    if not doc:
+        return doc
+    width = max(map(len, inputs), default=0)
+    rows = [f"    {n.ljust(width)}  (..., {', '.join(d)})".replace("..., )", "...)") + f", {DOMAINS[kinds[n]].meaning}" for n, d in inputs.items()]
+    return inspect.cleandoc(doc) + "\n\nShapes:\n" + "\n".join(rows) + "\n\n`where`, `weights`, `reduction`, `axis_name`: see `jloss.Reduce`.\n"

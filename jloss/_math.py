@@ -1,0 +1,126 @@
+"""Arithmetic whose gradient is finite where the mathematics allows it, and that exports to every platform.
+
+Each function says what happens at its awkward point. All of them are plain compositions that `jax.grad` differentiates;
+the rule behind most is the double `where`: the untaken branch must be harmless, too.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+
+def safe_divide(numerator: Array, denominator: Array, fallback: float = 0.0) -> Array:
+    """The quotient, and `fallback` with gradient 0 where the denominator is 0."""
+    nonzero = denominator != 0
+    return jnp.where(nonzero, numerator / jnp.where(nonzero, denominator, 1), fallback)
+
+
+def safe_sqrt(x: Array) -> Array:
+    """The square root, with gradient 0 at 0 (not inf) and value 0 below."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), jnp.where(jnp.isnan(x), x, 0))
+
+
+def safe_log(x: Array) -> Array:
+    """The logarithm: -inf at 0, but with gradient 0 there, so that ``0 * safe_log(0)`` can be masked."""
+    positive = x > 0
+    return jnp.where(positive, jnp.log(jnp.where(positive, x, 1)), jnp.where(x == 0, -jnp.inf, jnp.nan))
+
+
+def safe_norm(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
+    """The Euclidean norm, with gradient 0 at a zero vector; scaled, so that it neither over- nor underflows."""
+    scale = lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0))
+    scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1)
+    norm = scale * safe_sqrt(jnp.sum(jnp.square(x / scale), axis=axis, keepdims=True))
+    return norm if keepdims else jnp.squeeze(norm, axis=axis)
+
+
+def normalize(x: Array, axis: int = -1) -> Array:
+    """The unit vector; a zero vector stays zero, with gradient 0."""
+    return safe_divide(x, safe_norm(x, axis=axis, keepdims=True))
+
+
+def absolute(x: Array) -> Array:
+    """The absolute value, with gradient 0 at 0 (`jnp.abs` has +1 there)."""
+    return jnp.where(x == 0, 0, jnp.abs(x))
+
+
+def positive_part(x: Array) -> Array:
+    """``max(x, 0)``, with gradient 0 at 0 (`jnp.maximum` has one half there)."""
+    return jnp.where(x > 0, x, jnp.where(jnp.isnan(x), x, 0))
+
+
+def softplus(x: Array) -> Array:
+    """``log(1 + exp(x))`` without overflow; its gradient is the logistic function, also at 0 and at infinity."""
+    return jnp.where(x > 0, x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+def xlogy(x: Array, y: Array) -> Array:
+    """``x log y``; 0 with gradient 0 (in `y`) where `x` is 0, whatever `y` is."""
+    zero = x == 0
+    return jnp.where(zero, 0, x * jnp.log(jnp.where(zero, 1, y)))
+
+
+def log1mexp(x: Array) -> Array:
+    """``log(1 - exp(x))`` for ``x < 0``, accurate at both ends; -inf at 0, with gradient 0 there."""
+    near = x > -0.6931472
+    inside = x < 0
+    x = jnp.where(inside, x, -1)
+    value = jnp.where(near, jnp.log(-jnp.expm1(jnp.where(near, x, -1))), jnp.log1p(-jnp.exp(jnp.where(near, -1, x))))
+    return jnp.where(inside, value, -jnp.inf)
+
+
+def logsumexp(x: Array, axis: int = -1, *, axis_name: str | None = None, keepdims: bool = False) -> Array:
+    """``log sum exp``, over devices too where the axis is sharded over `axis_name`; all -inf gives -inf with gradient 0.
+
+    The maximum is a constant for the gradient, which makes `lax.pmax` (that has no derivative) harmless.
+    """
+    peak = jnp.max(lax.stop_gradient(x), axis=axis, keepdims=True)
+    if axis_name is not None:
+        peak = lax.pmax(peak, axis_name)
+    peak = jnp.where(jnp.isfinite(peak), peak, 0)
+    total = jnp.sum(jnp.exp(x - peak), axis=axis, keepdims=True)
+    if axis_name is not None:
+        total = lax.psum(total, axis_name)
+    result = safe_log(total) + peak
+    return result if keepdims else jnp.squeeze(result, axis=axis)
+
+
+def log_softmax(logits: Array, *, axis_name: str | None = None) -> Array:
+    """Log-probabilities over the last axis. A logit of -inf is an absent class, without gradient."""
+    return logits - logsumexp(logits, axis_name=axis_name, keepdims=True)
+
+
+def pick(values: Array, label: Array, *, axis_name: str | None = None) -> Array:
+    """``values[label]`` of one example; NaN for a label outside 0..k-1.
+
+    Where the class axis is whole, CPUs gather (two to three times faster from a thousand classes on); accelerators compare
+    and select, which fuses into the pass over the logits, needs no scatter in the gradient, and partitions over classes.
+    Inside `jax.shard_map` with the classes sharded over `axis_name`, `label` counts over all shards.
+    """
+    k = values.shape[-1]
+    if axis_name is not None:
+        shards = lax.psum(1, axis_name)
+        local = label - k * lax.axis_index(axis_name)
+        picked = lax.psum(_select(values, local), axis_name)
+        return jnp.where((label >= 0) & (label < k * shards), picked, jnp.nan)
+    inside = (label >= 0) & (label < k)
+    index = jnp.where(inside, label, 0)
+    if _is_class_axis_sharded(values):
+        picked = _select(values, index)
+    else:
+        picked = lax.platform_dependent(values, index, cpu=_gather, default=_select)
+    return jnp.where(inside, picked, jnp.nan)
+
+
+def _select(values: Array, index: Array) -> Array:
+    return jnp.sum(jnp.where(jnp.arange(values.shape[-1], dtype=index.dtype) == index, values, 0), axis=-1)
+
+
+def _gather(values: Array, index: Array) -> Array:
+    return lax.dynamic_index_in_dim(values, index, axis=-1, keepdims=False)
+
+
+def _is_class_axis_sharded(values: Array) -> bool:
+    spec = getattr(getattr(jax.typeof(values), "sharding", None), "spec", None)
+    return bool(spec) and spec[-1] is not None
