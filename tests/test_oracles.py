@@ -1,0 +1,92 @@
+"""Every loss agrees with its float64 NumPy oracle, in value and in gradient, under every option."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jloss
+from jloss.testing import value_and_gradients
+from tests.cases import LOSSES, ORACLES, case
+
+SETTINGS = [(name, i) for name in LOSSES for i in range(len(ORACLES[name].options) if name in ORACLES else 1)]
+
+
+def example(inputs, batched, index):
+    """One example, float64, as NumPy."""
+    return {n: jax.tree.map(np.asarray, v) if n not in batched else np.asarray(v)[index] for n, v in inputs.items()}
+
+
+def numeric_gradient(function, inputs, name, step=1e-6):
+    """Central differences of the oracle."""
+    gradient = np.zeros(np.shape(inputs[name]))
+    for at in np.ndindex(gradient.shape):
+        ends = []
+        for sign in (1, -1):
+            moved = np.array(inputs[name], np.float64)
+            moved[at] += sign * step
+            ends.append(float(function(**{**inputs, name: moved})))
+        gradient[at] = (ends[0] - ends[1]) / (2 * step)
+    return gradient
+
+
+def python(value):
+    return np.asarray(value) if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS, ids=lambda v: str(v))
+def test_oracle(name, setting):
+    assert name in ORACLES, f"write the oracle: tests/oracles/{jloss.CATALOGUE[name].family}.py, `@oracle(...) def {name}(...)`"
+    oracle = ORACLES[name]
+    options = oracle.options[setting]
+    with jax.enable_x64(True):
+        subject = case(name)
+        inputs = subject.draw((3,), seed=10 + setting, dtype=np.float64)
+        if setting == 0:  # the defaults: also without the optional inputs
+            inputs = {n: v for n, v in inputs.items() if n not in optional(name)}
+        traced = {k: jnp.asarray(v) if isinstance(v, list) else v for k, v in options.items()}
+        values = jloss.CATALOGUE[name].public(**inputs, **traced, reduction="none")
+        _, gradients = value_and_gradients(subject._replace(loss=with_options(name, traced)), inputs, reduction="sum")
+        for i in range(3):
+            one = example(inputs, subject.batched, i)
+            frozen = {"frozen": one} if oracle.frozen else {}
+
+            def function(frozen=frozen, **given):
+                return oracle.function(**given, **{k: python(v) for k, v in options.items()}, **frozen)
+
+            np.testing.assert_allclose(values[i], function(**one), rtol=1e-9, atol=1e-11, err_msg=f"value of {name}({options})")
+            for n, gradient in gradients.items():
+                wanted = numeric_gradient(function, one, n)
+                scale = max(1.0, float(np.max(np.abs(wanted), initial=0.0)), abs(float(values[i])))
+                np.testing.assert_allclose(
+                    gradient[i], wanted, rtol=1e-6, atol=2e-8 * scale, err_msg=f"gradient of {name}({options}) in `{n}`, example {i}"
+                )
+
+
+def optional(name):
+    import inspect
+
+    shown = inspect.signature(jloss.CATALOGUE[name].public).parameters
+    return {n for n in jloss.CATALOGUE[name].inputs if shown[n].default is None}
+
+
+def with_options(name, options):
+    """The loss with its options bound; it keeps its entry."""
+    public = jloss.CATALOGUE[name].public
+
+    def bound(*args, **kwargs):
+        return public(*args, **{**options, **kwargs})
+
+    bound.__jloss__ = jloss.CATALOGUE[name]
+    return bound
+
+
+def test_every_oracle_has_a_loss():
+    names = {n for n, entry in jloss.CATALOGUE.items()}
+    assert set(ORACLES) <= names, f"oracles without a loss: {sorted(set(ORACLES) - names)}"
+
+
+@pytest.mark.parametrize("name", sorted(jloss.CATALOGUE))
+def test_is_exported(name):
+    family = jloss.CATALOGUE[name].family
+    assert hasattr(jloss, name), f"add the line to jloss/__init__.py:  from jloss.{family} import {name} as {name}"
