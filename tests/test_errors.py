@@ -1,0 +1,187 @@
+"""Bad input: the exact message, by the name of the loss and of the argument."""
+
+from typing import Unpack
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+
+import jloss
+
+f, i = jnp.zeros, lambda *shape: jnp.zeros(shape, jnp.int32)
+
+
+def message(error, call):
+    with pytest.raises(error) as caught:
+        call()
+    return str(caught.value)
+
+
+def test_wrong_core_axis():
+    assert message(ValueError, lambda: jloss.soft_cross_entropy(f((8, 5)), f((8, 4)))) == (
+        "soft_cross_entropy: axis `k` of `targets` has size 4, but 5 is expected from `logits`.\n"
+        "  expected  logits(..., k), targets(..., k)\n"
+        "  got       logits(8, 5), targets(8, 4)"
+    )
+
+
+def test_wrong_fixed_axis():
+    assert message(ValueError, lambda: jloss.giou(f((2, 5)), f((2, 5)))) == (
+        "giou: axis `4` of `predictions` has size 5, not 4.\n"
+        "  expected  predictions(..., 4), targets(..., 4)\n"
+        "  got       predictions(2, 5), targets(2, 5)"
+    )
+
+
+def test_batch_axes_that_would_broadcast():
+    assert message(ValueError, lambda: jloss.cross_entropy(f((8, 5)), i(8, 1))) == (
+        "cross_entropy: `labels` has batch axes (8, 1), but (8,) before; losses do not broadcast batch axes.\n"
+        "  expected  logits(..., k), labels(...)\n"
+        "  got       logits(8, 5), labels(8, 1)"
+    )
+
+
+def test_batch_axes_that_would_broadcast_elementwise():
+    assert message(ValueError, lambda: jloss.huber(f((8, 1)), f(8))) == (
+        "huber: `targets` has batch axes (8,), but (8, 1) before; losses do not broadcast batch axes.\n"
+        "  expected  predictions(...), targets(...)\n"
+        "  got       predictions(8, 1), targets(8)"
+    )
+
+
+def test_wrong_rank():
+    assert message(ValueError, lambda: jloss.cross_entropy(f(()), i())) == (
+        "cross_entropy: `logits` has 0 axes, but needs at least 1.\n"
+        "  expected  logits(..., k), labels(...)\n"
+        "  got       logits(), labels()"
+    )
+
+
+def test_float_labels():
+    assert message(TypeError, lambda: jloss.cross_entropy(f((8, 5)), f(8))) == "cross_entropy: `labels` must be integer, got float32[8]."
+
+
+def test_integer_logits():
+    assert message(TypeError, lambda: jloss.cross_entropy(i(8, 5), i(8))) == "cross_entropy: `logits` must be floating, got int32[8, 5]."
+
+
+def test_where_of_the_wrong_shape():
+    assert message(ValueError, lambda: jloss.cross_entropy(f((8, 5)), i(8), where=jnp.ones(5, bool))) == (
+        "cross_entropy: `where` has shape (5,), but there is one value per example: (8,)."
+    )
+
+
+def test_where_of_the_wrong_dtype():
+    assert message(TypeError, lambda: jloss.huber(f(8), f(8), where=f(8))) == "huber: `where` must be boolean, got float32[8]."
+
+
+def test_weights_of_the_wrong_shape():
+    assert message(ValueError, lambda: jloss.huber(f((8, 2)), f((8, 2)), weights=f(8))) == (
+        "huber: `weights` has shape (8,), but there is one value per example: (8, 2)."
+    )
+
+
+def test_unknown_reduction():
+    assert message(ValueError, lambda: jloss.huber(f(8), f(8), reduction="avg")) == (
+        "`reduction` must be one of ('mean', 'sum', 'none', 'parts'), got 'avg'."
+    )
+
+
+def test_array_for_a_static_option():
+    assert message(TypeError, lambda: jloss.multi_margin(f((8, 5)), i(8), p=jnp.ones(3))) == (
+        "multi_margin: `p` is static and must be a Python int, got an array."
+    )
+
+
+def test_missing_input():
+    assert message(TypeError, lambda: jloss.cross_entropy(f((8, 5)))) == (
+        "cross_entropy: missing input `labels`.\n  expected  cross_entropy(logits, labels, ...)"
+    )
+
+
+def test_too_many_inputs():
+    assert message(TypeError, lambda: jloss.huber(f(8), f(8), 2.0)) == (
+        "huber: takes 2 inputs, got 3; options are given by keyword.\n  expected  huber(predictions, targets, ...)"
+    )
+
+
+def test_unknown_keyword():
+    assert message(TypeError, lambda: jloss.huber(f(8), f(8), delat=2.0)) == "huber: unknown keyword `delat`; did you mean `delta`?"
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.5, 2])
+def test_label_smoothing_out_of_range(smoothing):
+    assert message(ValueError, lambda: jloss.cross_entropy(f((8, 5)), i(8), label_smoothing=smoothing)) == (
+        f"cross_entropy: `label_smoothing` must be between 0 and 1, got {smoothing}."
+    )
+
+
+def test_beta_zero_where_it_divides():
+    assert message(ValueError, lambda: jloss.smooth_l1(f(8), f(8), beta=0)) == "smooth_l1: `beta` must be greater than 0, got 0."
+
+
+def test_axis_out_of_range():
+    assert message(ValueError, lambda: jloss.nll(f((8, 5)), i(8), axis=2)) == "nll: `axis` is 2, but `log_probs` has 2 axes."
+
+
+def test_errors_are_the_same_under_jit():
+    call = jax.jit(lambda: jloss.huber(f(8), f((8, 1))))
+    assert message(ValueError, call).startswith("huber: `targets` has batch axes (8, 1), but (8,) before")
+
+
+def test_disable_asserts_keeps_its_meaning():
+    chex.disable_asserts()
+    try:
+        assert jloss.huber(f(13), f(13), where=jnp.ones(13, jnp.int32)) == 0  # the check of the dtype is off
+    finally:
+        chex.enable_asserts()
+
+
+def test_label_out_of_range_is_nan_for_that_example_only():
+    values = jloss.cross_entropy(f((4, 5)), jnp.array([0, 5, -1, 4]), reduction="none")
+    np.testing.assert_array_equal(jnp.isnan(values), [False, True, True, False])
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.int16, jnp.uint16, jnp.int32, jnp.uint32])
+def test_labels_at_the_ends_of_their_dtype(dtype):
+    ends = jnp.array([jnp.iinfo(dtype).min, jnp.iinfo(dtype).max, 1], dtype)
+    values = np.asarray(jloss.cross_entropy(f((3, 300)), ends, reduction="none"))
+    inside = [0 <= int(e) < 300 for e in ends]
+    np.testing.assert_array_equal(np.isfinite(values), inside)
+
+
+def test_labels_of_64_bits():
+    with jax.enable_x64(True):
+        labels = jnp.array([2**32, 2**31, -(2**32), 3], jnp.int64)
+        values = np.asarray(jloss.cross_entropy(jnp.zeros((4, 5)), labels, reduction="none"))
+        np.testing.assert_array_equal(np.isfinite(values), [False, False, False, True])
+
+
+def test_python_lists_are_fine():
+    np.testing.assert_allclose(jloss.smooth_l1([0.8, 0.1], [1, 1]), 0.2125, rtol=1e-6)
+    np.testing.assert_allclose(jloss.cross_entropy(logits=[[0.8, 0.1, 0.4]], labels=[0], where=[True]), 0.773336, rtol=1e-5)
+
+
+def test_numpy_arrays_are_fine():
+    assert jloss.huber(np.ones(3, np.float32), np.zeros(3, np.float32)) == 0.5
+
+
+def test_a_loss_must_give_one_number():
+    @jloss.loss("(d),(d)->()", "real real")
+    def wrong(predictions: Array, targets: Array, **reduce: Unpack[jloss.Reduce]) -> Array:
+        return predictions - targets
+
+    assert message(ValueError, lambda: wrong(f((2, 3)), f((2, 3)))) == (
+        "wrong: one example must give one number; the core gave (2, 3) for batch axes (2,)."
+    )
+
+
+def test_a_signature_that_does_not_fit():
+    with pytest.raises(TypeError, match="do not fit"):
+
+        @jloss.loss("(d),(d)->()", "real")
+        def wrong(predictions: Array, targets: Array, **reduce: Unpack[jloss.Reduce]) -> Array:
+            return jnp.sum(predictions - targets)

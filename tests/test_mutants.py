@@ -1,0 +1,170 @@
+"""Planted wrong losses: each must break the law that is there for its fault. A suite that passes them tests nothing."""
+
+from typing import Unpack
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import Array, lax
+
+from jloss import Reduce, loss
+from jloss._loss import OverClasses
+from jloss.testing import LAWS, Case, LawError
+
+
+@loss("(k),()->()", "real class")
+def clamped_label(logits: Array, labels: Array, **reduce: Unpack[OverClasses]) -> Array:
+    return jax.nn.logsumexp(logits) - logits[labels]
+
+
+@loss("(t),(t)->()", "real real")
+def plain_carry(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    def step(carry, pair):
+        return carry + (pair[0] - pair[1]) ** 2, None
+
+    return lax.scan(step, jnp.zeros((), predictions.dtype), (predictions, targets))[0]
+
+
+@loss("(d),(d)->()", "real real")
+def norm_at_zero(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    return jnp.linalg.norm(predictions - targets)
+
+
+@loss("(),()->()", "real real")
+def single_where(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    error = predictions - targets
+    return jnp.where(error > 0, jnp.sqrt(error), 0)
+
+
+@loss("(),()->()", "real real")
+def wrong_gradient(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    error = predictions - targets
+    return error * lax.stop_gradient(error)
+
+
+@loss("(),()->()", "real real")
+def half_arithmetic(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    return ((predictions - targets).astype(jnp.bfloat16) ** 2).astype(jnp.float16).astype(predictions.dtype)
+
+
+@loss("(d),(d)->()", "real real")
+def product(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    return jnp.prod(jnp.square(predictions - targets) + 1)
+
+
+@loss("(),()->()", "real real")
+def batch_statistics(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    error = jnp.square(predictions - targets)
+    return error / (1 + lax.stop_gradient(jnp.mean(error)))
+
+
+@loss("(d),(d)->()", "real real")
+def static_float(predictions: Array, targets: Array, *, power: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
+    return jnp.sum(jnp.abs(predictions - targets) ** float(power))
+
+
+_CALLS = [0]
+
+
+@loss("(),()->()", "real real")
+def hidden_state(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    _CALLS[0] += 1
+    return jnp.square(predictions - targets) * _CALLS[0]
+
+
+@loss("(),()->()", "real real")
+def host_callback(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    shape = jax.ShapeDtypeStruct(jnp.shape(predictions), predictions.dtype)
+    return jax.pure_callback(lambda p, t: (p - t) ** 2, shape, predictions, targets)
+
+
+def unmasked_inputs(**inputs):
+    """Masks its values by multiplication, so NaN in a masked example survives."""
+    where, weights = inputs.pop("where", None), inputs.pop("weights", None)
+    keep = where if where is not None else weights
+    values = jnp.square(inputs["predictions"] - inputs["targets"])
+    keep = jnp.ones_like(values) if keep is None else keep.astype(values.dtype)
+    return jnp.sum(values * keep) / jnp.maximum(jnp.sum(keep), 1)
+
+
+def count_mean(**inputs):
+    """Divides by the number of examples whatever the weights."""
+    where, weights = inputs.pop("where", None), inputs.pop("weights", None)
+    values = jnp.square(inputs["predictions"] - inputs["targets"])
+    if where is not None:
+        values = jnp.where(where, values, 0)
+    return jnp.mean(values if weights is None else weights * values)
+
+
+def empty_is_nan(**inputs):
+    """The mean of nothing is 0 / 0."""
+    where = inputs.pop("where", None)
+    inputs.pop("weights", None)
+    return jnp.mean(jnp.square(inputs["predictions"] - inputs["targets"]), where=where)
+
+
+def local_mean(**inputs):
+    """The mean of the devices' means is not the mean."""
+    where, axis_name = inputs.pop("where", None), inputs.pop("axis_name", None)
+    values = jnp.square(inputs["predictions"] - inputs["targets"])
+    keep = jnp.ones_like(values) if where is None else where.astype(values.dtype)
+    mean = jnp.sum(values * keep) / jnp.maximum(jnp.sum(keep), 1)
+    return mean if axis_name is None else lax.pmean(mean, axis_name)
+
+
+def broadcasts(**inputs):
+    """Subtracts whatever it gets."""
+    return jnp.square(inputs["predictions"][..., None] - inputs["targets"][None])
+
+
+@loss("(),()->()", "real real")
+def good(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    return jnp.square(predictions - targets)
+
+
+for planted in (unmasked_inputs, count_mean, empty_is_nan, local_mean, broadcasts):
+    planted.__jloss__ = good.__jloss__
+
+CAUGHT_BY = [
+    (plain_carry, "shard_map_equals_one_device"),
+    (single_where, "gradient_is_the_derivative"),
+    (wrong_gradient, "gradient_is_the_derivative"),
+    (half_arithmetic, "gradient_is_the_derivative"),
+    (product, "exports_with_symbolic_batch"),
+    (batch_statistics, "batch_equals_one_by_one"),
+    (static_float, "float_options_are_traced"),
+    (hidden_state, "jit_changes_nothing"),
+    (host_callback, "exports_with_symbolic_batch"),
+    (unmasked_inputs, "masked_equals_absent"),
+    (count_mean, "integer_weight_is_repetition"),
+    (empty_is_nan, "nothing_kept_is_zero"),
+    (local_mean, "shard_map_equals_one_device"),
+    (broadcasts, "batch_axes_never_broadcast"),
+    (good, None),
+]
+
+
+STOPS_JAX = {  # faults that jax itself refuses, under the law that tries them, and what it says
+    "plain_carry": "carry",
+    "product": "Symbolic dimension",
+    "host_callback": "callback",
+}
+
+
+@pytest.mark.parametrize(("planted", "law"), CAUGHT_BY, ids=lambda v: getattr(v, "__name__", str(v)))
+def test_mutant(planted, law):
+    subject = Case(planted)
+    if law is None:
+        for name, check in LAWS.items():
+            if name != "pickles_by_name":
+                check(subject)
+        return
+    said = STOPS_JAX.get(planted.__name__)
+    with pytest.raises(Exception if said else LawError, match=said):
+        LAWS[law](subject)
+
+
+def test_edges_catch_a_clamped_label_and_a_norm_at_zero():
+    assert not jnp.isnan(clamped_label(jnp.zeros((1, 5)), jnp.array([7])))  # what the label edge asks, and this one fails
+    gradient = jax.grad(lambda p: norm_at_zero(p, jnp.zeros((1, 3))))(jnp.zeros((1, 3)))
+    assert jnp.isnan(gradient).any()  # what the hard points ask, and this one fails

@@ -1,0 +1,48 @@
+"""Value and gradient of every loss, compiled by the real TPU compiler for a v5e chip; needs the extra `tpu`, no TPU."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+pytest.importorskip("libtpu", reason="the TPU compiler is in the extra `tpu`: pip install 'jloss[tpu]'")
+
+import jloss
+from tests.cases import LOSSES, case
+
+ENVIRONMENT = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-4"}
+
+
+@pytest.fixture(scope="module")
+def chip():
+    """One device of a described v5e 2x2 slice."""
+    missing = [n for n, v in ENVIRONMENT.items() if os.environ.get(n) != v]
+    if missing:
+        pytest.skip(f"set {' '.join(f'{n}={ENVIRONMENT[n]}' for n in missing)} before Python starts")
+    from jax.experimental import topologies
+
+    topology = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2")
+    return jax.sharding.SingleDeviceSharding(topology.devices[0])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_compiles_for_tpu(name, chip):
+    subject = case(name)
+    inputs = subject.draw((8,))
+
+    def abstract(value):
+        if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+            return value
+        return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=chip)
+
+    floats = jax.tree.map(abstract, subject.floats(inputs))
+    rest = {n: jax.tree.map(abstract, v) for n, v in inputs.items() if n not in floats}
+    where = jax.ShapeDtypeStruct((8,), np.bool_, sharding=chip)
+
+    def f(floats, rest, where):
+        return jloss.CATALOGUE[name].public(**{n: {**floats, **rest}[n] for n in inputs}, where=where)
+
+    compiled = jax.jit(jax.value_and_grad(f)).lower(floats, rest, where).compile()
+    assert compiled.memory_analysis() is not None
