@@ -1,0 +1,180 @@
+"""The commands: ``python -m jloss train | list | show | bench``, or ``jloss ...``."""
+
+import argparse
+import inspect
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jloss._cli import MissingExtra, Mistake, find, nearest, option
+from jloss._loss import CATALOGUE, Entry
+
+DATA = ("digits", "breast_cancer", "diabetes")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; 0 if it went well, 2 if what was asked for does not exist or does not fit."""
+    import jloss  # noqa: F401  the families fill the catalogue
+
+    arguments = parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+    except (Mistake, MissingExtra) as error:
+        print(f"jloss: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # jloss list | head
+        sys.stderr.close()
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="jloss", description="Differentiable losses for JAX.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a small network on real data, once per loss, and compare")
+    train.add_argument("--data", default="digits", metavar="|".join(DATA), help="data that ship inside scikit-learn (digits)")
+    train.add_argument("--loss", metavar="A,B", help="names, with commas; some that suit the data if left out")
+    train.add_argument("--option", action="append", default=[], metavar="LOSS.NAME=VALUE", help="softmax_focal.gamma=1.5; may be repeated")
+    help_imbalance = "long-tailed classes: how many times rarer the last is than the first (20 if bare)"
+    train.add_argument("--imbalance", type=float, nargs="?", const=20.0, default=1.0, metavar="RATIO", help=help_imbalance)
+    help_noise = "fraction of wrong labels, or of outliers among numbers (0.1 if bare)"
+    train.add_argument("--noise", type=float, nargs="?", const=0.1, default=0.0, metavar="FRACTION", help=help_noise)
+    train.add_argument("--seed", type=int, default=0, help="of the split, the weights, the batches and the noise (0)")
+    train.add_argument("--steps", type=int, default=500, help="of the optimizer, per loss (500)")
+    train.add_argument("--out", type=Path, default=Path("runs/train"), metavar="DIR", help="where table.csv and curves.png go (runs/train)")
+    train.set_defaults(command=_train)
+
+    listing = commands.add_parser("list", help="print the catalogue")
+    listing.add_argument("--family", metavar="NAME", help="only this family: regression, classification, ...")
+    listing.add_argument("--markdown", action="store_true", help="as the table of the README")
+    listing.set_defaults(command=_list)
+
+    show = commands.add_parser("show", help="print one loss: signature, shapes, domains, docstring")
+    show.add_argument("name")
+    show.add_argument("--plot", type=Path, metavar="FILE", help="draw it and its derivative, as PNG, PDF or SVG")
+    show.set_defaults(command=_show)
+
+    bench = commands.add_parser("bench", help="time value and gradient against optax and torch")
+    bench.add_argument("--loss", metavar="A,B", help="names, with commas; all if left out")
+    bench.add_argument("--size", type=int, default=4096, help="examples in a batch (4096)")
+    bench.add_argument("--device", default="cpu", help="a JAX platform: cpu, gpu, tpu (cpu)")
+    bench.add_argument("--repeats", type=int, default=15, help="interleaved timings per row (15)")
+    bench.add_argument("--out", type=Path, default=Path("runs/bench"), metavar="DIR", help="where bench.csv and bench.png go (runs/bench)")
+    bench.set_defaults(command=_bench)
+    return top
+
+
+def markdown() -> str:
+    """The table of the README."""
+    lines = ["| loss | inputs | options | in a line |", "|---|---|---|---|"]
+    for family, entries in families().items():
+        lines.append(f"| **{family}** | | | |")
+        for entry in entries:
+            options = ", ".join(f"{n}={_brief(v)}" for n, v in entry.options.items() if v is not inspect.Parameter.empty)
+            lines.append(f"| `{entry.name}` | {_inputs(entry)} | {options} | {summary(entry).replace('|', chr(92) + '|')} |")
+    return "\n".join(lines)
+
+
+def families() -> dict[str, list[Entry]]:
+    """The catalogue by family, in the order of `jloss.__init__`."""
+    found: dict[str, list[Entry]] = {}
+    for entry in CATALOGUE.values():
+        found.setdefault(entry.family, []).append(entry)
+    return found
+
+
+def summary(entry: Entry) -> str:
+    """The first line of its docstring."""
+    return (inspect.getdoc(entry.public) or "").partition("\n")[0].replace("`", "")
+
+
+def _inputs(entry: Entry) -> str:
+    return ", ".join(f"{n}({', '.join(dims)})" if dims else n for n, dims in entry.inputs.items())
+
+
+def _brief(value: Any) -> str:
+    return getattr(value, "__name__", None) or repr(value)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    found = families()
+    if arguments.family is not None:
+        if arguments.family not in found:
+            raise Mistake(f"no family is called `{arguments.family}`{nearest(arguments.family, found)}; families: {', '.join(found)}.")
+        found = {arguments.family: found[arguments.family]}
+    if arguments.markdown:
+        print(markdown())
+        return
+    width = max(len(e.name) for entries in found.values() for e in entries)
+    for family, entries in found.items():
+        print(f"{family} ({len(entries)})")
+        for entry in entries:
+            print(f"  {entry.name.ljust(width)}  {summary(entry)}")
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    entry = find(arguments.name)
+    print(f"jloss.{entry.name}{_signature(entry)}\n")
+    print(inspect.getdoc(entry.public))
+    if arguments.plot is not None:
+        from jloss.plotting import curve
+
+        figure = curve(entry.public)
+        kinds = figure.canvas.get_supported_filetypes()
+        if arguments.plot.suffix.lstrip(".") not in kinds:
+            raise Mistake(f"--plot cannot write `{arguments.plot}`; the name ends in one of {', '.join('.' + k for k in kinds)}.")
+        arguments.plot.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(arguments.plot, dpi=120)
+        print(f"\nWrote {arguments.plot}")
+
+
+def _signature(entry: Entry) -> str:
+    """The signature without annotations, a parameter a word."""
+    parameters = inspect.signature(entry.public).parameters.values()
+    return str(inspect.Signature([p.replace(annotation=p.empty) for p in parameters]))
+
+
+def _names(text: str | None, default: Sequence[str]) -> list[str]:
+    names = [n.strip() for n in text.split(",") if n.strip()] if text else [n for n in default if n in CATALOGUE]
+    return [find(n).name for n in dict.fromkeys(names)]
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from jloss import train
+
+    if arguments.data not in DATA:
+        raise Mistake(f"no data are called `{arguments.data}`{nearest(arguments.data, DATA)}; there are {', '.join(DATA)}.")
+    losses: dict[str, dict[str, Any]] = {name: {} for name in _names(arguments.loss, train.DEFAULTS[arguments.data])}
+    for text in arguments.option:
+        path, equals, value = text.partition("=")
+        name, dot, key = path.partition(".")
+        if not equals or not dot:
+            raise Mistake(f"--option reads LOSS.NAME=VALUE, as softmax_focal.gamma=1.5; got `{text}`.")
+        if name not in losses:
+            raise Mistake(f"--option {text}: {find(name).name} is not among the losses to train: {', '.join(losses)}.")
+        losses[name][key] = option(find(name), key, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        train.run(
+            arguments.data,
+            losses,
+            steps=arguments.steps,
+            seed=arguments.seed,
+            imbalance=arguments.imbalance,
+            noise=arguments.noise,
+            out=arguments.out,
+        )
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from jloss import bench
+
+    names = _names(arguments.loss, list(CATALOGUE))
+    bench.run(names, size=arguments.size, device=arguments.device, repeats=arguments.repeats, out=arguments.out)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
