@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._shapes import DOMAINS, Dims, as_domain, batch_shape, fill_masked, parse, per_example, spatial, widest
+from jloss._shapes import DOMAINS, Dims, Place, as_domain, batch_shape, fill_masked, parse, per_example, spatial, widest
 
 P = ParamSpec("P")
 Reduction = Literal["mean", "sum", "none", "parts"]
@@ -125,25 +125,15 @@ def loss(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, A
             bound = shown.bind(*args, **kwargs)
             bound.apply_defaults()
             given = bound.arguments
-            where, weights, reduction, axis_name, axis, count = (given.pop(k, None) for k in _DEFAULTS)
-            arrays = {n: as_domain(name, n, given.pop(n), kinds[n]) for n in inputs}
-            dtype = widest(list(arrays.values()))
-            arrays = {n: a if a is None or DOMAINS[kinds[n]].kind == "any" else _widen(a, dtype) for n, a in arrays.items()}
-            given = {n: _widen(jnp.asarray(v), dtype) if n in traced and v is not None else v for n, v in given.items()}
-            written = {n: spatial(d, count if count is not None else 2) for n, d in inputs.items()}
-            over = {} if axis is None else {n: _role(d, kinds[n], "spatial_ndim" in keywords) for n, d in inputs.items()}
-            batch, places = batch_shape(name, written, arrays, axis, {n: o for n, o in over.items() if o})
-            if where is not None:
-                where = per_example(name, "where", where, batch, "boolean")
-            if weights is not None:
-                weights = _widen(per_example(name, "weights", weights, batch, "number"), dtype, always=True)
-                where = (weights != 0) if where is None else where & (weights != 0)
+            arrays, places, batch, where, weights = place_inputs(found, given)
             if where is not None:  # inputs, not only outputs: 0 * NaN is NaN in the gradient
                 arrays = {n: fill_masked(a, where, places[n], kinds[n]) if n in places else a for n, a in arrays.items()}
-            values = _per_example(core, arrays, places, given, len(batch), elementwise)
+            dtype = widest(arrays)
+            settings = {n: _widen(jnp.asarray(given[n]), dtype) if n in traced and given[n] is not None else given[n] for n in options}
+            values = _per_example(core, arrays, places, settings, len(batch), elementwise)
             if values.shape != batch:
                 raise ValueError(f"{name}: one example must give one number; the core gave {values.shape} for batch axes {batch}.")
-            return reduce(values, where, weights, reduction, axis_name)
+            return reduce(values, where, weights, given["reduction"], given["axis_name"])
 
         compiled.__name__ = compiled.__qualname__ = name  # jit(huber) in profiles and HLO
         compiled.__signature__ = shown  # type: ignore[attr-defined]
@@ -170,6 +160,34 @@ def loss(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, A
         return public
 
     return wrap
+
+
+class Placed(NamedTuple):
+    """The inputs of one call: as arrays of their domain's dtype, where their axes lie, and which examples count."""
+
+    arrays: dict[str, Any]
+    places: dict[str, Place]
+    batch: tuple[int, ...]
+    where: Array | None
+    weights: Array | None
+
+
+def place_inputs(found: Entry, given: dict[str, Any]) -> Placed:
+    """Checks the bound arguments of a call and finds their batch and core axes. An example of weight 0 is masked."""
+    name, count, axis = found.name, given.get("spatial_ndim", 2), given.get("axis")
+    arrays = {n: as_domain(name, n, given[n], found.domains[n]) for n in found.inputs}
+    dtype = widest(arrays)
+    arrays = {n: a if a is None or DOMAINS[found.domains[n]].kind == "any" else _widen(a, dtype) for n, a in arrays.items()}
+    written = {n: spatial(d, count) for n, d in found.inputs.items()}
+    roles = {n: _role(d, found.domains[n], "spatial_ndim" in found.keywords) for n, d in found.inputs.items()} if axis is not None else {}
+    batch, places = batch_shape(name, written, arrays, axis, {n: role for n, role in roles.items() if role})
+    where, weights = given.get("where"), given.get("weights")
+    if where is not None:
+        where = per_example(name, "where", where, batch, "boolean")
+    if weights is not None:
+        weights = per_example(name, "weights", weights, batch, "number").astype(dtype)
+        where = (weights != 0) if where is None else where & (weights != 0)
+    return Placed(arrays, places, batch, where, weights)
 
 
 def listed(kind: str, signature: str, domains: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
@@ -275,8 +293,8 @@ def _role(dims: Dims, domain: str, per_class: bool) -> str:
     return ""
 
 
-def _widen(array: Array, dtype: Any, always: bool = False) -> Array:
-    return array.astype(dtype) if always or jnp.issubdtype(array.dtype, jnp.floating) else array
+def _widen(array: Array, dtype: Any) -> Array:
+    return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
 
 def _check_option(loss: str, option: str, value: Any, domain: str) -> None:

@@ -245,7 +245,7 @@ def fill_masked(array: Any, where: Array, place: Place, domain: str) -> Any:
     return jnp.where(keep, array, fill)
 
 
-def widest(arrays: Sequence[Any]) -> Any:
+def widest(arrays: Any) -> Any:
     """float64 if any floating input is, else float32: the dtype of the arithmetic."""
     dtypes = [a.dtype for a in jax.tree.leaves(arrays) if hasattr(a, "dtype") and jnp.issubdtype(a.dtype, jnp.floating)]
     return jnp.float64 if jnp.float64 in dtypes else jnp.float32

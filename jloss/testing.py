@@ -5,7 +5,8 @@
     report = jloss.testing.check(my_loss)
     assert report, report
 
-A law is a function of a `Case` that raises `LawError` with what is wrong and with which inputs.
+A law is a function of a `Case` that raises `LawError` with what is wrong and with which inputs. `checked` and `diagnose`
+(of `jloss.debug`) find the input that makes a loss NaN.
 """
 
 import functools
@@ -23,6 +24,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jloss._loss import Entry, entry
 from jloss._shapes import DOMAINS, spatial, split_offset
+from jloss.debug import checked as checked
+from jloss.debug import diagnose as diagnose
 
 SIZES = {"k": 5, "n": 6, "m": 4, "d": 3, "t": 6, "u": 2, "e": 4, "h": 8, "w": 8, "c": 3, "s0": 4, "s1": 5, "s2": 3}
 Inputs = dict[str, Any]
