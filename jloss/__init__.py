@@ -26,6 +26,10 @@ from jloss.classification import cross_entropy as cross_entropy
 # boxes
 
 # segmentation
+from jloss.segmentation import dice as dice
+from jloss.segmentation import focal_tversky as focal_tversky
+from jloss.segmentation import jaccard as jaccard
+from jloss.segmentation import tversky as tversky
 
 # embedding
 
@@ -34,6 +38,7 @@ from jloss.classification import cross_entropy as cross_entropy
 # language
 
 # sequence
+from jloss.sequence import ctc as ctc
 
 # regularization
 

@@ -75,6 +75,13 @@ def logsumexp(x: Array, axis: int = -1, *, axis_name: str | None = None, keepdim
 
     The maximum is a constant for the gradient, which makes `lax.pmax` (that has no derivative) harmless.
     """
+    log_total, peak = log_partition(x, axis, axis_name=axis_name)
+    result = log_total + peak
+    return result if keepdims else jnp.squeeze(result, axis=axis)
+
+
+def log_partition(x: Array, axis: int = -1, *, axis_name: str | None = None) -> tuple[Array, Array]:
+    """The pair ``log sum exp(x - peak)``, ``peak``, with the axis kept: apart they hold the digits that large logits swallow."""
     peak = jnp.max(lax.stop_gradient(x), axis=axis, keepdims=True)
     if axis_name is not None:
         peak = lax.pmax(peak, axis_name)
@@ -82,13 +89,13 @@ def logsumexp(x: Array, axis: int = -1, *, axis_name: str | None = None, keepdim
     total = jnp.sum(jnp.exp(x - peak), axis=axis, keepdims=True)
     if axis_name is not None:
         total = lax.psum(total, axis_name)
-    result = safe_log(total) + peak
-    return result if keepdims else jnp.squeeze(result, axis=axis)
+    return safe_log(total), peak
 
 
 def log_softmax(logits: Array, *, axis_name: str | None = None) -> Array:
     """Log-probabilities over the last axis. A logit of -inf is an absent class, without gradient."""
-    return logits - logsumexp(logits, axis_name=axis_name, keepdims=True)
+    log_total, peak = log_partition(logits, axis_name=axis_name)
+    return (logits - peak) - log_total
 
 
 def pick(values: Array, label: Array, *, axis_name: str | None = None) -> Array:
@@ -124,3 +131,72 @@ def _gather(values: Array, index: Array) -> Array:
 def _is_class_axis_sharded(values: Array) -> bool:
     spec = getattr(getattr(jax.typeof(values), "sharding", None), "spec", None)
     return bool(spec) and spec[-1] is not None
+
+
+def scaled_expm1(x: Array, c: Array) -> Array:
+    """``(exp(c x) - 1) / c``, which is ``x`` at ``c = 0``; smooth there, in both arguments."""
+    y = c * x
+    near = jnp.abs(y) < 0.5
+    return jnp.where(near, x * _exp_series(jnp.where(near, y, 0), 2), jnp.expm1(y) / jnp.where(near, 1, c))
+
+
+def scaled_log1p(x: Array, c: Array) -> Array:
+    """``log(1 + c x) / c``, which is ``x`` at ``c = 0``; smooth there, in both arguments."""
+    y = c * x
+    near = jnp.abs(y) < 0.1
+    small = jnp.where(near, y, 0)
+    series = jnp.full_like(y, 1 / 16)
+    for n in reversed(range(1, 16)):
+        series = 1 / n - small * series
+    return jnp.where(near, x * series, jnp.log1p(jnp.where(near, 0, y)) / jnp.where(near, 1, c))
+
+
+def exp_remainder(x: Array) -> Array:
+    """``exp(x) - 1 - x``, to the last digit also near 0."""
+    near = jnp.abs(x) < 0.5
+    small = jnp.where(near, x, 0)
+    return jnp.where(near, 0.5 * small * small * _exp_series(small, 3), jnp.expm1(x) - x)
+
+
+def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
+    """``(x**a y**(1-a) - a x + (a-1) y) / (a (a-1))`` of two nonnegative numbers, with its limits at ``a = 0`` and 1.
+
+    Accurate near ``x = y``. 0 or inf at zeros as the limits say; a derivative that is infinite there is given as 0.
+    """
+    swap = alpha < 0.5  # exchanging x and y is exchanging a and 1 - a
+    x, y, alpha = jnp.where(swap, y, x), jnp.where(swap, x, y), jnp.where(swap, 1 - alpha, alpha)
+    inside = (x > 0) & (y > 0)
+    p, q = jnp.where(inside, x, 1), jnp.where(inside, y, 1)
+    size = lax.stop_gradient(jnp.maximum(p, q))  # the larger becomes 1: no quotient overflows, no logarithm cancels
+    near = jnp.abs(p - q) < 0.125 * q
+    gap = jnp.where(near, p - q, 0) / size
+    p, q = p / size, q / size
+    base = jnp.where(near, q, 1)
+    w = gap / base
+    series = jnp.ones_like(w)
+    for n in reversed(range(1, 17)):
+        series = 1 + w * ((alpha - 1 - n) / (n + 2)) * series
+    p, q = jnp.where(near, 1, p), jnp.where(near, 0.5, q)
+    log_ratio = jnp.log(p) - jnp.log(q)
+    far = (p * scaled_expm1(log_ratio, alpha - 1) - p + q) / alpha
+    value = size * jnp.where(near, 0.5 * gap * w * series, far)
+    without_x = y / alpha - jnp.where(alpha > 1, x / jnp.where(alpha > 1, alpha - 1, 1), 0)
+    without_y = jnp.where(alpha < 1, x / jnp.where(alpha < 1, 1 - alpha, 1), jnp.inf)
+    edge = jnp.where(x == 0, without_x, jnp.where(y == 0, without_y, jnp.nan))
+    return jnp.where(inside, value, edge)
+
+
+def _exp_series(x: Array, first: int) -> Array:
+    total = jnp.ones_like(x)
+    for n in reversed(range(first, first + 13)):
+        total = 1 + x / n * total
+    return total
+
+
+def logaddexp(x: Array, y: Array) -> Array:
+    """``log(exp(x) + exp(y))``; two equal numbers share the gradient evenly, two -inf have gradient 0 (not NaN)."""
+    first = x > y
+    high, low = jnp.where(first, x, y), jnp.where(first, y, x)
+    nothing = high == -jnp.inf
+    base = jnp.where(nothing, 0, high)
+    return jnp.where(nothing, -jnp.inf, base + jnp.log1p(jnp.exp(low - base)))
