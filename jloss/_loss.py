@@ -120,6 +120,7 @@ def loss(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, A
         traced = {p.name for p in parameters if {Array, float} & {p.annotation, *get_args(p.annotation)}} | {*inputs}
         literal = inputs.keys() | {"where", "weights"}
         elementwise = not any(dims)
+        per_class = "axis" in keywords and shown.parameters["axis"].default is None
 
         def compiled(*args: Any, **kwargs: Any) -> Array | tuple[Array, Array]:
             bound = shown.bind(*args, **kwargs)
@@ -286,7 +287,7 @@ def _with_keywords(signature: inspect.Signature) -> tuple[inspect.Signature, lis
 
 def _role(dims: Dims, domain: str, per_class: bool) -> str:
     """What `axis` means for an input: the place of its class axis, one mask per class, or nothing."""
-    if "k" in dims:
+    if dims.count("k") == 1:
         return "k"
     if dims == ("*s",) and per_class:
         return "shared" if domain == "mask" else "each"

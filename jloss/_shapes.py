@@ -119,10 +119,10 @@ def find_axes(loss: str, name: str, shape: Sequence[int], dims: Dims, axis: int 
     """The batch and core axes of one input.
 
     `over` is the letter that `axis` places among the core axes ("k"), "each" if `axis` names a batch axis that comes last
-    (each class is then an example of its own), or None if this input has no such axis.
+    (each class is then an example of its own), "shared" for a mask that all classes share, or None if this input has no such axis.
     """
     ndim = len(shape)
-    if over is None or axis is None:
+    if over in (None, "shared") or axis is None:
         split = ndim - len(dims)
         return Place(tuple(range(split)), tuple(range(split, ndim)))
     at = class_axis(loss, name, ndim, axis)

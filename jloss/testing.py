@@ -466,7 +466,7 @@ def axis_is_where_the_classes_are(case: Case) -> None:
         front = {n: v if n in moves else v[:, 0] for n, v in inputs.items()}
         inputs = {n: np.moveaxis(v, 1, -1) if n in moves else v for n, v in front.items()}
     else:
-        moves = {n for n in inputs if "k" in case.entry.inputs[n]}
+        moves = {n for n in inputs if case.entry.inputs[n].count("k") == 1}
         front = {n: np.moveaxis(v, -1, 1) if n in moves else v for n, v in inputs.items()}
     value, gradient = case.run(inputs, axis=-1)
     other, gradients = case.run(front, axis=1)
