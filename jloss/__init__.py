@@ -14,7 +14,35 @@ from jloss._loss import loss as loss
 from jloss._loss import reduce as reduce
 
 # regression
+from jloss.regression import absolute_error as absolute_error
+from jloss.regression import squared_error as squared_error
 from jloss.regression import huber as huber
+from jloss.regression import smooth_l1 as smooth_l1
+from jloss.regression import pseudo_huber as pseudo_huber
+from jloss.regression import charbonnier as charbonnier
+from jloss.regression import log_cosh as log_cosh
+from jloss.regression import quantile as quantile
+from jloss.regression import expectile as expectile
+from jloss.regression import squared_log_error as squared_log_error
+from jloss.regression import absolute_percentage_error as absolute_percentage_error
+from jloss.regression import symmetric_absolute_percentage_error as symmetric_absolute_percentage_error
+from jloss.regression import epsilon_insensitive as epsilon_insensitive
+from jloss.regression import squared_epsilon_insensitive as squared_epsilon_insensitive
+from jloss.regression import linex as linex
+from jloss.regression import bias_error as bias_error
+
+# robust
+from jloss.robust import general_robust as general_robust
+from jloss.robust import cauchy as cauchy
+from jloss.robust import geman_mcclure as geman_mcclure
+from jloss.robust import welsch as welsch
+from jloss.robust import tukey_biweight as tukey_biweight
+
+# likelihood
+from jloss.likelihood import poisson_nll as poisson_nll
+from jloss.likelihood import gaussian_nll as gaussian_nll
+from jloss.likelihood import gamma_nll as gamma_nll
+from jloss.likelihood import tweedie_deviance as tweedie_deviance
 
 # margin
 
