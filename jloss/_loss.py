@@ -156,7 +156,7 @@ def loss(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, A
         public.__doc__ = _document(core.__doc__, inputs, kinds)
         found = Entry(name, public, core, inputs, kinds, options, limits, frozenset(keywords), "loss")
         public.__jloss__ = found  # type: ignore[attr-defined]
-        if core.__module__.startswith("jloss.") and not name.startswith("_"):
+        if core.__module__.startswith("jloss.") and name.isidentifier() and not name.startswith("_"):  # not `tilted(huber)`
             CATALOGUE[name] = found
         return public
 
@@ -181,7 +181,8 @@ def place_inputs(found: Entry, given: dict[str, Any]) -> Placed:
     arrays = {n: a if a is None or DOMAINS[found.domains[n]].kind == "any" else _widen(a, dtype) for n, a in arrays.items()}
     written = {n: spatial(d, count) for n, d in found.inputs.items()}
     roles = {n: _role(d, found.domains[n], "spatial_ndim" in found.keywords) for n, d in found.inputs.items()} if axis is not None else {}
-    batch, places = batch_shape(name, written, arrays, axis, {n: role for n, role in roles.items() if role})
+    whole = {n: a for n, a in arrays.items() if found.domains[n] != "tree"}  # a tree may be a bare array; it has no batch axes
+    batch, places = batch_shape(name, written, whole, axis, {n: role for n, role in roles.items() if role})
     where, weights = given.get("where"), given.get("weights")
     if where is not None:
         where = per_example(name, "where", where, batch, "boolean")

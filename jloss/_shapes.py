@@ -137,7 +137,7 @@ def find_axes(loss: str, name: str, shape: Sequence[int], dims: Dims, axis: int 
 
 def describe(inputs: Mapping[str, Dims], arrays: Mapping[str, Any]) -> str:
     """The two aligned lines under an error: what was expected, what came."""
-    wanted = ", ".join(f"{name}({', '.join(('...', *dims))})" for name, dims in inputs.items() if arrays[name] is not None)
+    wanted = ", ".join(f"{name}({', '.join(('...', *dims))})" for name, dims in inputs.items() if arrays.get(name) is not None)
     got = ", ".join(f"{name}({', '.join(map(str, a.shape))})" for name, a in arrays.items() if a is not None)
     return f"\n  expected  {wanted}\n  got       {got}"
 
