@@ -4,6 +4,8 @@ Each function says what happens at its awkward point. All of them are plain comp
 the rule behind most is the double `where`: the untaken branch must be harmless, too.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -133,6 +135,12 @@ def _is_class_axis_sharded(values: Array) -> bool:
     return bool(spec) and spec[-1] is not None
 
 
+def safe_exp(x: Array) -> Array:
+    """The exponential; where it overflows it is inf, with gradient 0 (not inf, which times 0 is NaN)."""
+    fits = x < math.log(float(jnp.finfo(x.dtype).max))
+    return jnp.where(fits, jnp.exp(jnp.where(fits, x, 0)), jnp.where(jnp.isnan(x), x, jnp.inf))
+
+
 def scaled_expm1(x: Array, c: Array) -> Array:
     """``(exp(c x) - 1) / c``, which is ``x`` at ``c = 0``; smooth there, in both arguments."""
     y = c * x
@@ -155,7 +163,7 @@ def exp_remainder(x: Array) -> Array:
     """``exp(x) - 1 - x``, to the last digit also near 0."""
     near = jnp.abs(x) < 0.5
     small = jnp.where(near, x, 0)
-    return jnp.where(near, 0.5 * small * small * _exp_series(small, 3), jnp.expm1(x) - x)
+    return jnp.where(near, 0.5 * small * small * _exp_series(small, 3), safe_exp(x) - 1 - x)
 
 
 def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
@@ -200,3 +208,16 @@ def logaddexp(x: Array, y: Array) -> Array:
     nothing = high == -jnp.inf
     base = jnp.where(nothing, 0, high)
     return jnp.where(nothing, -jnp.inf, base + jnp.log1p(jnp.exp(low - base)))
+
+
+def surprise(logits: Array, label: Array, *, axis_name: str | None = None) -> Array:
+    """``-log softmax(logits)[label]``, the sum of two parts of 0 or more, so that logits of 1e4 lose no digits."""
+    log_total, peak = log_partition(logits, axis_name=axis_name)
+    return log_total[0] + (peak[0] - pick(logits, label, axis_name=axis_name))
+
+
+def focal(surprise: Array, gamma: Array | float) -> Array:
+    """``(1 - p)**gamma * surprise`` for ``p = exp(-surprise)``; 0 with gradient 0 where p has rounded to 1."""
+    matched = surprise <= 0
+    surprise = jnp.where(matched, 1, surprise)
+    return jnp.where(matched, 0, jnp.exp(gamma * log1mexp(-surprise)) * surprise)

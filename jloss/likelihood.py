@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jloss._loss import Reduce, loss
-from jloss._math import power_divergence, xlogy
+from jloss._math import power_divergence, safe_exp, xlogy
 
 
 @loss("(),()->()", "real nonnegative", epsilon="nonnegative")
@@ -39,7 +39,7 @@ def poisson_nll(
     References:
         Cameron and Trivedi, Regression Analysis of Count Data, 2013. https://doi.org/10.1017/CBO9781139013567
     """
-    nll = jnp.exp(predictions) - targets * predictions if log_input else predictions - xlogy(targets, predictions + epsilon)
+    nll = safe_exp(predictions) - targets * predictions if log_input else predictions - xlogy(targets, predictions + epsilon)
     return nll + jax.scipy.special.gammaln(targets + 1) if full else nll
 
 
@@ -49,8 +49,9 @@ def gaussian_nll(
 ) -> Array:
     r"""Negative log-likelihood under a Gaussian whose variance is predicted, too.
 
-    .. math:: \ell = \tfrac12 \left(\log v + \frac{(\text{predictions} - \text{targets})^2}{v}\right) \qquad v = \max(\text{variances}, \epsilon)
-        \quad \bigl(+ \tfrac12 \log 2\pi\ \text{if full}\bigr)
+    .. math::
+        \ell = \tfrac12 \left(\log v + \frac{(\text{predictions} - \text{targets})^2}{v}\right) \quad \bigl(+ \tfrac12 \log 2\pi\ \text{if full}\bigr)
+        \qquad v = \max(\text{variances}, \epsilon)
 
     The gradient is that of this formula, so a variance at or below the floor gets 0 and stays there: predict
     ``softplus(x) + epsilon`` or ``exp(x)``. torch passes the gradient at the floor straight through to the variance below it.
@@ -93,7 +94,7 @@ def gamma_nll(predictions: Array, targets: Array, *, log_input: bool = True, **r
     References:
         McCullagh and Nelder, Generalized Linear Models, 1989. https://doi.org/10.1201/9780203753736
     """
-    return predictions + targets * jnp.exp(-predictions) if log_input else jnp.log(predictions) + targets / predictions
+    return predictions + targets * safe_exp(-predictions) if log_input else jnp.log(predictions) + targets / predictions
 
 
 @loss("(),()->()", "positive nonnegative")

@@ -3,6 +3,7 @@
 The losses that stop listening to outliers are in `jloss.robust`, the likelihoods in `jloss.likelihood`.
 """
 
+import math
 from typing import Unpack
 
 import jax.numpy as jnp
@@ -172,7 +173,7 @@ def log_cosh(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Ar
     error = predictions - targets
     small = jnp.abs(error) < 1
     near, far = jnp.where(small, error, 0), jnp.where(small, 1, jnp.abs(error))
-    return jnp.where(small, jnp.log1p(2 * jnp.square(jnp.sinh(near / 2))), far + jnp.log1p(jnp.exp(-2 * far)) - jnp.log(2.0).astype(far.dtype))
+    return jnp.where(small, jnp.log1p(2 * jnp.square(jnp.sinh(near / 2))), far + jnp.log1p(jnp.exp(-2 * far)) - math.log(2))
 
 
 @loss("(),()->()", "real real", q="unit")

@@ -10,7 +10,10 @@ SCALES = [{"scale": 0.5}, {"scale": 3.0}]
 
 @oracle(
     REDESCENDING + " convex",
-    options=[{"alpha": a, "scale": s} for a, s in ((2.0, 1.0), (0.0, 0.5), (-2.0, 3.0), (-math.inf, 2.0), (1.6, 0.7), (0.3, 1.0), (-7.0, 1.0), (3.0, 2.0))],
+    options=[
+        {"alpha": a, "scale": s}
+        for a, s in ((2.0, 1.0), (0.0, 0.5), (-2.0, 3.0), (-math.inf, 2.0), (1.6, 0.7), (0.3, 1.0), (-7.0, 1.0), (3.0, 2.0))
+    ],
 )
 def general_robust(predictions, targets, alpha=1.0, scale=1.0):
     square = (float(predictions - targets) / scale) ** 2
