@@ -49,15 +49,33 @@ from jloss.likelihood import tweedie_deviance as tweedie_deviance
 # divergence
 
 # classification
+from jloss.classification import binary_cross_entropy as binary_cross_entropy
+from jloss.classification import brier as brier
 from jloss.classification import cross_entropy as cross_entropy
+from jloss.classification import log_loss as log_loss
+from jloss.classification import multiclass_zero_one as multiclass_zero_one
+from jloss.classification import nll as nll
+from jloss.classification import poly1_cross_entropy as poly1_cross_entropy
+from jloss.classification import sigmoid_cross_entropy as sigmoid_cross_entropy
+from jloss.classification import sigmoid_focal as sigmoid_focal
+from jloss.classification import soft_cross_entropy as soft_cross_entropy
+from jloss.classification import softmax_focal as softmax_focal
+from jloss.classification import zero_one as zero_one
 
 # boxes
 
 # segmentation
+from jloss.segmentation import combo as combo
 from jloss.segmentation import dice as dice
 from jloss.segmentation import focal_tversky as focal_tversky
+from jloss.segmentation import generalized_dice as generalized_dice
 from jloss.segmentation import jaccard as jaccard
+from jloss.segmentation import log_cosh_dice as log_cosh_dice
+from jloss.segmentation import log_dice as log_dice
+from jloss.segmentation import mcc as mcc
 from jloss.segmentation import tversky as tversky
+from jloss.segmentation import unified_focal as unified_focal
+from jloss.segmentation import wasserstein_dice as wasserstein_dice
 
 # embedding
 
