@@ -180,7 +180,8 @@ def place_inputs(found: Entry, given: dict[str, Any]) -> Placed:
     dtype = widest(arrays)
     arrays = {n: a if a is None or DOMAINS[found.domains[n]].kind == "any" else _widen(a, dtype) for n, a in arrays.items()}
     written = {n: spatial(d, count) for n, d in found.inputs.items()}
-    roles = {n: _role(d, found.domains[n], "spatial_ndim" in found.keywords) for n, d in found.inputs.items()} if axis is not None else {}
+    per_class = "spatial_ndim" in found.keywords and not any("k" in d for d in found.inputs.values())
+    roles = {n: _role(d, found.domains[n], per_class) for n, d in found.inputs.items()} if axis is not None else {}
     whole = {n: a for n, a in arrays.items() if found.domains[n] != "tree"}  # a tree may be a bare array; it has no batch axes
     batch, places = batch_shape(name, written, whole, axis, {n: role for n, role in roles.items() if role})
     where, weights = given.get("where"), given.get("weights")
