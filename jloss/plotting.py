@@ -199,7 +199,8 @@ def _against(found: Entry, first: str, others: list[str], target: Array, moving:
 
 def _line(found: Entry, first: str) -> Path:
     """Any loss: a straight line through random inputs, along which the first input moves."""
-    drawn = {n: v for n, v in samples(found.public, batch=(), optional=False).items()}
+    drawn = samples(found.public, batch=(), optional=False)
+    drawn |= {n: np.maximum(v, 1) for n, v in drawn.items() if found.inputs[n] == ("u",)}  # class 0 is the blank
     start = jnp.asarray(drawn[first])
     if found.domains[first] == "unit":
         other = jnp.asarray(next((drawn[n] for n in drawn if n != first and np.shape(drawn[n]) == start.shape), 1 - start), start.dtype)

@@ -259,16 +259,22 @@ def train(
         progress: Called with the label and the steps done, after every step.
     """
     for name in losses:
-        _explained(find(name), data, losses[name])
+        _check(find(name), data, losses[name])
     draws = np.random.default_rng(seed).integers(0, len(data.y), (steps, batch))
     return [_train_one(data, find(name), options, draws, rate, seed, progress) for name, options in losses.items()]
 
 
-def _explained(entry: Entry, data: Data, options: Mapping[str, Any]) -> Feed:
+def _check(entry: Entry, data: Data, options: Mapping[str, Any]) -> None:
+    """Before anything is trained: does the loss fit the data, and do its options suit it?"""
     try:
-        return feed(entry, data, options)
+        fed = feed(entry, data, options)
     except Mistake as mistake:
         raise Mistake(f"{mistake}\nLosses that fit {data.name}: {', '.join(fitting(data)) or 'none'}.") from None
+    outputs = jax.ShapeDtypeStruct((2, fed.width), jnp.float32)
+    try:
+        jax.eval_shape(lambda outputs, y: entry.public(**fed.inputs(outputs, y), **options), outputs, data.y[:2])
+    except ValueError as error:  # an option out of range
+        raise Mistake(str(error)) from None
 
 
 def _network(features: int, width: int, seed: int) -> Any:

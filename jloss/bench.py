@@ -1,0 +1,342 @@
+"""Value and gradient of every loss against optax and torch: time, memory, compile time, the cost of a bare call.
+
+A row of the benchmark is one declaration: the peers' calls on the same inputs. Losses without one run alone. All timings
+are interleaved (jloss, optax, torch, torch, optax, jloss, ...), and a ratio is the median over the rounds, so that a busy machine slows
+all alike. Below 1 means that jloss is faster.
+"""
+
+import csv
+import inspect
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jloss._cli import Mistake, find, need
+from jloss._loss import CATALOGUE, Entry
+from jloss._shapes import spatial, split_offset
+from jloss.testing import draw
+
+SIZES = {"k": 100, "d": 128, "n": 64, "m": 64, "t": 64, "u": 16, "s0": 32, "s1": 32, "h": 32, "w": 32, "c": 3}
+
+
+class Row(NamedTuple):
+    """The peers of one loss, as scalar functions of the same inputs, and what differs from the usual.
+
+    Args:
+        optax: Called with the inputs in their order.
+        torch: Called with `torch.nn.functional` and the inputs as tensors.
+        options: Of our loss.
+        sizes: Of the core axes, where `SIZES` does not suit.
+        inputs: ``(rng, size) -> arrays``, where the domains are not enough.
+    """
+
+    optax: Callable[..., Any] | None = None
+    torch: Callable[..., Any] | None = None
+    options: Mapping[str, Any] = {}
+    sizes: Mapping[str, int] = {}
+    inputs: Callable[[np.random.Generator, int], Sequence[np.ndarray]] | None = None
+
+
+ROWS: dict[str, Row] = {
+    # regression
+    "absolute_error": Row(torch=lambda f, p, t: f.l1_loss(p, t)),
+    "squared_error": Row(lambda p, t: optax.squared_error(p, t).mean(), lambda f, p, t: f.mse_loss(p, t)),
+    "huber": Row(lambda p, t: optax.huber_loss(p, t).mean(), lambda f, p, t: f.huber_loss(p, t)),
+    "smooth_l1": Row(torch=lambda f, p, t: f.smooth_l1_loss(p, t)),
+    "log_cosh": Row(lambda p, t: optax.log_cosh(p, t).mean()),
+    "poisson_nll": Row(torch=lambda f, p, t: f.poisson_nll_loss(p, t)),
+    "gaussian_nll": Row(torch=lambda f, p, t, v: f.gaussian_nll_loss(p, t, v)),
+    # classification
+    "cross_entropy": Row(
+        lambda x, y: optax.softmax_cross_entropy_with_integer_labels(x, y).mean(),
+        lambda f, x, y: f.cross_entropy(x, y.long()),
+    ),
+    "soft_cross_entropy": Row(lambda x, y: optax.softmax_cross_entropy(x, y).mean(), lambda f, x, y: f.cross_entropy(x, y)),
+    "nll": Row(torch=lambda f, x, y: f.nll_loss(x, y.long())),
+    "binary_cross_entropy": Row(torch=lambda f, p, t: f.binary_cross_entropy(p, t)),
+    "sigmoid_cross_entropy": Row(
+        lambda x, y: optax.sigmoid_binary_cross_entropy(x, y).mean(), lambda f, x, y: f.binary_cross_entropy_with_logits(x, y)
+    ),
+    "sigmoid_focal": Row(lambda x, y: optax.sigmoid_focal_loss(x, y).mean()),
+    "poly1_cross_entropy": Row(lambda x, y: optax.losses.poly_loss_cross_entropy(x, jax.nn.one_hot(y, x.shape[-1]), epsilon=1.0).mean()),
+    "sparsemax": Row(lambda x, y: optax.losses.multiclass_sparsemax_loss(x, y).mean()),
+    # margin
+    "hinge": Row(lambda x, y: optax.losses.hinge_loss(x, y).mean()),
+    "perceptron": Row(lambda x, y: optax.losses.perceptron_loss(x, y).mean()),
+    "logistic": Row(torch=lambda f, x, y: f.soft_margin_loss(x, y)),
+    "multiclass_hinge": Row(lambda x, y: optax.losses.multiclass_hinge_loss(x, y).mean()),
+    "multiclass_perceptron": Row(lambda x, y: optax.losses.multiclass_perceptron_loss(x, y).mean()),
+    "multi_margin": Row(torch=lambda f, x, y: f.multi_margin_loss(x, y.long())),
+    "multilabel_soft_margin": Row(torch=lambda f, x, y: f.multilabel_soft_margin_loss(x, y)),
+    "margin_ranking": Row(torch=lambda f, a, b, y: f.margin_ranking_loss(a, b, y)),
+    "hinge_embedding": Row(torch=lambda f, x, y: f.hinge_embedding_loss(x, y)),
+    # divergence
+    "kl_divergence": Row(lambda p, t: optax.losses.kl_divergence(p, t).mean(), lambda f, p, t: f.kl_div(p, t, reduction="batchmean")),
+    "kl_divergence_with_log_targets": Row(
+        lambda p, t: optax.losses.kl_divergence_with_log_targets(p, t).mean(),
+        lambda f, p, t: f.kl_div(p, t, reduction="batchmean", log_target=True),
+    ),
+    # embedding
+    "cosine_distance": Row(lambda p, t: optax.cosine_distance(p, t).mean(), lambda f, p, t: (1 - f.cosine_similarity(p, t)).mean()),
+    "cosine_embedding": Row(torch=lambda f, p, t, y: f.cosine_embedding_loss(p, t, y)),
+    "triplet_margin": Row(
+        lambda a, p, n: optax.losses.triplet_margin_loss(a, p, n).mean(), lambda f, a, p, n: f.triplet_margin_loss(a, p, n)
+    ),
+    # sequence
+    "ctc": Row(
+        lambda x, y: optax.ctc_loss(x, jnp.zeros(x.shape[:2]), y, jnp.zeros(y.shape)).mean(),
+        lambda f, x, y: f.ctc_loss(f.log_softmax(x, -1).transpose(0, 1), y, [x.shape[1]] * len(x), [y.shape[1]] * len(y), reduction="sum"),
+        sizes={"k": 32},
+        inputs=lambda rng, size: (rng.normal(size=(size, 64, 32)).astype(np.float32), rng.integers(1, 32, (size, 16)).astype(np.int32)),
+    ),
+}
+
+
+class Numbers(NamedTuple):
+    """A row of the table; None where there is no peer."""
+
+    loss: str
+    ms: float
+    optax_ms: float | None
+    optax_ratio: float | None
+    torch_ms: float | None
+    torch_ratio: float | None
+    temporary_mb: float
+    optax_temporary_mb: float | None
+    moved_mb: float
+    optax_moved_mb: float | None
+    compile_ms: float
+    optax_compile_ms: float | None
+    call_us: float
+    optax_call_us: float | None
+
+
+def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int = 15) -> Numbers:
+    """The numbers of one loss.
+
+    Args:
+        name: Of the loss.
+        size: How many numbers the first input has, about.
+        device: A JAX platform.
+        repeats: Interleaved timings.
+    """
+    found = find(name)
+    if found.kind != "loss":
+        raise Mistake(f"{name} is not a loss of one example, so the benchmark has no inputs for it.")
+    row = ROWS.get(name, Row())
+    chip = _device(device)
+    arrays = [jax.device_put(a, chip) for a in inputs_of(found, row, size)]
+    tiny = [jax.device_put(a, chip) for a in inputs_of(found, row, 1)]
+
+    def call(*inputs: Any) -> Any:
+        return found.public(*inputs, **row.options)
+
+    ours = _compiled(call, arrays)
+    theirs = _compiled(row.optax, arrays) if row.optax else None
+    torch = _torch(row.torch, arrays, device) if row.torch else None
+    timed = {"jloss": ours.run, "optax": theirs.run if theirs else None, "torch": torch}
+    ms, ratios = _interleaved({by: f for by, f in timed.items() if f}, repeats)
+    bare = {"jloss": lambda: jax.block_until_ready(call(*tiny))}
+    if row.optax:
+        peer = row.optax
+        bare["optax"] = lambda: jax.block_until_ready(peer(*tiny))
+    call_ms, _ = _interleaved(bare, repeats)
+    return Numbers(
+        name,
+        ms["jloss"],
+        ms.get("optax"),
+        ratios.get("optax"),
+        ms.get("torch"),
+        ratios.get("torch"),
+        ours.temporary_mb,
+        theirs.temporary_mb if theirs else None,
+        ours.moved_mb,
+        theirs.moved_mb if theirs else None,
+        ours.compile_ms,
+        theirs.compile_ms if theirs else None,
+        1e3 * call_ms["jloss"],
+        1e3 * call_ms["optax"] if row.optax else None,
+    )
+
+
+def inputs_of(found: Entry, row: Row, size: int) -> list[np.ndarray]:
+    """The required inputs of a batch whose first input has about `size` numbers."""
+    rng = np.random.default_rng(0)
+    sizes = {**SIZES, **row.sizes}
+
+    def core(name: str) -> tuple[int, ...]:
+        dims = (split_offset(dim) for dim in spatial(found.inputs[name], 2))
+        return tuple(int(letter) if letter.isdigit() else sizes.get(letter, 4) + offset for letter, offset in dims)
+
+    names = _required(found)
+    examples = max(1, size // math.prod(core(names[0])))
+    if row.inputs:
+        return list(row.inputs(rng, examples))
+    drawn = (draw(found.domains[n], core(n), (examples,), rng, classes=sizes["k"], steps=sizes["t"]) for n in names)
+    return [a.astype(np.float32) if getattr(a, "dtype", None) == np.float64 else a for a in drawn]
+
+
+class _Compiled(NamedTuple):
+    run: Callable[[], Any]
+    compile_ms: float
+    temporary_mb: float
+    moved_mb: float
+
+
+def _compiled(function: Callable[..., Any], arrays: Sequence[Any]) -> _Compiled:
+    """Value and gradient for the first input, compiled, with what XLA says of it."""
+    start = time.perf_counter()
+    program = jax.jit(jax.value_and_grad(function)).lower(*arrays).compile()
+    milliseconds = 1e3 * (time.perf_counter() - start)
+    memory, cost = program.memory_analysis(), program.cost_analysis() or {}
+    temporary = getattr(memory, "temp_size_in_bytes", math.nan)
+    return _Compiled(
+        lambda: jax.block_until_ready(program(*arrays)), milliseconds, temporary / 1e6, cost.get("bytes accessed", math.nan) / 1e6
+    )
+
+
+def _torch(function: Callable[..., Any], arrays: Sequence[Any], device: str) -> Callable[[], Any] | None:
+    """Torch's value and gradient on the same numbers, or None where torch or its device is missing."""
+    try:
+        torch = need("torch", "oracles")
+    except ImportError:
+        return None
+    on_gpu = device in ("gpu", "cuda")
+    if device != "cpu" and not (on_gpu and torch.cuda.is_available()):
+        return None
+    first, *rest = (torch.tensor(np.asarray(a), device="cuda" if on_gpu else "cpu") for a in arrays)
+    first.requires_grad_()
+
+    def run() -> Any:
+        first.grad = None
+        function(torch.nn.functional, first, *rest).backward()
+        if on_gpu:
+            torch.cuda.synchronize()
+        return first.grad
+
+    return run
+
+
+def _interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Milliseconds of each, and the median of jloss over each peer. A timing is long enough for the clock."""
+    slowest = max(_seconds(function, 1) for function in functions.values())
+    calls = max(1, min(100, int(2e-3 / max(slowest, 1e-9))))
+    times = {by: np.empty(repeats) for by in functions}
+    for i in range(repeats):
+        for by in list(functions)[:: 1 if i % 2 else -1]:  # whoever comes second meets warm caches, or busy threads
+            times[by][i] = _seconds(functions[by], calls)
+    ratios = {by: float(np.median(times["jloss"] / t)) for by, t in times.items() if by != "jloss"}
+    return {by: 1e3 * float(np.median(t)) for by, t in times.items()}, ratios
+
+
+def _seconds(function: Callable[[], Any], calls: int) -> float:
+    function()  # the threads of whoever ran before may still be spinning
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - start) / calls
+
+
+def _device(name: str) -> Any:
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError:
+        raise Mistake(f"JAX finds no device `{name}` here; it finds {', '.join(sorted({d.platform for d in jax.devices()}))}.") from None
+
+
+def _required(found: Entry) -> list[str]:
+    parameters = inspect.signature(found.public).parameters
+    return [n for n in found.inputs if parameters[n].default is inspect.Parameter.empty]
+
+
+# ---------------------------------------------------------------- what a person sees
+
+
+def run(names: Sequence[str] | None = None, *, size: int, device: str, repeats: int, out: Path) -> list[Numbers]:
+    """Measures with a progress bar, prints the table, and writes it as CSV and as a figure.
+
+    Args:
+        names: The losses; all if None.
+        size: How many numbers the first input has, about.
+        device: A JAX platform.
+        repeats: Interleaved timings.
+        out: The folder of bench.csv and bench.png.
+    """
+    if size < 1 or repeats < 1:
+        raise Mistake(f"--size and --repeats are 1 or more, got {size} and {repeats}.")
+    bars, tables = need("rich.progress", "examples"), need("rich.table", "examples")
+    console = need("rich.console", "examples").Console()
+    need("matplotlib.figure", "plot")
+    names = names or [n for n, e in CATALOGUE.items() if e.kind == "loss"]
+    _compiled(jnp.sum, [jax.device_put(jnp.ones(2), _device(device))])  # the first compile of a process starts the compiler
+    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn())
+    results = []
+    with bars.Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("", total=len(names))
+        for name in names:
+            shown.update(task, description=name)
+            results.append(measure(name, size=size, device=device, repeats=repeats))
+            shown.advance(task)
+    table = tables.Table(caption=f"{device}, {size} numbers, value and gradient; compile in ms. Ratio: jloss / peer.")
+    for title in ("loss", "by", "ms", "ratio", "temp MB", "moved MB", "compile", "call us"):
+        table.add_column(title, justify="left" if title in ("loss", "by") else "right", no_wrap=title == "loss")
+    for r in results:
+        for row in _rows(r):
+            table.add_row(*row)
+    console.print(table)
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "bench.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(Numbers._fields)
+        writer.writerows([r.loss, *("" if v is None else f"{v:.6g}" for v in r[1:])] for r in results)
+    figure(results).savefig(out / "bench.png", dpi=120)
+    console.print(f"Wrote {out / 'bench.csv'} and {out / 'bench.png'}", highlight=False, soft_wrap=True)
+    return results
+
+
+def figure(results: Sequence[Numbers]) -> Any:
+    """Our time over each peer's, a bar per loss; left of the line jloss is faster."""
+    from jloss.plotting import new_figure
+
+    drawn, axis = new_figure(1, 1)
+    shown = [r for r in results if r.optax_ratio or r.torch_ratio]
+    drawn.set_size_inches(7.0, 1.4 + 0.34 * max(1, len(shown)))
+    places = np.arange(len(shown))
+    for offset, peer in ((-0.2, "optax"), (0.2, "torch")):
+        ratios = [getattr(r, f"{peer}_ratio") for r in shown]
+        bars = [(at + offset, ratio) for at, ratio in zip(places, ratios, strict=True) if ratio]
+        if bars:
+            axis.barh([at for at, _ in bars], [ratio - 1 for _, ratio in bars], left=1.0, height=0.36, label=f"jloss / {peer}")
+    axis.axvline(1.0, color="black", linewidth=1)
+    axis.set_yticks(places, [r.loss for r in shown])
+    axis.invert_yaxis()
+    axis.set(xlabel="time of value and gradient / the peer's", title="jloss against its peers: left of the line it is faster")
+    if shown:
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
+        axis.legend(fontsize="small")
+    return drawn
+
+
+def _rows(r: Numbers) -> list[list[str]]:
+    """A line for jloss, and one for each peer."""
+    rows = [[r.loss, "jloss", _text(r.ms), "", _text(r.temporary_mb), _text(r.moved_mb), _text(r.compile_ms), _text(r.call_us)]]
+    if r.optax_ms is not None:
+        memory = (_text(r.optax_temporary_mb), _text(r.optax_moved_mb))
+        rows.append(["", "optax", _text(r.optax_ms), _text(r.optax_ratio), *memory, _text(r.optax_compile_ms), _text(r.optax_call_us)])
+    if r.torch_ms is not None:
+        rows.append(["", "torch", _text(r.torch_ms), _text(r.torch_ratio), "", "", "", ""])
+    return rows
+
+
+def _text(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return ""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"

@@ -1,0 +1,315 @@
+"""The commands, run in this process with few steps: what they print, what they write, and what they say to a mistake."""
+
+import csv
+import functools
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jloss
+from jloss.__main__ import DATA, families, main
+from jloss._cli import MissingExtra, Mistake, find, need, option
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture
+def say(capsys, monkeypatch):
+    """Runs a command and gives its exit status, what it printed and what it complained of."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*argv):
+        status = main(argv)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def at_ease():
+    """Without the strict switches, which the code of other packages does not stand."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# ---------------------------------------------------------------- list, show
+
+
+def test_list_prints_every_loss(say):
+    status, out, _ = say("list")
+    listed = {line.split()[0] for line in out.splitlines() if line.startswith("  ")}
+    assert status == 0
+    assert listed == set(jloss.CATALOGUE)
+
+
+def test_list_of_a_family(say):
+    _, out, _ = say("list", "--family", "regression")
+    assert "huber" in out
+    assert "cross_entropy" not in out
+    assert out.startswith(f"regression ({len(families()['regression'])})")
+
+
+def test_unknown_family_gives_the_nearest(say):
+    status, out, err = say("list", "--family", "regresion")
+    assert (status, out) == (2, "")
+    assert err.startswith("jloss: no family is called `regresion`; nearest: regression")
+
+
+def test_show_prints_signature_docstring_and_shapes(say):
+    _, out, _ = say("show", "cross_entropy")
+    assert out.startswith("jloss.cross_entropy(logits, labels, *, label_smoothing=0.0")
+    for part in (".. math::", "Args:", "Shapes:", "a class index", "https://"):
+        assert part in out
+
+
+def test_show_draws(say, tmp_path):
+    target = tmp_path / "new" / "huber.png"
+    status, out, _ = say("show", "huber", "--plot", str(target))
+    assert status == 0
+    assert str(target) in out
+    assert target.read_bytes().startswith(PNG)
+
+
+def test_show_refuses_an_unknown_picture_format(say, tmp_path):
+    status, _, err = say("show", "huber", "--plot", str(tmp_path / "huber.docx"))
+    assert status == 2
+    assert ".png" in err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("hubr", "huber"), ("CrossEntropy", "cross_entropy"), ("HuberLoss", "huber"), ("entropy", "cross_entropy")]
+)
+def test_unknown_name_gives_the_nearest(say, typed, meant):
+    status, out, err = say("show", typed)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"jloss: no loss is called `{typed}`; nearest: ")
+    assert meant in err.split("nearest:")[1]
+
+
+# ---------------------------------------------------------------- train
+
+
+def test_train_digits_compares_losses(say, at_ease, tmp_path):
+    status, out, _ = say(
+        *("train", "--loss", "cross_entropy,softmax_focal", "--option", "softmax_focal.gamma=1.5"),
+        *("--steps", "60", "--seed", "1", "--out", str(tmp_path / "a")),
+    )
+    assert status == 0
+    assert "softmax_focal gamma=1.5" in out
+    table = rows(tmp_path / "a" / "table.csv")
+    assert [r["loss"] for r in table] == ["cross_entropy", "softmax_focal gamma=1.5"]
+    assert all(0.5 < float(r["test acc"]) <= 1 for r in table), table
+    assert all(float(r["ms/step"]) > 0 and float(r["grad norm"]) > 0 for r in table)
+    assert (tmp_path / "a" / "curves.png").read_bytes().startswith(PNG)
+
+
+def test_train_is_repeatable(at_ease, tmp_path):
+    results = []
+    for seed in (0, 0, 1):
+        assert main(["train", "--data", "diabetes", "--loss", "huber", "--steps", "5", "--seed", str(seed), "--out", str(tmp_path)]) == 0
+        (row,) = rows(tmp_path / "table.csv")
+        results.append({n: v for n, v in row.items() if n != "ms/step"})
+    assert results[0] == results[1]
+    assert results[0] != results[2]
+
+
+def test_outliers_show_why_the_loss_matters(at_ease, tmp_path):
+    main(
+        [
+            "train",
+            "--data",
+            "diabetes",
+            "--loss",
+            "squared_error,absolute_error",
+            "--noise",
+            "0.1",
+            "--steps",
+            "150",
+            "--out",
+            str(tmp_path),
+        ]
+    )
+    squared, absolute = (float(r["test MAE"]) for r in rows(tmp_path / "table.csv"))
+    assert absolute < 0.9 * squared
+
+
+def test_every_data_set_trains_by_default(at_ease, tmp_path):
+    for data in DATA:
+        assert main(["train", "--data", data, "--steps", "2", "--noise", "--out", str(tmp_path / data)]) == 0
+        assert len(rows(tmp_path / data / "table.csv")) == 3
+
+
+def test_imbalance_makes_classes_rare():
+    from jloss import train
+
+    plain, tailed = train.load("digits"), train.load("digits", imbalance=20.0)
+    assert tailed.kept[0] == plain.kept[0]
+    assert plain.kept[-1] / 25 < tailed.kept[-1] < plain.kept[-1] / 15
+    assert (tailed.test_y == plain.test_y).all()
+
+
+def test_noise_only_touches_the_training_part():
+    from jloss import train
+
+    plain, noisy = train.load("digits"), train.load("digits", noise=0.3)
+    assert (plain.test_y == noisy.test_y).all()
+    assert 0.25 < (plain.y != noisy.y).mean() < 0.35
+
+
+def test_every_loss_that_fits_takes_a_step():
+    """What `fitting` promises is true, and what it leaves out says why."""
+    from jloss import train
+
+    for data in map(train.load, DATA):
+        fits = train.fitting(data)
+        assert set(train.DEFAULTS[data.name]) <= set(fits)
+        for name, entry in jloss.CATALOGUE.items():
+            if name not in fits:
+                with pytest.raises(Mistake, match=rf"^{name} does not fit {data.name}, which has "):
+                    train.feed(entry, data)
+                continue
+            fed = train.feed(entry, data)
+            outputs = jnp.asarray(np.random.default_rng(0).normal(size=(8, fed.width)), jnp.float32)
+            shapes = jax.eval_shape(
+                lambda o, y, fed=fed, entry=entry: (entry.public(**fed.inputs(o, y)), fed.predict(o)), outputs, data.y[:8]
+            )
+            assert [s.shape for s in shapes] == [(), (8,)], name
+
+
+@pytest.mark.parametrize(
+    ("argv", "parts"),
+    [
+        (["--data", "mnist"], ["no data are called `mnist`", "there are digits, breast_cancer, diabetes."]),
+        (["--loss", "crossentropy"], ["no loss is called `crossentropy`; nearest: cross_entropy"]),
+        (
+            ["--loss", "huber"],
+            ["huber does not fit digits, which has 10 classes: `targets` is one number per example", "Losses that fit digits:"],
+        ),
+        (
+            ["--data", "diabetes", "--loss", "cross_entropy"],
+            ["which has numbers: `labels` is one number per example, a class index", ", huber"],
+        ),
+        (["--loss", "triplet_margin"], ["it compares `anchors`, `positives`, `negatives`, not predictions with targets"]),
+        (["--loss", "cross_entropy", "--option", "cross_entropy.gama=1"], ["cross_entropy has no option `gama`", "label_smoothing=0.0"]),
+        (["--loss", "softmax_focal", "--option", "softmax_focal.gamma=big"], ["softmax_focal: `gamma` is a number, got 'big'."]),
+        (["--loss", "softmax_focal", "--option", "gamma=1"], ["--option reads LOSS.NAME=VALUE"]),
+        (["--loss", "cross_entropy", "--option", "huber.delta=1"], ["huber is not among the losses to train: cross_entropy."]),
+        (
+            ["--loss", "cross_entropy", "--option", "cross_entropy.label_smoothing=2"],
+            ["cross_entropy: `label_smoothing` must be between 0 and 1, got 2."],
+        ),
+        (["--data", "diabetes", "--imbalance"], ["diabetes has numbers; --noise makes outliers there."]),
+        (["--noise", "2"], ["--noise is a fraction between 0 and 1, got 2."]),
+        (["--imbalance", "0.5"], ["--imbalance is a ratio of 1 or more, got 0.5."]),
+        (["--steps", "0"], ["--steps is 1 or more, got 0."]),
+    ],
+)
+def test_mistakes_are_told_in_a_line(say, tmp_path, argv, parts):
+    status, _, err = say("train", "--out", str(tmp_path), "--steps", "1", *argv)
+    assert status == 2
+    assert err.startswith("jloss: ")
+    for part in parts:
+        assert part in err
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- bench
+
+
+def test_bench_writes_table_and_figure(say, tmp_path):
+    status, out, _ = say("bench", "--loss", "huber,cross_entropy", "--size", "1000", "--repeats", "2", "--out", str(tmp_path))
+    assert status == 0
+    assert "optax" in out
+    table = rows(tmp_path / "bench.csv")
+    assert [r["loss"] for r in table] == ["huber", "cross_entropy"]
+    assert all(float(r[c]) > 0 for r in table for c in ("ms", "optax_ms", "optax_ratio", "compile_ms", "call_us", "moved_mb"))
+    assert (tmp_path / "bench.png").read_bytes().startswith(PNG)
+
+
+def test_bench_refuses_a_device_that_is_not_there(say, tmp_path):
+    status, _, err = say("bench", "--loss", "huber", "--device", "abacus", "--out", str(tmp_path))
+    assert (status, err) == (2, "jloss: JAX finds no device `abacus` here; it finds cpu.\n")
+
+
+def test_bench_rows_are_losses_with_peers_of_the_same_value():
+    """A peer that computes something else would make the comparison meaningless."""
+    from jloss import bench
+
+    ignored = {"sigmoid_focal", "ctc", "kl_divergence", "kl_divergence_with_log_targets"}
+    for name, row in bench.ROWS.items():
+        if name not in jloss.CATALOGUE:
+            continue
+        entry = find(name)
+        arrays = bench.inputs_of(entry, row._replace(sizes={"k": 7, "d": 5}), 200)
+        ours = float(entry.public(*arrays, **row.options))
+        if row.optax and name not in ignored:
+            assert float(row.optax(*map(jax.numpy.asarray, arrays))) == pytest.approx(ours, rel=1e-4), name
+        if row.torch:
+            torch = sys.modules.get("torch") or pytest.importorskip("torch")
+            theirs = float(row.torch(torch.nn.functional, *(torch.tensor(np.asarray(a)) for a in arrays)))
+            if name not in ignored:
+                assert theirs == pytest.approx(ours, rel=1e-4), name
+
+
+# ---------------------------------------------------------------- the pieces
+
+
+def test_options_from_text():
+    assert option(find("huber"), "delta", "2") == 2
+    assert option(find("huber"), "delta", "inf") == float("inf")
+    with pytest.raises(Mistake, match=r"huber has no option `dleta`; nearest: delta; its options: delta=1.0."):
+        option(find("huber"), "dleta", "2")
+
+
+def test_a_missing_extra_says_what_to_install():
+    with pytest.raises(MissingExtra, match=r"^surely_absent is not installed; get it with: pip install 'jloss\[examples\]'$"):
+        need("surely_absent.inner", "examples")
+
+
+def test_every_loss_has_a_path_to_plot():
+    from jloss.plotting import path_of
+
+    for name, entry in jloss.CATALOGUE.items():
+        if entry.kind == "loss":
+            path = path_of(entry)
+            value, slope = jax.eval_shape(jax.value_and_grad(lambda t, e=entry, p=path: e.public(**p.inputs(t))), jnp.ones(()))
+            assert value.shape == slope.shape == (), name
+
+
+@pytest.mark.parametrize("name", ["huber", "cross_entropy", "dice", "giou", "ctc", "kl_divergence", "cosine_distance", "triplet_margin"])
+def test_plots_show_numbers(name):
+    from jloss.plotting import values
+
+    where, value, slope = values(name, points=5)
+    assert where.shape == value.shape == slope.shape == (5,)
+    assert np.isfinite([value, slope]).all()
+    assert np.ptp(value) > 0.01
+    assert np.abs(slope).max() > 0.01
+
+
+def test_plotting_sweeps_and_compares():
+    from jloss.plotting import compare, curve
+
+    figure = curve(jloss.huber, sweep={"delta": [0.5, 1.0, 2.0]})
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["delta=0.5", "delta=1.0", "delta=2.0"]
+    figure = compare([jloss.huber, functools.partial(jloss.huber, delta=2.0), "squared_error"])
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["huber", "huber delta=2.0", "squared_error"]
+
+
+def test_module_and_console_script_run():
+    for command in ([sys.executable, "-m", "jloss"], [shutil.which("jloss")]):
+        if command[0]:
+            done = subprocess.run([*command, "list", "--family", "regression"], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert "huber" in done.stdout
