@@ -39,12 +39,15 @@ def recursion(
     return run(state, jax.tree.map(lambda x: x[whole:], rows)) if whole < count else state
 
 
-def log_normalizer(logits: Array) -> Array:
-    """``logsumexp`` over the last axis, which keeps no exponentials for the gradient: it computes them in one pass again."""
+def log_normalizer(logits: Array) -> tuple[Array, Array]:
+    """The pair ``log sum exp(logits - peak)``, ``peak`` over the last axis, which is kept.
+
+    Like `_math.log_partition`, but the gradient computes the exponentials again: an array as large as the logits is not kept.
+    """
     peak = jnp.max(lax.stop_gradient(logits), axis=-1, keepdims=True)
     peak = jnp.where(jnp.isfinite(peak), peak, 0)
-    total = jax.checkpoint(lambda logits, peak: jnp.sum(jnp.exp(logits - peak), axis=-1))(logits, peak)
-    return jnp.log(total) + peak[..., 0]
+    total = jax.checkpoint(lambda logits, peak: jnp.sum(jnp.exp(logits - peak), axis=-1, keepdims=True))(logits, peak)
+    return jnp.log(total), peak
 
 
 def inside(length: Array, size: int) -> Array:

@@ -77,7 +77,8 @@ def ctc(
         picked = logits.at[:, extended].get(mode="promise_in_bounds")
         if valid:  # both: the normaliser reads classes that are not picked
             logits, picked = (jnp.where(valid[0][:, None], x, 0) for x in (logits, picked))
-        return picked - log_normalizer(logits)[:, None], *valid
+        log_total, peak = log_normalizer(logits)
+        return (picked - peak) - log_total, *valid
 
     def step(states: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[Array, Array]:
         """`gaps[s]`: all prefixes that end in the blank before label s. `marks[s]`: that end in label s."""
