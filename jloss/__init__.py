@@ -78,6 +78,10 @@ from jloss.segmentation import unified_focal as unified_focal
 from jloss.segmentation import wasserstein_dice as wasserstein_dice
 
 # embedding
+from jloss.embedding import cosine_distance as cosine_distance
+from jloss.embedding import cosine_embedding as cosine_embedding
+from jloss.embedding import squared_euclidean as squared_euclidean
+from jloss.embedding import triplet_margin as triplet_margin
 
 # contrastive
 
@@ -89,3 +93,7 @@ from jloss.sequence import ctc as ctc
 # regularization
 
 # transforms
+from jloss.transforms import regularized as regularized
+from jloss.transforms import tilted as tilted
+from jloss.transforms import tolerant as tolerant
+from jloss.transforms import weighted_sum as weighted_sum
