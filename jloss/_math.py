@@ -38,8 +38,10 @@ def safe_norm(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool 
 
 
 def normalize(x: Array, axis: int = -1) -> Array:
-    """The unit vector; a zero vector stays zero, with gradient 0."""
-    return safe_divide(x, safe_norm(x, axis=axis, keepdims=True))
+    """The unit vector; a zero vector stays zero, with gradient 0. Scaled, so that a tiny vector has its (huge) gradient, not NaN."""
+    scale = lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0))
+    x = x / jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1)
+    return safe_divide(x, safe_sqrt(jnp.sum(jnp.square(x), axis=axis, keepdims=True)))
 
 
 def absolute(x: Array) -> Array:
