@@ -5,6 +5,8 @@ import numpy as np
 from tests.oracles import oracle
 
 SMOOTHING = [{"smooth_numerator": 0.5, "smooth_denominator": 2.0}, {"smooth_numerator": 0.0, "smooth_denominator": 1.0}]
+BARE = {"smooth_numerator": 0.0, "smooth_denominator": 0.0}
+UNEVEN = {"fp_weight": 0.3, "fn_weight": 0.7}
 
 
 def pixels(mask, *arrays):
@@ -29,7 +31,7 @@ def index(tp, weighted, smooth_numerator, smooth_denominator):
     return (tp + smooth_numerator) / below if below else 1.0
 
 
-@oracle("nonnegative symmetric", options=[*SMOOTHING, {"squared": True}, {"soft_labels": True}, {"smooth_numerator": 0.0, "smooth_denominator": 0.0}])
+@oracle("nonnegative symmetric", options=[*SMOOTHING, {"squared": True}, {"soft_labels": True}, BARE])
 def dice(predictions, targets, mask=None, smooth_numerator=1e-5, smooth_denominator=1e-5, squared=False, soft_labels=False):
     p, y = pixels(mask, predictions, targets)
     if squared:
@@ -45,7 +47,7 @@ def jaccard(predictions, targets, mask=None, smooth_numerator=1e-5, smooth_denom
     return 1 - index(tp, fp + fn, smooth_numerator, smooth_denominator)
 
 
-@oracle("nonnegative symmetric", options=[*SMOOTHING, {"fp_weight": 0.3, "fn_weight": 0.7}, {"fp_weight": 1.0, "fn_weight": 0.1, "soft_labels": True}])
+@oracle("nonnegative symmetric", options=[*SMOOTHING, UNEVEN, {"fp_weight": 1.0, "fn_weight": 0.1, "soft_labels": True}])
 def tversky(
     predictions, targets, mask=None, fp_weight=0.5, fn_weight=0.5, smooth_numerator=1e-5, smooth_denominator=1e-5, soft_labels=False
 ):
@@ -59,3 +61,73 @@ def focal_tversky(
 ):
     tp, fp, fn = counts(predictions, targets, mask)
     return max(1 - index(tp, fp_weight * fp + fn_weight * fn, smooth_numerator, smooth_denominator), 0.0) ** gamma
+
+
+@oracle("nonnegative symmetric", options=SMOOTHING[:1])
+def log_dice(predictions, targets, mask=None, smooth_numerator=1e-5, smooth_denominator=1e-5):
+    tp, fp, fn = counts(predictions, targets, mask)
+    overlap = index(2 * tp, fp + fn, smooth_numerator, smooth_denominator)
+    return -np.log(overlap) if overlap else np.inf
+
+
+@oracle("nonnegative symmetric", options=SMOOTHING)
+def log_cosh_dice(predictions, targets, mask=None, smooth_numerator=1e-5, smooth_denominator=1e-5):
+    tp, fp, fn = counts(predictions, targets, mask)
+    return np.log(np.cosh(1 - index(2 * tp, fp + fn, smooth_numerator, smooth_denominator)))
+
+
+@oracle("nonnegative symmetric")
+def mcc(predictions, targets, mask=None):
+    p, y = pixels(mask, predictions, targets)
+    if not p.size:
+        return 1.0
+    tp, fp, fn, tn = np.sum(p * y), np.sum(p * (1 - y)), np.sum((1 - p) * y), np.sum((1 - p) * (1 - y))
+    spread = np.sqrt(np.sum(p) * np.sum(y) * np.sum(1 - p) * np.sum(1 - y))
+    return 1 - (tp * tn - fp * fn) / spread if spread else 1.0
+
+
+def logs(p):
+    return np.log(np.maximum(p, 1e-7))
+
+
+# Not a theorem: the cross entropy outweighs the concave parts of the overlap wherever a mask has more than a few pixels.
+@oracle("nonnegative convex", options=[*SMOOTHING, {"alpha": 0.8, "ce_ratio": 0.3}, {"alpha": 0.1, "ce_ratio": 1.0}])
+def combo(predictions, targets, mask=None, alpha=0.5, ce_ratio=0.5, smooth_numerator=1e-5, smooth_denominator=1e-5):
+    p, y = pixels(mask, predictions, targets)
+    entropy = -np.mean(alpha * y * logs(p) + (1 - alpha) * (1 - y) * logs(1 - p)) if p.size else 0.0
+    return ce_ratio * entropy + (1 - ce_ratio) * dice(predictions, targets, mask, smooth_numerator, smooth_denominator)
+
+
+@oracle("nonnegative convex", options=[*SMOOTHING, {"weight": 0.2, "delta": 0.8, "gamma": 0.2}, {"weight": 1.0, "gamma": 0.0}])
+def unified_focal(predictions, targets, mask=None, weight=0.5, delta=0.6, gamma=0.5, smooth_numerator=1e-5, smooth_denominator=1e-5):
+    p, y = pixels(mask, predictions, targets)
+    focal = -np.mean(delta * y * logs(p) + (1 - delta) * (1 - y) * np.maximum(p, 1e-7) ** gamma * logs(1 - p)) if p.size else 0.0
+    fore = tversky(p, y, None, 1 - delta, delta, smooth_numerator, smooth_denominator)
+    back = tversky(1 - p, 1 - y, None, 1 - delta, delta, smooth_numerator, smooth_denominator)
+    return weight * focal + (1 - weight) * (back + max(fore, 0.0) ** (1 - gamma)) / 2
+
+
+@oracle("nonnegative", options=[*SMOOTHING, {"weighting": "simple"}, {"weighting": "uniform"}], frozen=True)
+def generalized_dice(predictions, targets, mask=None, weighting="square", smooth_numerator=1e-5, smooth_denominator=1e-5, *, frozen):
+    p, y, constant = pixels(np.ones(np.shape(predictions)[:-1]) if mask is None else mask, predictions, targets, frozen["targets"])
+    size = constant.sum(axis=0)
+    with np.errstate(divide="ignore"):
+        weights = {"square": 1 / size**2, "simple": 1 / size, "uniform": np.ones_like(size)}[weighting]
+    finite = np.isfinite(weights)
+    largest = np.max(weights[finite], initial=0.0) or 1.0
+    weights = np.where(finite, weights, largest) / largest  # the scale matters to the smoothing alone
+    overlap, total = 2 * np.sum(weights * (p * y).sum(axis=0)), np.sum(weights * (p + y).sum(axis=0))
+    return 1 - index(overlap, total - overlap, smooth_numerator, smooth_denominator)
+
+
+@oracle("", options=[*SMOOTHING, {"background": 3}])
+def wasserstein_dice(
+    probabilities, targets, distances, mask=None, background=0, smooth_numerator=1e-5, smooth_denominator=1e-5
+):
+    p, y = pixels(np.ones(np.shape(targets)[:-1]) if mask is None else mask, probabilities, targets)
+    hit = missed = 0.0
+    for a, b in zip(p, y, strict=True):
+        cost = sum(b[m] * distances[m, c] * a[c] for m in range(len(b)) for c in range(len(a)))
+        missed += cost
+        hit += sum((1 - cost) * b[m] for m in range(len(b)) if m != background)
+    return 1 - index(2 * hit, missed, smooth_numerator, smooth_denominator)
