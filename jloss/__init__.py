@@ -45,8 +45,33 @@ from jloss.likelihood import gamma_nll as gamma_nll
 from jloss.likelihood import tweedie_deviance as tweedie_deviance
 
 # margin
+from jloss.margin import hinge as hinge
+from jloss.margin import squared_hinge as squared_hinge
+from jloss.margin import perceptron as perceptron
+from jloss.margin import exponential as exponential
+from jloss.margin import logistic as logistic
+from jloss.margin import multiclass_hinge as multiclass_hinge
+from jloss.margin import multiclass_perceptron as multiclass_perceptron
+from jloss.margin import categorical_hinge as categorical_hinge
+from jloss.margin import multi_margin as multi_margin
+from jloss.margin import multilabel_margin as multilabel_margin
+from jloss.margin import multilabel_soft_margin as multilabel_soft_margin
+from jloss.margin import margin_ranking as margin_ranking
+from jloss.margin import hinge_embedding as hinge_embedding
 
 # divergence
+from jloss.divergence import kl_divergence as kl_divergence
+from jloss.divergence import kl_divergence_with_log_targets as kl_divergence_with_log_targets
+from jloss.divergence import reverse_kl_divergence as reverse_kl_divergence
+from jloss.divergence import generalized_kl_divergence as generalized_kl_divergence
+from jloss.divergence import js_divergence as js_divergence
+from jloss.divergence import renyi_divergence as renyi_divergence
+from jloss.divergence import alpha_divergence as alpha_divergence
+from jloss.divergence import hellinger as hellinger
+from jloss.divergence import total_variation as total_variation
+from jloss.divergence import chi_squared as chi_squared
+from jloss.divergence import itakura_saito as itakura_saito
+from jloss.divergence import wasserstein_1d as wasserstein_1d
 
 # classification
 from jloss.classification import binary_cross_entropy as binary_cross_entropy
@@ -63,6 +88,14 @@ from jloss.classification import softmax_focal as softmax_focal
 from jloss.classification import zero_one as zero_one
 
 # boxes
+from jloss.boxes import ciou as ciou
+from jloss.boxes import diou as diou
+from jloss.boxes import from_center_size as from_center_size
+from jloss.boxes import giou as giou
+from jloss.boxes import iou as iou
+from jloss.boxes import log_iou as log_iou
+from jloss.boxes import pairwise_iou as pairwise_iou
+from jloss.boxes import to_center_size as to_center_size
 
 # segmentation
 from jloss.segmentation import combo as combo
@@ -76,8 +109,19 @@ from jloss.segmentation import mcc as mcc
 from jloss.segmentation import tversky as tversky
 from jloss.segmentation import unified_focal as unified_focal
 from jloss.segmentation import wasserstein_dice as wasserstein_dice
+from jloss.surface import boundary as boundary
+from jloss.surface import cldice as cldice
+from jloss.surface import distance_map as distance_map
+from jloss.surface import hausdorff_dt as hausdorff_dt
+from jloss.surface import hausdorff_er as hausdorff_er
+from jloss.surface import lovasz_hinge as lovasz_hinge
+from jloss.surface import lovasz_softmax as lovasz_softmax
 
 # embedding
+from jloss.embedding import batch_all_triplet as batch_all_triplet
+from jloss.embedding import batch_hard_triplet as batch_hard_triplet
+from jloss.embedding import batch_semi_hard_triplet as batch_semi_hard_triplet
+from jloss.embedding import contrastive_pair as contrastive_pair
 from jloss.embedding import cosine_distance as cosine_distance
 from jloss.embedding import cosine_embedding as cosine_embedding
 from jloss.embedding import squared_euclidean as squared_euclidean
