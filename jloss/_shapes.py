@@ -42,6 +42,7 @@ DOMAINS: dict[str, Domain] = {
     "log_prob": Domain("float", 0.0, -math.inf, 0.0, "logarithms of probabilities"),
     "box": Domain("float", (0.0, 0.0, 1.0, 1.0), meaning="corners (x0, y0, x1, y1)"),
     "rotated_box": Domain("float", (0.0, 0.0, 1.0, 1.0, 0.0), meaning="(cx, cy, w, h, radians)"),
+    "multi_hot": Domain("number", 0.0, 0.0, 1.0, "True (or 1) for each class that holds"),
     "mask": Domain("boolean", False, meaning="True keeps"),
     "key": Domain("any", meaning="a random key"),
     "tree": Domain("any", meaning="a pytree, shared by all examples"),

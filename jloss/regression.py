@@ -392,7 +392,7 @@ def _per_head(name: str, level: float | Array, errors: Array) -> Array:
     level = jnp.asarray(level)
     if level.ndim and (level.ndim > 1 or not errors.ndim or level.shape != errors.shape[-1:]):
         raise ValueError(f"{name}: `q` has shape {level.shape}; give one level, or one for each head of the last axis of {errors.shape}.")
-    return jnp.broadcast_to(level, errors.shape)
+    return level.reshape((1,) * (errors.ndim - 1) + level.shape) if level.ndim else level
 
 
 def _floor(x: Array, low: float) -> Array:

@@ -100,6 +100,7 @@ def draw(domain: str, shape: tuple[int, ...], batch: tuple[int, ...], rng: np.ra
         "nonnegative": lambda: np.exp(0.5 * normal),
         "above_minus_one": lambda: rng.uniform(-0.5, 2.0, full),
         "sign": lambda: np.where(rng.uniform(size=full) < 0.5, -1.0, 1.0),
+        "multi_hot": lambda: rng.uniform(size=full) < 0.5,
         "class": lambda: rng.integers(0, classes, full).astype(np.int32),
         "length": lambda: rng.integers(max(1, steps - 2), steps + 1, full).astype(np.int32),
     }[domain]()

@@ -39,6 +39,7 @@ def hard(domain, shape, classes, steps):
         "above_minus_one": [zeros, ones, -0.999 * ones, 1e4 * ones],
         "sign": [ones, -ones, np.where(ramp % 2 == 0, 1.0, -1.0)],
         "class": [zeros.astype(int), np.full(shape, classes - 1), (ramp % classes).astype(int)],
+        "multi_hot": [zeros, ones, spike, ramp % 2 == 0],
         "mask": [np.ones(shape, bool), np.zeros(shape, bool), spike > 0, ramp % 2 == 0],
         "length": [np.full(shape, steps), np.zeros(shape, int), np.ones(shape, int)],
         "key": [jax.random.key(0)],
