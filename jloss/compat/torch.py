@@ -1,0 +1,574 @@
+"""`torch.nn.functional`'s losses: torch's names, argument order, keywords and reductions, on jloss cores.
+
+Change ``import torch.nn.functional as F`` to ``import jloss.compat.torch as F`` and the numbers stay, gradients included, but
+for the following, where torch 2.13 is wrong or silent:
+
+==============================================  =============================  ======================================
+case                                            torch 2.13                     here
+==============================================  =============================  ======================================
+soft_margin_loss at ``|x| = 100``               inf, gradient NaN              100, gradient 1
+ctc_loss, gradient in ``log_probs``             that of the logits before      the derivative; the same after a
+                                                a log_softmax                  log_softmax
+ctc_loss, infeasible alignment                  inf, gradient NaN              inf, gradient 0
+ctc_loss, label outside 0..C-1                  some number                    NaN for that sequence
+cross_entropy, NaN logits in an ignored row     gradient NaN                   gradient 0
+everything ignored, or an empty batch           NaN                            0, gradient 0
+label outside 0..C-1                            error on CPUs only             NaN for that row
+``label_smoothing`` below 0                     taken as 0                     ValueError
+``(N, 1)`` against ``(N,)``                     broadcasts, some with warning  ValueError
+binary_cross_entropy_with_logits at +-inf       NaN                            0 or inf
+kl_div where the target is 0                    gradient NaN                   finite
+cosine_embedding_loss of a zero vector          gradient 1e6                   gradient 0
+cosine_embedding_loss, label 0                  loss 0                         as label -1
+float16 and bfloat16 input                      computed and returned in half  float32 loss, gradient in half
+integer class labels                            int64 or uint8                 any integer dtype
+binary_cross_entropy, gradient at 0 and 1       1e12                           that of the log floored at -100
+probability-and-index ambiguity of shapes       decided by shape               decided by dtype
+==============================================  =============================  ======================================
+
+A target in `multilabel_margin_loss` that names a class twice counts twice, as in torch. Values outside a documented domain
+give NaN or a documented number, never an exception, so that everything works under `jax.jit`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+import jloss
+from jloss._math import logsumexp
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+def l1_loss(
+    input: Array,
+    target: Array,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Array | None = None,
+) -> Array:
+    """Mean absolute error (`jloss.absolute_error`); a weighted mean divides by the sum of the weights."""
+    return _call(jloss.absolute_error, *_real(input, target), weights=weight, reduction=_how(size_average, reduce, reduction))
+
+
+def mse_loss(
+    input: Array,
+    target: Array,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Array | None = None,
+) -> Array:
+    """Mean squared error (`jloss.squared_error`); a weighted mean divides by the sum of the weights."""
+    return _call(jloss.squared_error, *_real(input, target), weights=weight, reduction=_how(size_average, reduce, reduction))
+
+
+def smooth_l1_loss(
+    input: Array,
+    target: Array,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Array:
+    """`jloss.smooth_l1`; ``beta=0`` is `l1_loss`, as in torch."""
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: `beta` must be 0 or more, got {beta}.")
+    how = _how(size_average, reduce, reduction)
+    inputs = _real(input, target)
+    return _call(jloss.absolute_error, *inputs, reduction=how) if beta == 0 else _call(jloss.smooth_l1, *inputs, beta=beta, reduction=how)
+
+
+def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None) -> Array:
+    """`jloss.huber`; a weighted mean divides by the number of elements, unlike `mse_loss`."""
+    return _counted(jloss.huber(*_real(input, target), delta=delta, reduction="none"), weight, _how(None, None, reduction))
+
+
+def cross_entropy(
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Array:
+    """`jloss.cross_entropy` for integer targets, `jloss.soft_cross_entropy` for probabilities; classes on axis 1.
+
+    Args:
+        input: Logits: (C), (N, C) or (N, C, d1, ...).
+        target: Class indices, without the class axis, or probabilities of the input's shape.
+        weight: One per class. The mean over indices divides by the weights of the labels, over probabilities by the count.
+        size_average: Legacy, see `reduction`.
+        ignore_index: Rows with this label do not count.
+        reduce: Legacy, see `reduction`.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        label_smoothing: The part of the target that goes to all classes evenly.
+    """
+    how = _how(size_average, reduce, reduction)
+    axis = min(1, input.ndim - 1)
+    classes = input.shape[axis]
+    if not jnp.issubdtype(target.dtype, jnp.integer):
+        if ignore_index >= 0:
+            raise ValueError("cross_entropy: `ignore_index` is not supported for probability targets.")
+        smooth = (1 - label_smoothing) * target + label_smoothing / classes
+        soft = smooth if weight is None else smooth * _along(weight, axis, input.ndim)
+        return _counted(jloss.soft_cross_entropy(input, soft, axis=axis, reduction="none"), None, how)
+    where = target != ignore_index
+    if weight is None:
+        return _call(jloss.cross_entropy, input, target, label_smoothing=label_smoothing, axis=axis, where=where, reduction=how)
+    weights = _of_label(weight, target, where)
+    hard = jloss.cross_entropy(input, target, axis=axis, where=where, weights=weights, reduction="none")
+    even = jnp.broadcast_to(_along(weight / classes, axis, input.ndim), input.shape)
+    spread = jloss.soft_cross_entropy(input, even, axis=axis, where=where, reduction="none")
+    jloss.cross_entropy(input, target, label_smoothing=label_smoothing, axis=axis)  # checks the range of label_smoothing
+    mixed = (1 - label_smoothing) * hard + (label_smoothing * spread if not _is_zero(label_smoothing) else 0)
+    return mixed if how == "none" else jnp.sum(mixed) if how == "sum" else _ratio(jnp.sum(mixed), jnp.sum(weights))
+
+
+def nll_loss(
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`jloss.nll` of log-probabilities with classes on axis 1; the mean divides by the weights of the labels."""
+    where = target != ignore_index
+    weights = None if weight is None else _of_label(weight, target, where)
+    axis = min(1, input.ndim - 1)
+    return _call(jloss.nll, input, target, axis=axis, where=where, weights=weights, reduction=_how(size_average, reduce, reduction))
+
+
+def linear_cross_entropy(
+    input: Array,
+    linear_weight: Array,
+    target: Array,
+    *,
+    linear_bias: Array | None = None,
+    weight: Array | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Array:
+    """Cross entropy of a linear layer's logits. With `options`, or a chunk size, the logits are never held at once.
+
+    Args:
+        input: Hidden states: (D) or (N, D).
+        linear_weight: The layer: (C, D), or (C, d1, ..., D) for a loss with further axes.
+        target: Class indices, or probabilities.
+        linear_bias: (C), or (C, d1, ...).
+        weight: One per class.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        ignore_index: Rows with this label do not count; -100 if None.
+        label_smoothing: The part of the target that goes to all classes evenly.
+        options: A chunk size, or an object with `batch_chunk_size`; None holds the logits.
+    """
+    ignored = -100 if ignore_index is None else ignore_index
+    size = getattr(options, "batch_chunk_size", options)
+    plain = linear_weight.ndim == 2 and weight is None and jnp.issubdtype(target.dtype, jnp.integer)
+    if options is not None and plain:
+        head = jloss.transforms.linear_head(jloss.cross_entropy, chunk_size=size)
+        where = target != ignored
+        return _call(head, input, linear_weight, target, bias=linear_bias, label_smoothing=label_smoothing, where=where, reduction=reduction)
+    logits = jnp.tensordot(input, linear_weight, axes=(-1, -1), preferred_element_type=jnp.float64 if input.dtype == jnp.float64 else jnp.float32)
+    if linear_bias is not None:
+        logits = logits + linear_bias.reshape((1,) * (input.ndim - 1) + linear_bias.shape)
+    return cross_entropy(logits, target, weight, ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing)
+
+
+def binary_cross_entropy(
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`jloss.binary_cross_entropy` of probabilities; a weighted mean divides by the number of elements."""
+    values = jloss.binary_cross_entropy(*_real(input, target), reduction="none")
+    return _counted(values, weight, _how(size_average, reduce, reduction))
+
+
+def binary_cross_entropy_with_logits(
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Array | None = None,
+) -> Array:
+    """`jloss.sigmoid_cross_entropy`; `pos_weight` and `weight` broadcast to the input, the mean divides by the elements."""
+    input, target = _real(input, target)
+    positive = 1.0 if pos_weight is None else jnp.broadcast_to(_lift(pos_weight, input.ndim), input.shape)
+    values = jloss.sigmoid_cross_entropy(input, target, positive_weight=positive, reduction="none")
+    return _counted(values, weight, _how(size_average, reduce, reduction))
+
+
+def kl_div(
+    input: Array,
+    target: Array,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Array:
+    """KL(target || input), `input` in logarithms: `jloss.kl_divergence` and `jloss.kl_divergence_with_log_targets`.
+
+    Args:
+        input: Log-probabilities.
+        target: Probabilities, or logarithms of them.
+        size_average: Legacy, see `reduction`.
+        reduce: Legacy, see `reduction`.
+        reduction: ``"mean"`` divides by the elements, ``"batchmean"`` by the batch; ``"sum"``; ``"none"`` keeps each element.
+        log_target: Whether `target` holds logarithms.
+    """
+    how = reduction if reduction == "batchmean" else _how(size_average, reduce, reduction)
+    input, target = _real(input, target)
+    core = jloss.kl_divergence_with_log_targets if log_target else jloss.kl_divergence
+    values = core(input[..., None], target[..., None], reduction="none")  # a class axis of one: the terms of the sum
+    if how == "batchmean":
+        return jnp.sum(values) / max(1, input.shape[0] if input.ndim else 1)
+    return _counted(values, None, how)
+
+
+def poisson_nll_loss(
+    input: Array,
+    target: Array,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`jloss.poisson_nll`; `full` adds Stirling's approximation where the target exceeds 1, as torch does (jloss is exact)."""
+    input, target = _real(input, target)
+    values = jloss.poisson_nll(input, target, log_input=log_input, epsilon=eps, reduction="none")
+    if full:
+        large = target > 1
+        t = jnp.where(large, target, 2).astype(values.dtype)
+        values = values + jnp.where(large, t * jnp.log(t) - t + 0.5 * jnp.log(2 * np.pi * t), 0)
+    return _counted(values, None, _how(size_average, reduce, reduction))
+
+
+def gaussian_nll_loss(
+    input: Array, target: Array, var: Array | float, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Array:
+    """`jloss.gaussian_nll`. The variance is floored at `eps` with the gradient of the floored value, as torch does.
+
+    Args:
+        input: Means.
+        target: True values.
+        var: Variances: a number, the input's shape, that shape without its last axis, or with a last axis of 1.
+        full: Whether to add ``log(2 pi) / 2``.
+        eps: The floor.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+    """
+    input, target = _real(input, target)
+    var = jnp.asarray(var, input.dtype)
+    if var.ndim == input.ndim - 1 and var.shape == input.shape[:-1]:
+        var = var[..., None]
+    var = jnp.broadcast_to(var, input.shape)
+    floored = var + lax.stop_gradient(jnp.maximum(var, jnp.asarray(eps, var.dtype)) - var)
+    values = jloss.gaussian_nll(input, target, floored, full=full, epsilon=np.finfo(np.float32).tiny.item(), reduction="none")
+    return _counted(values, None, _how(None, None, reduction))
+
+
+def ctc_loss(
+    log_probs: Array,
+    targets: Array,
+    input_lengths: Array | Sequence[int],
+    target_lengths: Array | Sequence[int],
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Array:
+    """`jloss.ctc` of log-probabilities, time first. The mean divides each sequence by its target length, then by the batch.
+
+    Args:
+        log_probs: (T, N, C), or (T, C) for one sequence.
+        targets: (N, S), padded; or the concatenation of all targets, (sum of target_lengths).
+        input_lengths: (N), or a number.
+        target_lengths: (N), or a number.
+        blank: The blank's index.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        zero_infinity: Whether infeasible sequences count 0 instead of inf.
+    """
+    how = _how(None, None, reduction)
+    single = log_probs.ndim == 2
+    if single:
+        log_probs, targets = log_probs[:, None], jnp.reshape(targets, (1, -1))
+    count = log_probs.shape[1]
+    steps = jnp.broadcast_to(jnp.asarray(input_lengths, jnp.int32).reshape(-1), (count,))
+    labels = jnp.broadcast_to(jnp.asarray(target_lengths, jnp.int32).reshape(-1), (count,))
+    if targets.ndim == 1:
+        targets = _padded(targets, labels, target_lengths)
+    scores = jnp.moveaxis(log_probs, 0, 1)
+    infeasible = "zero" if zero_infinity else "inf"
+    normalised = jloss.ctc(scores, targets, steps, labels, blank=blank, infeasible=infeasible, reduction="none")
+    inside = jnp.arange(log_probs.shape[0], dtype=jnp.int32)[None] < steps[:, None]
+    mass = jnp.where(inside, logsumexp(jnp.where(inside[..., None], scores, 0).astype(normalised.dtype)), 0)  # 0 for log-probabilities
+    reached = jnp.isfinite(normalised) & ((normalised != 0) | (not zero_infinity))
+    values = jnp.where(reached, normalised - jnp.sum(mass, axis=1), normalised)
+    if how == "none":
+        return values[0] if single else values
+    return jnp.sum(values) if how == "sum" else jnp.sum(values / jnp.maximum(labels, 1).astype(values.dtype)) / count
+
+
+def margin_ranking_loss(
+    input1: Array,
+    input2: Array,
+    target: Array,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`jloss.margin_ranking`."""
+    how = _how(size_average, reduce, reduction)
+    return _call(jloss.margin_ranking, *_real(input1, input2, target), margin=float(margin), reduction=how)
+
+
+def hinge_embedding_loss(
+    input: Array,
+    target: Array,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`jloss.hinge_embedding`."""
+    return _call(jloss.hinge_embedding, *_real(input, target), margin=float(margin), reduction=_how(size_average, reduce, reduction))
+
+
+def soft_margin_loss(
+    input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Array:
+    """`jloss.logistic`."""
+    return _call(jloss.logistic, *_real(input, target), reduction=_how(size_average, reduce, reduction))
+
+
+def multi_margin_loss(
+    input: Array,
+    target: Array,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Array | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`jloss.multi_margin`; the weight of the label's class multiplies, and the mean divides by the count."""
+    target = jnp.reshape(target, input.shape[:-1])
+    values = jloss.multi_margin(input, target, p=p, margin=margin, reduction="none")
+    weights = None if weight is None else _of_label(weight, target, jnp.ones(target.shape, bool))
+    return _counted(values, weights, _how(size_average, reduce, reduction))
+
+
+def multilabel_margin_loss(
+    input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Array:
+    """`jloss.multilabel_margin` of class indices, a negative one ending the list; a class named twice counts twice."""
+    classes = input.shape[-1]
+    listed = jnp.cumsum((target < 0).astype(jnp.int32), axis=-1) == 0
+    hit = listed[..., None] & (jax.nn.one_hot(target, classes) > 0)
+    times = jnp.sum(hit, axis=-2)
+    valid = jnp.all(jnp.where(listed, target < classes, True), axis=-1)
+    values = jloss.multilabel_margin(input, times > 0, reduction="none")
+    # A class named twice adds its term against the unnamed ones once more; found by leaving out the other named ones.
+    unnamed = jnp.where(times[..., None, :] > 0, jnp.eye(classes, dtype=bool), True)
+    for_class = jnp.broadcast_to(input[..., None, :], unnamed.shape)
+    alone = jnp.where(unnamed, for_class, -jnp.inf)
+    terms = jloss.multilabel_margin(alone, jnp.broadcast_to(jnp.eye(classes, dtype=bool), unnamed.shape), reduction="none")
+    again = jnp.sum(jnp.where(times > 1, (times - 1).astype(terms.dtype) * terms, 0), axis=-1)
+    values = jnp.where(valid, values + again, jnp.nan)
+    return _counted(values, None, _how(size_average, reduce, reduction))
+
+
+def multilabel_soft_margin_loss(
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`jloss.multilabel_soft_margin`: the mean over the last axis, then over the batch; `weight` multiplies each class."""
+    how = _how(size_average, reduce, reduction)
+    input, target = _real(input, target)
+    if weight is None:
+        return _call(jloss.multilabel_soft_margin, input, target, reduction=how)
+    terms = jloss.sigmoid_cross_entropy(input, target, reduction="none")
+    return _counted(jnp.mean(terms * _lift(weight, input.ndim), axis=-1), None, how)
+
+
+def cosine_embedding_loss(
+    input1: Array,
+    input2: Array,
+    target: Array,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`jloss.cosine_embedding`; a target of 0 or below asks for dissimilarity."""
+    signs = jnp.where(target > 0, 1.0, -1.0)
+    return _call(jloss.cosine_embedding, *_real(input1, input2), signs, margin=float(margin), reduction=_how(size_average, reduce, reduction))
+
+
+def triplet_margin_loss(
+    anchor: Array,
+    positive: Array,
+    negative: Array,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`jloss.triplet_margin`, with torch's `eps` added to every difference.
+
+    Args:
+        anchor: (..., D).
+        positive: (..., D).
+        negative: (..., D).
+        margin: Greater than 0.
+        p: The norm's degree.
+        eps: Added to each difference, so distances are not quite symmetric.
+        swap: Whether the negative is compared with the nearer of anchor and positive.
+        size_average: Legacy, see `reduction`.
+        reduce: Legacy, see `reduction`.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+    """
+
+    def distance(x: Array, y: Array) -> Array:
+        return pairwise_distance(x, y, p, eps)
+
+    how = _how(size_average, reduce, reduction)
+    return triplet_margin_with_distance_loss(
+        anchor, positive, negative, distance_function=distance, margin=margin, swap=swap, reduction=how
+    )
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Array,
+    positive: Array,
+    negative: Array,
+    *,
+    distance_function: Callable[[Array, Array], Array] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Array:
+    """The triplet margin with a distance of your own, by `jloss.margin_ranking`; `pairwise_distance` by default."""
+    if margin <= 0:
+        raise ValueError(f"triplet_margin_loss: `margin` must be greater than 0, got {margin}.")
+    distance = distance_function or pairwise_distance
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        other = distance(positive, negative)
+        far = jnp.where(other < far, other, far)
+    return _call(jloss.margin_ranking, far, near, jnp.ones_like(near), margin=float(margin), reduction=_how(None, None, reduction))
+
+
+def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
+    """The p-norm of ``x1 - x2 + eps`` over the last axis, with a finite gradient at 0."""
+    moved = x1 + jnp.asarray(eps, x1.dtype)
+    distance = jloss.triplet_margin(moved, x2, moved, margin=0.0, p=float(p), reduction="none")  # the other distance is 0
+    return distance[..., None] if keepdim else distance
+
+
+class AdaptiveOutput(NamedTuple):
+    """What the adaptive softmax gives: the log-probability of each target, and the mean loss."""
+
+    output: Array
+    loss: Array
+
+
+def adaptive_log_softmax_with_loss(input: Array, target: Array, parameters: Any, cutoffs: Sequence[int]) -> AdaptiveOutput:
+    """`torch.nn.AdaptiveLogSoftmaxWithLoss` as a function of its parameters (`jloss.adaptive_log_softmax_init`).
+
+    Args:
+        input: Hidden states: (N, D) or (D).
+        target: Class indices: (N) or ().
+        parameters: The pytree of head and tails.
+        cutoffs: The first class of each tail cluster, and the number of classes.
+    """
+    losses = jloss.adaptive_log_softmax(input, target, parameters, cutoffs=tuple(cutoffs), reduction="none")
+    return AdaptiveOutput(-losses, jnp.mean(losses))
+
+
+# ---------------------------------------------------------------- helpers
+
+
+def _how(size_average: bool | None, reduce: bool | None, reduction: str) -> Reduction:
+    """torch's three arguments for one reduction; the legacy two win."""
+    if size_average is not None or reduce is not None:
+        if reduce is False:
+            return "none"
+        return "sum" if size_average is False else "mean"
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return reduction  # type: ignore[return-value]
+
+
+def _real(*arrays: Array) -> list[Array]:
+    """Integers become floats, as torch's type promotion does."""
+    dtypes = [jnp.asarray(a).dtype for a in arrays]
+    floating = next((d for d in dtypes if jnp.issubdtype(d, jnp.floating)), jnp.dtype(jnp.float32))
+    return [jnp.asarray(a) if jnp.issubdtype(d, jnp.floating) else jnp.asarray(a).astype(floating) for a, d in zip(arrays, dtypes, strict=True)]
+
+
+def _call(core: Any, *args: Any, **kwargs: Any) -> Array:
+    return core(*args, **kwargs)
+
+
+def _counted(values: Array, weight: Array | None, how: Reduction) -> Array:
+    """torch's other mean: weights multiply, and the divisor is the number of elements."""
+    if weight is not None:
+        values = jnp.where(weight == 0, 0, values * jnp.broadcast_to(_lift(jnp.asarray(weight), values.ndim), values.shape).astype(values.dtype))
+    return jloss.reduce(values, reduction=how)
+
+
+def _ratio(total: Array, mass: Array) -> Array:
+    return total / jnp.where(mass == 0, 1, mass)
+
+
+def _lift(array: Array, ndim: int) -> Array:
+    """Leading axes of 1, as broadcasting would add."""
+    return array.reshape((1,) * (ndim - array.ndim) + array.shape)
+
+
+def _along(weight: Array, axis: int, ndim: int) -> Array:
+    return weight.reshape([-1 if i == axis else 1 for i in range(ndim)])
+
+
+def _of_label(weight: Array, target: Array, where: Array) -> Array:
+    """The weight of each row's class; 0 where the row does not count."""
+    inside = where & (target >= 0) & (target < weight.shape[0])
+    return jnp.where(where, weight[jnp.where(inside, target, 0)], 0)
+
+
+def _is_zero(value: Any) -> bool:
+    return isinstance(value, int | float) and value == 0
+
+
+def _padded(targets: Array, lengths: Array, given: Any) -> Array:
+    """Concatenated targets as rows; as wide as the longest where the lengths are known, else as all together."""
+    width = targets.shape[0] if isinstance(given, jax.core.Tracer) else int(np.max(np.asarray(given), initial=0))
+    starts = jnp.cumsum(lengths, dtype=jnp.int32) - lengths
+    steps = jnp.arange(width, dtype=jnp.int32)[None]
+    return jnp.where(steps < lengths[:, None], targets[jnp.minimum(starts[:, None] + steps, max(targets.shape[0] - 1, 0))], 0)
