@@ -106,6 +106,13 @@ def loss(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, A
     The function takes its inputs first, its options by keyword, and ends with ``**reduce: Unpack[Reduce]``, which becomes
     the reduction keywords. An option annotated `float` or `Array` is traced, any other is static.
     """
+    return evaluated_by(_whole, signature, domains, **limits)
+
+
+def evaluated_by(
+    evaluate: Callable[..., Any], signature: str, domains: str, **limits: str
+) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
+    """`loss` with another ``evaluate(entry, arguments of the call, names of traced options)``, such as a chunk at a time."""
     dims, words = parse(signature), domains.split()
 
     def wrap(core: Callable[P, Array]) -> Callable[P, Array]:
@@ -119,22 +126,11 @@ def loss(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, A
             raise TypeError(f"{name}: the signature {signature!r}, the domains {domains!r} and the parameters {shown} do not fit.")
         traced = {p.name for p in parameters if {Array, float} & {p.annotation, *get_args(p.annotation)}} | {*inputs}
         literal = inputs.keys() | {"where", "weights"}
-        elementwise = not any(dims)
-        per_class = "axis" in keywords and shown.parameters["axis"].default is None
 
         def compiled(*args: Any, **kwargs: Any) -> Array | tuple[Array, Array]:
             bound = shown.bind(*args, **kwargs)
             bound.apply_defaults()
-            given = bound.arguments
-            arrays, places, batch, where, weights = place_inputs(found, given)
-            if where is not None:  # inputs, not only outputs: 0 * NaN is NaN in the gradient
-                arrays = {n: fill_masked(a, where, places[n], kinds[n]) if n in places else a for n, a in arrays.items()}
-            dtype = widest(arrays)
-            settings = {n: _widen(jnp.asarray(given[n]), dtype) if n in traced and given[n] is not None else given[n] for n in options}
-            values = _per_example(core, arrays, places, settings, len(batch), elementwise)
-            if values.shape != batch:
-                raise ValueError(f"{name}: one example must give one number; the core gave {values.shape} for batch axes {batch}.")
-            return reduce(values, where, weights, given["reduction"], given["axis_name"])
+            return evaluate(found, bound.arguments, traced)
 
         compiled.__name__ = compiled.__qualname__ = name  # jit(huber) in profiles and HLO
         compiled.__signature__ = shown  # type: ignore[attr-defined]
@@ -254,6 +250,23 @@ def reduce(
     if reduction == "parts":
         return total, mass
     return total if reduction == "sum" else total / jnp.where(mass == 0, 1, mass)
+
+
+def _whole(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
+    """All examples at once."""
+    arrays, places, batch, where, weights = place_inputs(found, given)
+    if where is not None:  # inputs, not only outputs: 0 * NaN is NaN in the gradient
+        arrays = {n: fill_masked(a, where, places[n], found.domains[n]) if n in places else a for n, a in arrays.items()}
+    settings = settle(found, given, traced, widest(arrays))
+    values = _per_example(found.core, arrays, places, settings, len(batch), not any(found.inputs.values()))
+    if values.shape != batch:
+        raise ValueError(f"{found.name}: one example must give one number; the core gave {values.shape} for batch axes {batch}.")
+    return reduce(values, where, weights, given["reduction"], given["axis_name"])
+
+
+def settle(found: Entry, given: dict[str, Any], traced: set[str], dtype: Any) -> dict[str, Any]:
+    """The options of a call, the traced ones as arrays."""
+    return {n: _widen(jnp.asarray(given[n]), dtype) if n in traced and given[n] is not None else given[n] for n in found.options}
 
 
 def _per_example(core: Any, arrays: Any, places: Any, options: Any, levels: int, elementwise: bool) -> Array:
