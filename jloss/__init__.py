@@ -133,6 +133,12 @@ from jloss.embedding import triplet_margin as triplet_margin
 
 # sequence
 from jloss.sequence import ctc as ctc
+from jloss.transducer import rnnt as rnnt
+from jloss.transducer import rnnt_lattice as rnnt_lattice
+from jloss.transducer import rnnt_prune as rnnt_prune
+from jloss.transducer import rnnt_pruned as rnnt_pruned
+from jloss.transducer import rnnt_ranges as rnnt_ranges
+from jloss.transducer import rnnt_simple as rnnt_simple
 
 # regularization
 

@@ -279,9 +279,10 @@ def mcc(predictions: Array, targets: Array, *, mask: Array | None = None, **redu
         \ell = 1 - \frac{tp\,tn - fp\,fn}{\sqrt{(tp + fp)(tp + fn)(tn + fp)(tn + fn)}}
 
     0 for equal masks, 1 for masks that have nothing to do with each other, 2 for opposite ones. It treats foreground and
-    background alike. Where the correlation is undefined, because a mask is empty or full (to within 1e-14) or all pixels are ignored, the loss
-    is 1 with gradient 0, as scikit-learn's coefficient is then 0; implementations that add a constant above and below give 1/2
-    for a perfect prediction of a full mask, and 3/2 for an empty one. So combine it with `dice` where empty masks occur.
+    background alike. Where the correlation is undefined, because a mask is empty or full (to within 1e-14) or all pixels are
+    ignored, the loss is 1 with gradient 0, as scikit-learn's coefficient is then 0; implementations that add a constant above
+    and below give 1/2 for a perfect prediction of a full mask, and 3/2 for an empty one. So combine it with `dice` where empty
+    masks occur.
 
     Args:
         predictions: Probabilities of the foreground.
