@@ -3,7 +3,6 @@
 import argparse
 import inspect
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -156,17 +155,8 @@ def _train(arguments: argparse.Namespace) -> None:
         if name not in losses:
             raise Mistake(f"--option {text}: {find(name).name} is not among the losses to train: {', '.join(losses)}.")
         losses[name][key] = option(find(name), key, value)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        train.run(
-            arguments.data,
-            losses,
-            steps=arguments.steps,
-            seed=arguments.seed,
-            imbalance=arguments.imbalance,
-            noise=arguments.noise,
-            out=arguments.out,
-        )
+    asked = {n: getattr(arguments, n) for n in ("steps", "seed", "imbalance", "noise", "out")}
+    train.run(arguments.data, losses, **asked)
 
 
 def _bench(arguments: argparse.Namespace) -> None:

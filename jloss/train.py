@@ -301,7 +301,7 @@ def _train_one(
 
         value, gradient = jax.value_and_grad(objective)(parameters)
         updates, state = optimizer.update(gradient, state, parameters)
-        return optax.apply_updates(parameters, updates), state, value, optax.global_norm(gradient)
+        return optax.apply_updates(parameters, updates), state, value, optax.tree.norm(gradient)
 
     @jax.jit
     def predict(parameters: Any, x: Array) -> Array:

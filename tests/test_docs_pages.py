@@ -77,6 +77,7 @@ def test_the_loss_of_contributing_works():
     """The page's function and its oracle agree, with nothing else to write."""
     function, oracle = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     names = {n: getattr(module, n) for module in (typing, jax, jloss, _math, _loss) for n in dir(module) if not n.startswith("_")}
+    names["__name__"] = "contributing"
     exec(compile(function, "CONTRIBUTING.md", "exec"), names)
     mine = names["my_loss"]
     assert jloss.entry(mine).options == {"temperature": 1.0}
