@@ -86,6 +86,29 @@ from jloss.classification import sigmoid_focal as sigmoid_focal
 from jloss.classification import soft_cross_entropy as soft_cross_entropy
 from jloss.classification import softmax_focal as softmax_focal
 from jloss.classification import zero_one as zero_one
+from jloss.adaptive_softmax import adaptive_log_probs as adaptive_log_probs
+from jloss.adaptive_softmax import adaptive_log_softmax as adaptive_log_softmax
+from jloss.adaptive_softmax import init_adaptive_log_softmax as init_adaptive_log_softmax
+from jloss.long_tail import asymmetric as asymmetric
+from jloss.long_tail import class_balanced_weights as class_balanced_weights
+from jloss.long_tail import equalized_focal as equalized_focal
+from jloss.long_tail import ghm as ghm
+from jloss.long_tail import ldam as ldam
+from jloss.long_tail import ldam_margins as ldam_margins
+from jloss.long_tail import logit_adjusted as logit_adjusted
+from jloss.long_tail import seesaw as seesaw
+from jloss.noise_robust import bi_tempered_logistic as bi_tempered_logistic
+from jloss.noise_robust import early_learning as early_learning
+from jloss.noise_robust import generalized_cross_entropy as generalized_cross_entropy
+from jloss.noise_robust import normalized_cross_entropy as normalized_cross_entropy
+from jloss.noise_robust import normalized_focal as normalized_focal
+from jloss.noise_robust import reverse_cross_entropy as reverse_cross_entropy
+from jloss.noise_robust import symmetric_cross_entropy as symmetric_cross_entropy
+from jloss.ordinal import coral as coral
+from jloss.ordinal import corn as corn
+from jloss.ordinal import squared_emd as squared_emd
+from jloss.sparse import entmax15 as entmax15
+from jloss.sparse import sparsemax as sparsemax
 
 # boxes
 from jloss.boxes import ciou as ciou

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import Reduce, loss
-from jloss._math import absolute, normalize, positive_part, safe_norm, safe_sqrt, softplus
+from jloss._math import absolute, normalize, positive_part, safe_divide, safe_norm, safe_sqrt, softplus
+from jloss._sets import Items, items, mean_where, moved, over_rows, pairs, squared_distances
 
 
 @loss("(d),(d)->()", "real real")
@@ -85,6 +86,33 @@ def cosine_embedding(first: Array, second: Array, signs: Array, *, margin: float
     return jnp.where(signs > 0, distance, positive_part(1 - distance - margin))
 
 
+@loss("(d),(d),()->()", "real real unit")
+def contrastive_pair(first: Array, second: Array, same: Array, *, margin: float = 1.0, **reduce: Unpack[Reduce]) -> Array:
+    r"""Pulls pairs of the same kind together, pushes others apart until they are `margin` away.
+
+    .. math::
+        \ell = \text{same}\; d^2 + (1 - \text{same}) \max(0, \text{margin} - d)^2 \qquad d = |\text{first} - \text{second}|
+
+    The loss of Siamese networks, without the factor one half that some versions have; pytorch-metric-learning does not square
+    its two terms. Coinciding vectors have gradient 0, even if they should be apart: nothing says in which direction.
+
+    Args:
+        first: Vectors.
+        second: Vectors.
+        same: 1 (or True) for a pair of the same kind, 0 for another; a number between is a soft label.
+        margin: The distance from which different pairs are left alone; positive.
+
+    >>> contrastive_pair(jnp.zeros((2, 2)), jnp.array([[0.3, 0.4], [0.3, 0.4]]), jnp.array([1, 0]), reduction="none")
+    Array([0.25, 0.25], dtype=float32)
+
+    References:
+        Hadsell, Chopra, LeCun, Dimensionality Reduction by Learning an Invariant Mapping, 2006. https://doi.org/10.1109/CVPR.2006.100
+    """
+    difference = first - second
+    apart = positive_part(margin - safe_norm(difference))
+    return same * jnp.sum(jnp.square(difference)) + (1 - same) * jnp.square(apart)
+
+
 @loss("(d),(d),(d)->()", "real real real", p="positive")
 def triplet_margin(
     anchors: Array,
@@ -130,6 +158,162 @@ def triplet_margin(
         far = jnp.where(other < far, other, far)
     violation = near - far + margin
     return softplus(violation) if soft else positive_part(violation)
+
+
+@loss("(n,d),(n),(n)->()", "real class mask")
+def batch_hard_triplet(
+    embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
+) -> Array:
+    r"""Triplets of a set: for each item its farthest positive and its nearest negative.
+
+    .. math::
+        \ell = \operatorname*{mean}_a \max(0,\ \max_{p \sim a} d_{ap} - \min_{n \not\sim a} d_{an} + \text{margin})
+
+    The mean is over items that have a positive and a negative; 0 if none has. Only the chosen pairs have a gradient, 0 for
+    coinciding vectors. The choice needs one n x n matrix of inner products and no gradient; the n distances are then exact.
+    May collapse early in training, with all embeddings alike; `batch_semi_hard_triplet` is gentler.
+
+    Args:
+        embeddings: One vector per item; not normalised here.
+        labels: Which items belong together: any integers.
+        mask: Which items to use; all by default.
+        margin: By how much farther the negative should be, in units of the distance.
+        squared: Whether distances are squared.
+
+    >>> batch_hard_triplet(jnp.array([[0.0], [1.0], [1.5]]), jnp.array([0, 0, 1]))
+    Array(1., dtype=float32)
+
+    References:
+        Hermans, Beyer, Leibe, In Defense of the Triplet Loss for Person Re-Identification, 2017. https://arxiv.org/abs/1703.07737
+    """
+    given = items(embeddings, labels, mask)
+    columns = jax.tree.map(lax.stop_gradient, moved(given))
+
+    def choose(rows: Items) -> tuple[Array, Array, Array]:
+        positive, negative = pairs(rows, columns)
+        squares = squared_distances(rows.vectors, columns.vectors)
+        farthest = jnp.argmax(jnp.where(positive, squares, -1), axis=1)
+        nearest = jnp.argmin(jnp.where(negative, squares, jnp.inf), axis=1)
+        return farthest, nearest, jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
+
+    farthest, nearest, usable = over_rows(choose, columns)
+
+    def to(chosen: Array) -> Array:
+        difference = given.vectors - given.vectors[chosen]
+        return jnp.sum(jnp.square(difference), axis=1) if squared else safe_norm(difference)
+
+    return mean_where(positive_part(to(farthest) - to(nearest) + margin), usable)
+
+
+@loss("(n,d),(n),(n)->()", "real class mask")
+def batch_semi_hard_triplet(
+    embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
+) -> Array:
+    r"""Triplets of a set: for each positive pair the nearest negative that is farther than the positive.
+
+    .. math::
+        \ell = \operatorname*{mean}_{(a, p)} \max(0,\ d_{ap} - d_{a n(a, p)} + \text{margin})
+        \qquad n(a, p) = \operatorname*{argmin}_{n \not\sim a,\ d_{an} > d_{ap}} d_{an}
+
+    Where no negative is farther than the positive, the farthest negative takes its place, as in FaceNet. The mean is over
+    ordered positive pairs whose anchor has a negative; 0 if there is none. n log n work for each item, not the n^2 of a cube.
+
+    Args:
+        embeddings: One vector per item; not normalised here (FaceNet's are unit vectors and its distances are squared).
+        labels: Which items belong together: any integers.
+        mask: Which items to use; all by default.
+        margin: By how much farther the negative should be, in units of the distance.
+        squared: Whether distances are squared.
+
+    >>> batch_semi_hard_triplet(jnp.array([[0.0], [1.0], [1.5]]), jnp.array([0, 0, 1]))
+    Array(1., dtype=float32)
+
+    References:
+        Schroff, Kalenichenko, Philbin, FaceNet: A Unified Embedding for Face Recognition and Clustering, 2015. https://arxiv.org/abs/1503.03832
+    """
+    columns = moved(items(embeddings, labels, mask))
+
+    def block(rows: Items) -> tuple[Array, Array]:
+        positive, negative = pairs(rows, columns)
+        distances = _distances(rows, columns, squared)
+        n = distances.shape[1]
+        order, valid = _merged(distances, negative, distances, positive)  # of equal distances the negative comes first
+        is_negative, is_positive = valid & (order < n), valid & (order >= n)
+        place = jnp.where(is_negative, lax.broadcasted_iota(jnp.int32, order.shape, 1), -1)
+        last = jnp.max(place, axis=1, keepdims=True)
+        following = lax.cummin(jnp.where(is_negative, place, 2 * n), axis=1, reverse=True)
+        rank = jnp.where(following < 2 * n, following, last)
+        values = jnp.take_along_axis(jnp.concatenate([distances, distances], axis=1), order, axis=1)
+        violation = values - jnp.take_along_axis(values, jnp.maximum(rank, 0), axis=1) + margin
+        return _total(positive_part(violation), is_positive & (last >= 0))
+
+    return _mean_of_totals(over_rows(block, columns))
+
+
+@loss("(n,d),(n),(n)->()", "real class mask")
+def batch_all_triplet(
+    embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
+) -> Array:
+    r"""All triplets of a set that violate the margin, averaged.
+
+    .. math::
+        \ell = \operatorname*{mean}_{(a, p, n):\ \ell_{apn} > 0} \ell_{apn} \qquad \ell_{apn} = d_{ap} - d_{an} + \text{margin}
+
+    The mean is over triplets with a positive loss, so that the many easy ones do not water it down; 0 if there is none. The
+    cube of triplets is never formed: sorted distances and their running sums give the same number in n log n for each item.
+
+    Args:
+        embeddings: One vector per item; not normalised here.
+        labels: Which items belong together: any integers.
+        mask: Which items to use; all by default.
+        margin: By how much farther the negative should be, in units of the distance.
+        squared: Whether distances are squared.
+
+    >>> batch_all_triplet(jnp.array([[0.0], [1.0], [1.5]]), jnp.array([0, 0, 1]))
+    Array(1., dtype=float32)
+
+    References:
+        Hermans, Beyer, Leibe, In Defense of the Triplet Loss for Person Re-Identification, 2017. https://arxiv.org/abs/1703.07737
+    """
+    columns = moved(items(embeddings, labels, mask))
+
+    def block(rows: Items) -> tuple[Array, Array]:
+        positive, negative = pairs(rows, columns)
+        distances = _distances(rows, columns, squared)
+        n = distances.shape[1]
+        reach = distances + margin
+        order, valid = _merged(reach, positive, distances, negative)  # a negative that is just out of reach comes last
+        is_positive, is_negative = valid & (order < n), valid & (order >= n)
+        values = jnp.take_along_axis(jnp.concatenate([reach, distances], axis=1), order, axis=1)
+        middle = lax.stop_gradient(jax.vmap(mean_where)(values, is_negative))
+        values = values - middle[:, None]  # small numbers add up exactly
+        nearer = jnp.cumsum(is_negative.astype(values.dtype), axis=1)
+        violation = nearer * values - jnp.cumsum(jnp.where(is_negative, values, 0), axis=1)
+        return _total(violation, is_positive)[0], _total(nearer, is_positive)[0]
+
+    return _mean_of_totals(over_rows(block, columns))
+
+
+def _distances(rows: Items, columns: Items, squared: bool) -> Array:
+    squares = squared_distances(rows.vectors, columns.vectors)
+    return squares if squared else safe_sqrt(squares)
+
+
+def _merged(first: Array, in_first: Array, second: Array, in_second: Array) -> tuple[Array, Array]:
+    """Two lists side by side: the order of all their numbers (what is in no list comes last), and which are in one."""
+    keys = jnp.concatenate([jnp.where(in_first, first, jnp.inf), jnp.where(in_second, second, jnp.inf)], axis=1)
+    keys = lax.stop_gradient(keys)
+    index = jnp.zeros_like(keys, jnp.int32) + lax.broadcasted_iota(jnp.int32, keys.shape, 1)
+    keys, order = lax.sort((keys, index), num_keys=1, is_stable=True)
+    return order, keys != jnp.inf
+
+
+def _total(values: Array, keep: Array) -> tuple[Array, Array]:
+    return jnp.sum(jnp.where(keep, values, 0), axis=1), jnp.sum(keep.astype(values.dtype), axis=1)
+
+
+def _mean_of_totals(totals: tuple[Array, Array]) -> Array:
+    return safe_divide(jnp.sum(totals[0]), jnp.sum(totals[1]))
 
 
 def _cosine_distance(first: Array, second: Array) -> Array:

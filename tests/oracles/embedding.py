@@ -49,3 +49,72 @@ def triplet_margin(anchors, positives, negatives, margin=1.0, p=2.0, swap=False,
         far = min(far, distance(positives, negatives, p))
     violation = near - far + margin
     return np.logaddexp(0.0, violation) if soft else max(0.0, violation)
+
+
+def sample_set(rng, batch):
+    """Six items of three classes, one class with one item only in some examples, at least two items kept."""
+    labels = rng.integers(0, 3, (*batch, 6)).astype(np.int32)
+    mask = rng.uniform(size=(*batch, 6)) < 0.85
+    return {"embeddings": rng.normal(size=(*batch, 6, 3)), "labels": labels, "mask": mask}
+
+
+def kept_items(n, mask):
+    return [i for i in range(n) if mask is None or mask[i]]
+
+
+def euclid(x, y, squared=False):
+    d2 = float(np.sum((x - y) ** 2))
+    return d2 if squared else np.sqrt(d2)
+
+
+@oracle("nonnegative symmetric shift_invariant", options=[{"margin": 2.5}])
+def contrastive_pair(first, second, same, margin=1.0):
+    d = euclid(first, second)
+    return same * d**2 + (1 - same) * max(0.0, margin - d) ** 2
+
+
+def mean(values):
+    return float(np.mean(values)) if len(values) else 0.0
+
+
+TRIPLETS = [{"margin": 0.3}, {"squared": True}, {"margin": 3.0}]
+
+
+@oracle("nonnegative shift_invariant", options=TRIPLETS, sample=sample_set)
+def batch_hard_triplet(embeddings, labels, mask=None, margin=1.0, squared=False):
+    keep = kept_items(len(labels), mask)
+    losses = []
+    for a in keep:
+        near = [euclid(embeddings[a], embeddings[p], squared) for p in keep if p != a and labels[p] == labels[a]]
+        far = [euclid(embeddings[a], embeddings[q], squared) for q in keep if labels[q] != labels[a]]
+        if near and far:
+            losses.append(max(0.0, max(near) - min(far) + margin))
+    return mean(losses)
+
+
+@oracle("nonnegative shift_invariant", options=TRIPLETS, sample=sample_set)
+def batch_semi_hard_triplet(embeddings, labels, mask=None, margin=1.0, squared=False):
+    keep = kept_items(len(labels), mask)
+    losses = []
+    for a in keep:
+        far = [euclid(embeddings[a], embeddings[q], squared) for q in keep if labels[q] != labels[a]]
+        for p in keep:
+            if p != a and labels[p] == labels[a] and far:
+                d = euclid(embeddings[a], embeddings[p], squared)
+                beyond = [f for f in far if f > d]
+                losses.append(max(0.0, d - (min(beyond) if beyond else max(far)) + margin))
+    return mean(losses)
+
+
+@oracle("nonnegative shift_invariant", options=TRIPLETS, sample=sample_set)
+def batch_all_triplet(embeddings, labels, mask=None, margin=1.0, squared=False):
+    keep = kept_items(len(labels), mask)
+    losses = []
+    for a in keep:
+        for p in keep:
+            for q in keep:
+                if p != a and labels[p] == labels[a] != labels[q]:
+                    violation = euclid(embeddings[a], embeddings[p], squared) - euclid(embeddings[a], embeddings[q], squared) + margin
+                    if violation > 1e-9:  # not: active by rounding
+                        losses.append(violation)
+    return mean(losses)

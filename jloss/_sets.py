@@ -1,0 +1,90 @@
+"""The pairs of a set: which are positive, how similar and how far, a block of rows at a time.
+
+Rows are compared with columns, so that a large set never holds more than a block of rows times the set.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._math import normalize, safe_divide
+
+ROWS = 512  # of a block, where a set has more items
+
+
+class Items(NamedTuple):
+    """The items of a set, or a block of them."""
+
+    vectors: Array  # (n,d); zero where not kept
+    labels: Array  # (n,)
+    kept: Array  # (n,)
+    index: Array  # (n,)
+
+
+def items(embeddings: Array, labels: Array | None = None, mask: Array | None = None, unit: bool = False) -> Items:
+    """The items of a set; what the mask drops becomes a zero vector, whatever it held."""
+    index = jnp.arange(embeddings.shape[0])
+    kept = jnp.ones_like(index, bool) if mask is None else mask
+    vectors = embeddings if mask is None else jnp.where(kept[:, None], embeddings, 0)
+    return Items(normalize(vectors) if unit else vectors, index if labels is None else labels, kept, index)
+
+
+def pairs(rows: Items, columns: Items) -> tuple[Array, Array]:
+    """Which (row, column) are positive, and which negative; an item is neither to itself."""
+    kept = rows.kept[:, None] & columns.kept[None, :]
+    same = rows.labels[:, None] == columns.labels[None, :]
+    return kept & same & (rows.index[:, None] != columns.index[None, :]), kept & ~same
+
+
+def dot(rows: Array, columns: Array) -> Array:
+    """All inner products, in full precision also on accelerators."""
+    return jnp.matmul(rows, columns.T, precision=lax.Precision.HIGHEST)
+
+
+def unit_squared_distances(cosines: Array, rows: Array, columns: Array) -> Array:
+    """Squared distances of unit (or zero) vectors; what rounding cannot tell from 0 is 0, so that it has no gradient."""
+    size = (_length(rows)[:, None] + _length(columns)[None, :]).astype(cosines.dtype)
+    return _snap(size - 2 * cosines, size)
+
+
+def squared_distances(rows: Array, columns: Array) -> Array:
+    """Squared distances of any vectors; move the origin close to them first (`moved`), or large offsets cancel badly."""
+    size = jnp.sum(jnp.square(rows), axis=-1)[:, None] + jnp.sum(jnp.square(columns), axis=-1)[None, :]
+    return _snap(size - 2 * dot(rows, columns), size)
+
+
+def moved(given: Items) -> Items:
+    """The same items with the first kept one at the origin, which changes no distance."""
+    origin = lax.stop_gradient(lax.dynamic_index_in_dim(given.vectors, jnp.argmax(given.kept), keepdims=True))
+    return given._replace(vectors=jnp.where(given.kept[:, None], given.vectors - origin, 0))
+
+
+def mean_where(values: Array, keep: Array) -> Array:
+    """The mean of the kept values; 0 if none is."""
+    return safe_divide(jnp.sum(jnp.where(keep, values, 0)), jnp.sum(keep).astype(values.dtype))
+
+
+def over_rows(function: Callable[[Any], Any], rows: Any, size: int = ROWS) -> Any:
+    """`function` of blocks of `rows` (arrays with one leading axis), stacked; a block is computed again for its gradient."""
+    n = jax.tree.leaves(rows)[0].shape[0]
+    if n <= size:
+        return function(rows)
+    count = -(-n // size)
+    each = -(-n // count)
+
+    def split(x: Array) -> Array:
+        return jnp.pad(x, [(0, count * each - n)] + [(0, 0)] * (x.ndim - 1)).reshape(count, each, *x.shape[1:])
+
+    stacked = lax.map(jax.checkpoint(function), jax.tree.map(split, rows))
+    return jax.tree.map(lambda x: x.reshape(count * each, *x.shape[2:])[:n], stacked)
+
+
+def _length(vectors: Array) -> Array:
+    return lax.stop_gradient(jnp.sum(jnp.square(vectors), axis=-1) > 0.5)
+
+
+def _snap(squared: Array, size: Array) -> Array:
+    return jnp.where(squared <= 2 * jnp.finfo(squared.dtype).eps * size, 0, squared)
