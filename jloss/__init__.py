@@ -150,6 +150,18 @@ from jloss.embedding import cosine_embedding as cosine_embedding
 from jloss.embedding import squared_euclidean as squared_euclidean
 from jloss.embedding import triplet_margin as triplet_margin
 
+# similarity
+from jloss.similarity import angular as angular
+from jloss.similarity import circle as circle
+from jloss.similarity import fast_ap as fast_ap
+from jloss.similarity import histogram as histogram
+from jloss.similarity import lifted_structure as lifted_structure
+from jloss.similarity import multi_similarity as multi_similarity
+from jloss.similarity import n_pairs as n_pairs
+from jloss.similarity import pair_margin as pair_margin
+from jloss.similarity import ranked_list as ranked_list
+from jloss.similarity import tuplet_margin as tuplet_margin
+
 # contrastive
 
 # language

@@ -34,6 +34,7 @@ DOMAINS: dict[str, Domain] = {
     "unit": Domain("number", 0.5, 0.0, 1.0, "between 0 and 1"),
     "positive": Domain("float", 1.0, math.ulp(0.0), math.inf, "greater than 0"),
     "nonnegative": Domain("number", 1.0, 0.0, math.inf, "0 or more"),
+    "one_or_more": Domain("number", 1.0, 1.0, math.inf, "1 or more"),
     "above_minus_one": Domain("float", 0.0, math.nextafter(-1.0, 0.0), math.inf, "greater than -1"),
     "sign": Domain("number", 1.0, -1.0, 1.0, "-1 or +1"),
     "class": Domain("integer", 0, 0, meaning="a class index"),
@@ -161,7 +162,8 @@ def batch_shape(
             message=lambda: f"{loss}: `{name}` has {array.ndim} axes, but needs at least {needed}." + describe(inputs, given),
             error=ValueError,
         )
-        places[name] = place = find_axes(loss, name, array.shape, dims, axis, over.get(name))
+        alone = len(dims) == array.ndim == 1 and over.get(name) == dims[0] and any(a.ndim > 1 for a in given.values())
+        places[name] = place = find_axes(loss, name, array.shape, dims, -1 if alone else axis, over.get(name))
         for dim, at in zip(dims, place.core, strict=True):
             letter, offset = split_offset(dim)
             size = array.shape[at] - offset
