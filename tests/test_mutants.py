@@ -4,12 +4,13 @@ from typing import Unpack
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import Array, lax
 
 from jloss import Reduce, loss
 from jloss._loss import OverClasses
-from jloss.testing import LAWS, Case, LawError
+from jloss.testing import LAWS, Case, LawError, check
 
 
 @loss("(k),()->()", "real class")
@@ -126,6 +127,8 @@ for planted in (unmasked_inputs, count_mean, empty_is_nan, local_mean, broadcast
     planted.__jloss__ = good.__jloss__
 
 CAUGHT_BY = [
+    (clamped_label, "label_out_of_range_is_nan"),
+    (norm_at_zero, "hard_points_have_no_nan"),
     (plain_carry, "shard_map_equals_one_device"),
     (single_where, "gradient_is_the_derivative"),
     (wrong_gradient, "gradient_is_the_derivative"),
@@ -164,7 +167,79 @@ def test_mutant(planted, law):
         LAWS[law](subject)
 
 
-def test_edges_catch_a_clamped_label_and_a_norm_at_zero():
-    assert not jnp.isnan(clamped_label(jnp.zeros((1, 5)), jnp.array([7])))  # what the label edge asks, and this one fails
-    gradient = jax.grad(lambda p: norm_at_zero(p, jnp.zeros((1, 3))))(jnp.zeros((1, 3)))
-    assert jnp.isnan(gradient).any()  # what the hard points ask, and this one fails
+@loss("(),()->()", "real real")
+def shape_dependent(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    return jnp.square(predictions - targets) * (1 + 0.1 * predictions.ndim)
+
+
+# ---------------------------------------------------------------- check, on losses and on plain functions
+
+NAMED_BY_CHECK = [*((planted, law) for planted, law in CAUGHT_BY if law), (shape_dependent, "batch_equals_one_by_one")]
+
+
+@pytest.mark.parametrize(("planted", "law"), NAMED_BY_CHECK, ids=lambda v: getattr(v, "__name__", str(v)))
+def test_check_names_the_fault(planted, law):
+    report = check(planted, laws=[law])
+    assert not report
+    (failure,) = report.failures
+    assert failure.law == law
+    assert failure.message
+    assert "What to do:" in str(report)
+
+
+def value_branch(predictions, targets):
+    return jnp.mean((predictions - targets) ** 2) if predictions.sum() > 0 else jnp.zeros(())
+
+
+def rounded_gradient(predictions, targets):
+    return jnp.mean(jnp.round(predictions * 8) / 8 - targets) ** 2
+
+
+def root_at_zero(predictions, targets):
+    return jnp.mean(jnp.sqrt(jnp.maximum(predictions - targets, 0)))
+
+
+def half_loss(predictions, targets):
+    return jnp.mean((predictions - targets) ** 2)
+
+
+def weighted_by_position(predictions, targets):
+    return jnp.mean((predictions - targets) ** 2 * jnp.arange(len(predictions)))
+
+
+def callback(predictions, targets):
+    return jax.pure_callback(lambda p, t: np.mean((p - t) ** 2), jax.ShapeDtypeStruct((), predictions.dtype), predictions, targets)
+
+
+def sound(predictions, targets):
+    if predictions.shape != targets.shape:
+        raise ValueError("shapes differ")
+    return jnp.mean((predictions.astype(jnp.promote_types(predictions.dtype, jnp.float32)) - targets.astype(predictions.dtype)) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("planted", "law"),
+    [
+        (value_branch, "traces_and_is_pure"),
+        (rounded_gradient, "derivative_is_right"),
+        (root_at_zero, "finite_value_and_gradient"),
+        (half_loss, "half_gives_float32"),
+        (half_loss, "never_broadcasts"),
+        (weighted_by_position, "batch_order_does_not_matter"),
+        (callback, "lowers_to_every_platform"),
+    ],
+    ids=lambda v: getattr(v, "__name__", str(v)),
+)
+def test_check_of_a_plain_function_names_the_fault(planted, law):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        report = check(planted, inputs=ARRAYS)
+    assert law in [failure.law for failure in report.failures], str(report)
+
+
+def test_check_of_a_sound_plain_function():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        report = check(sound, inputs=ARRAYS)
+    assert report, str(report)
+
+
+ARRAYS = (np.array([0.7, -0.4, 1.3], np.float32), np.array([0.1, 0.2, 1.3], np.float32))

@@ -1,0 +1,468 @@
+"""What every loss must obey: functions of a `Case` that raise `LawError` with what is wrong and with which inputs.
+
+Their shapes are few (one example, 3, 5, 6 and 8 examples), so that a loss is compiled about ten times in all.
+"""
+
+import functools
+import inspect
+import pickle
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jloss._loss import Entry, entry
+from jloss._shapes import DOMAINS, split_offset
+from jloss.samples import Inputs, hard_samples, samples
+
+
+class LawError(AssertionError):
+    """A law is broken."""
+
+    def __init__(self, message: str, inputs: Inputs | None = None):
+        super().__init__(message)
+        self.inputs = inputs or {}
+
+
+class Case(NamedTuple):
+    """A loss, option values, and where its inputs come from."""
+
+    loss: Callable[..., Any]
+    options: Mapping[str, Any] = MappingProxyType({})
+    sample: Callable[..., Inputs] | None = None  # (rng, batch) -> inputs, where the signature is not enough
+    stops_gradients: bool = False  # some part is under stop_gradient, so finite differences do not apply
+
+    @property
+    def entry(self) -> Entry:
+        return entry(self.loss)
+
+    def draw(self, batch: tuple[int, ...] = (4,), seed: int = 0, dtype: Any = np.float32) -> Inputs:
+        """Inputs as NumPy arrays (and a JAX key, where one is wanted)."""
+        if self.sample is None:
+            drawn = samples(self.loss, batch=batch, seed=seed)
+        else:
+            drawn = self.sample(np.random.default_rng(seed), batch)
+        return {n: jax.tree.map(lambda a: _cast(a, dtype), v) for n, v in drawn.items()}
+
+    def floats(self, inputs: Inputs) -> Inputs:
+        """The inputs that have a gradient."""
+        return {n: v for n, v in inputs.items() if n in self.batched and self.entry.domains[n] != "sign" and _is_float(v)}
+
+    @property
+    def batched(self) -> list[str]:
+        """The inputs with batch axes."""
+        return [n for n, d in self.entry.domains.items() if DOMAINS[d].kind != "any"]
+
+    def __call__(self, inputs: Inputs, **keywords: Any) -> Any:
+        return self.loss(**inputs, **self.options, **keywords)
+
+    def run(self, inputs: Inputs, **keywords: Any) -> tuple[Any, Inputs]:
+        """The loss (values, with ``reduction="none"``) and the gradient of its sum in every floating input, jitted, as NumPy."""
+        floats = self.floats(inputs)
+        rest = {n: v for n, v in inputs.items() if n not in floats}
+        static = tuple(sorted((n, v) for n, v in keywords.items() if isinstance(v, str | int)))
+        arrays = {n: v for n, v in keywords.items() if not isinstance(v, str | int)}
+        options = tuple(sorted(self.options.items()))
+        value, gradients = _compiled(self.loss, options, static, tuple(inputs))(floats, rest, arrays)
+        return jax.tree.map(np.asarray, (value, gradients))
+
+    def rows(self, inputs: Inputs, index: Any) -> Inputs:
+        """The examples of `index` along the first batch axis."""
+        return {n: v[np.asarray(index, int)] if n in self.batched else v for n, v in inputs.items()}
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(loss: Any, options: Any, static: Any, order: tuple[str, ...]) -> Any:
+    def f(floats: Inputs, rest: Inputs, arrays: Inputs) -> Any:
+        given = {**floats, **rest}
+        value = loss(**{n: given[n] for n in order}, **arrays, **dict(options), **dict(static))
+        return jnp.sum(value), value
+
+    def both(floats: Inputs, rest: Inputs, arrays: Inputs) -> Any:
+        (_, value), gradients = jax.value_and_grad(f, has_aux=True)(floats, rest, arrays)
+        return value, gradients
+
+    return jax.jit(both)
+
+
+def _is_float(value: Any) -> bool:
+    return hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)
+
+
+def _cast(value: Any, dtype: Any) -> Any:
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return value
+    array = np.asarray(value)
+    return array.astype(dtype) if jnp.issubdtype(array.dtype, np.floating) else array
+
+
+def close(got: Any, want: Any, what: str, inputs: Inputs | None = None, ulps: float = 256) -> None:
+    """Equal to within `ulps` units of rounding of the largest number involved."""
+    for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        g, w = np.asarray(g), np.asarray(w)
+        eps = max((float(jnp.finfo(x.dtype).eps) for x in (g, w) if jnp.issubdtype(x.dtype, jnp.floating)), default=0.0)
+        g, w = g.astype(np.float64), w.astype(np.float64)
+        largest = float(np.max(np.abs(w), initial=1e-3, where=np.isfinite(w)))
+        same = (np.abs(np.where(g == w, 0, g - w)) <= ulps * eps * largest) | (np.isnan(g) & np.isnan(w))
+        if g.shape != w.shape or not same.all():
+            raise LawError(f"{what}\n  got       {_short(g)}\n  expected  {_short(w)}", inputs)
+
+
+def _short(x: Any) -> str:
+    return np.array2string(np.asarray(x), precision=6, threshold=12, edgeitems=3).replace("\n", " ")
+
+
+def _require(condition: Any, message: str, inputs: Inputs | None = None) -> None:
+    if not condition:
+        raise LawError(message, inputs)
+
+
+# ---------------------------------------------------------------- laws
+
+
+def batch_equals_one_by_one(case: Case) -> None:
+    """A batch gives what its examples give one at a time, in value and gradient."""
+    inputs = case.draw((2, 2))
+    values, gradients = case.run(inputs, reduction="none")
+    for at in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        one = {n: v[at] if n in case.batched else v for n, v in inputs.items()}
+        value, gradient = case.run(one, reduction="sum")
+        close(values[at], value, "an example in a batch differs from the example alone", one)
+        close({n: g[at] for n, g in gradients.items()}, gradient, "its gradient in a batch differs from the gradient alone", one)
+
+
+def gradient_is_the_derivative(case: Case) -> None:
+    """Reverse mode, forward mode and central differences agree, in float64."""
+    with jax.enable_x64(True):
+        inputs = case.draw((5,), dtype=np.float64)
+        floats = case.floats(inputs)
+        rest = {n: v for n, v in inputs.items() if n not in floats}
+        rng = np.random.default_rng(1)
+        direction = {n: rng.normal(size=v.shape) for n, v in floats.items()}
+
+        @jax.jit
+        def along(floats: Inputs, direction: Inputs) -> Any:
+            def f(x: Inputs) -> Any:
+                return case({n: {**x, **rest}[n] for n in inputs}, reduction="sum")
+
+            value, tangent = jax.jvp(f, (floats,), (direction,))
+            gradient = jax.grad(f)(floats)
+            return value, tangent, sum(jnp.vdot(gradient[n], direction[n]) for n in floats)
+
+        value, forward, backward = (float(x) for x in along(floats, direction))
+        close(forward, backward, "forward-mode and reverse-mode derivatives differ", inputs, ulps=1e6)
+        _require(np.isfinite(value) and np.isfinite(backward), f"value {value} and derivative {backward} of ordinary inputs", inputs)
+        if case.stops_gradients:
+            return
+        h = 1e-6
+        above, below = (float(along({n: v + s * h * direction[n] for n, v in floats.items()}, direction)[0]) for s in (1, -1))
+        numeric = (above - below) / (2 * h)
+        _require(
+            abs(numeric - backward) <= 1e-6 * (1 + abs(numeric)) + 1e-9 * abs(above),
+            f"the gradient is not the derivative: along a direction {backward:.9g}, by central differences {numeric:.9g}",
+            inputs,
+        )
+
+
+def masked_equals_absent(case: Case) -> None:
+    """An example under `where=False` is as if it were not there, even if it holds NaN; so is one of weight 0."""
+    inputs = case.draw((5,))
+    where = np.array([True, False, True, True, False])
+    value, twice = case.run(case.rows(inputs, [0, 2, 3, 0, 2, 3]))
+    gradient = {n: g[:3] + g[3:] for n, g in twice.items()}
+    poisoned = dict(inputs)
+    for name in case.floats(inputs):
+        poisoned[name] = inputs[name].copy()
+        poisoned[name][~where] = np.nan
+    for how, keywords in (("where=False", {"where": where}), ("weight 0", {"weights": where.astype(np.float32)})):
+        masked, gradients = case.run(poisoned, **keywords)
+        close(masked, value, f"with NaN under {how} the loss is not that of the kept examples", poisoned)
+        for name, g in gradients.items():
+            close(g[where], gradient[name], f"with NaN under {how} the gradients of the kept examples differ in `{name}`", poisoned)
+            close(g[~where], np.zeros_like(g[~where]), f"a NaN under {how} reaches the gradient in `{name}`", poisoned)
+
+
+def integer_weight_is_repetition(case: Case) -> None:
+    """Weights 1, 2, 3 give what one, two and three copies give."""
+    inputs = case.draw((5,))
+    weighted, gradients = case.run(inputs, weights=np.array([1, 2, 3, 0, 0], np.float32))
+    repeated, copies = case.run(case.rows(inputs, [0, 1, 1, 2, 2, 2]))
+    close(weighted, repeated, "integer weights differ from repetition", inputs)
+    for name, g in copies.items():
+        wanted = np.stack([g[0], g[1] + g[2], g[3] + g[4] + g[5]])
+        close(gradients[name][:3], wanted, f"the gradient in `{name}` under integer weights differs from repetition", inputs)
+
+
+def nothing_kept_is_zero(case: Case) -> None:
+    """All masked, all weights 0, or an empty batch: 0, with gradient 0."""
+    inputs = case.draw((5,))
+    for how, given, keywords in (
+        ("everything masked", inputs, {"where": np.zeros(5, bool)}),
+        ("all weights 0", inputs, {"weights": np.zeros(5, np.float32)}),
+        ("an empty batch", case.rows(inputs, []), {}),
+    ):
+        value, gradients = case.run(given, **keywords)
+        close(value, np.zeros(()), f"{how} is not 0", given)
+        close(gradients, jax.tree.map(np.zeros_like, gradients), f"{how} has a gradient", given)
+
+
+def parts_add_up(case: Case) -> None:
+    """The (total, mass) pairs of micro-batches sum to those of the batch, whatever the masks and weights."""
+    inputs = case.draw((5,))
+    weights = np.array([1.0, 2.0, 0.0, 0.5, 3.0], np.float32)
+    mean, _ = case.run(inputs, weights=weights)
+    total, mass = 0.0, 0.0
+    for rows, where in (([0, 1, 2], [True] * 3), ([3, 4, 0], [True, True, False])):
+        part = case(case.rows(inputs, rows), where=np.array(where), weights=weights[rows], reduction="parts")
+        _require(isinstance(part, tuple) and len(part) == 2, "`reduction='parts'` is not the pair (total, mass)", inputs)
+        total, mass = total + float(part[0]), mass + float(part[1])
+    close(np.float32(mass), weights.sum(), "the masses of micro-batches do not add up to the sum of the weights", inputs)
+    close(np.float32(total / mass), mean, "the totals over the masses of micro-batches are not the mean of the batch", inputs)
+    scaled = case(case.rows(inputs, [3, 4, 0]), where=np.array([True, True, False]), weights=weights[[3, 4, 0]], reduction="sum")
+    close(scaled, part[0], "`reduction='sum'` is not the total of `reduction='parts'`", inputs)
+
+
+def shard_map_equals_one_device(case: Case) -> None:
+    """Inside shard_map with `axis_name` the mean is the global one, also under uneven masks; so is the gradient."""
+    inputs = case.draw((8,))
+    kept = np.array([0, 1, 3])
+    where = np.isin(np.arange(8), kept)
+    mesh = _mesh(AxisType.Auto)
+    floats = case.floats(inputs)
+    rest = {n: v for n, v in inputs.items() if n not in floats}
+    spec = {n: PartitionSpec("i") if n in case.batched else PartitionSpec() for n in inputs}
+
+    def local(inputs: Inputs, where: Array) -> Any:
+        return case(inputs, where=where, axis_name="i")
+
+    mapped = jax.shard_map(local, mesh=mesh, in_specs=(spec, PartitionSpec("i")), out_specs=PartitionSpec())
+    sharded = jax.jit(jax.value_and_grad(lambda floats, rest, where: mapped({n: {**floats, **rest}[n] for n in inputs}, where)))
+    value, gradient = jax.tree.map(np.asarray, sharded(floats, rest, where))
+    wanted, twice = case.run(case.rows(inputs, [*kept, *kept]))
+    close(value, wanted, "the mean over devices is not the global mean", inputs)
+    for name, g in gradient.items():
+        close(g[kept], twice[name][:3] + twice[name][3:], f"the gradient over devices in `{name}` is not that of one device", inputs)
+        close(g[~where], np.zeros_like(g[~where]), f"a masked example on another device has a gradient in `{name}`", inputs)
+
+
+def sharded_batch_gathers_nothing(case: Case) -> None:
+    """Under plain jit a batch-sharded gradient needs no all-gather; it also traces under explicit sharding."""
+    inputs = case.draw((8,))
+    for kind in (AxisType.Auto, AxisType.Explicit):
+        mesh = _mesh(kind)
+
+        def place(name: str, value: Any, mesh: Mesh = mesh) -> Any:
+            return jax.device_put(value, NamedSharding(mesh, PartitionSpec("i") if name in case.batched else PartitionSpec()))
+
+        placed = {n: jax.tree.map(functools.partial(place, n), v) for n, v in inputs.items()}
+        floats = case.floats(placed)
+        rest = {n: v for n, v in placed.items() if n not in floats}
+
+        def f(floats: Inputs, rest: Inputs, where: Array) -> Any:
+            return case({n: {**floats, **rest}[n] for n in inputs}, where=where)
+
+        with jax.set_mesh(mesh):
+            where = jax.device_put(np.arange(8) % 3 != 1, NamedSharding(mesh, PartitionSpec("i")))
+            lowered = jax.jit(jax.value_and_grad(f)).lower(floats, rest, where)
+            if kind is AxisType.Auto:
+                gathers = "all-gather" in lowered.compile().as_text()
+                _require(not gathers, "the gradient of a sharded batch gathers the batch (all-gather in its HLO)", inputs)
+
+
+def _mesh(kind: AxisType) -> Mesh:
+    count = max(c for c in (1, 2, 4) if c <= len(jax.devices()))
+    return jax.make_mesh((count,), ("i",), axis_types=(kind,), devices=jax.devices()[:count])
+
+
+def exports_with_symbolic_batch(case: Case) -> None:
+    """Value and gradient lower for CPU, CUDA and TPU with a batch size that is not known."""
+    inputs = case.draw((2,))
+    (size,) = jax.export.symbolic_shape("b")
+    shapes = {n: jax.ShapeDtypeStruct((size, *v.shape[1:]), v.dtype) for n, v in inputs.items() if n in case.batched}
+    floats = {n: shapes[n] for n in case.floats(inputs)}
+    rest = {n: v for n, v in shapes.items() if n not in floats}
+
+    def f(floats: Inputs, rest: Inputs, where: Array) -> Any:
+        return case({n: {**inputs, **floats, **rest}[n] for n in inputs}, where=where)
+
+    jax.export.export(jax.jit(jax.value_and_grad(f)), platforms=("cpu", "cuda", "tpu"))(floats, rest, jax.ShapeDtypeStruct((size,), jnp.bool_))
+
+
+def half_in_float32_out(case: Case) -> None:
+    """bf16 and fp16 inputs give a float32 loss, computed in float32, and gradients in the input's dtype."""
+    inputs = case.draw((3,))
+    for dtype in (jnp.bfloat16, jnp.float16):
+        half = {n: v.astype(dtype) if n in case.floats(inputs) else v for n, v in inputs.items()}
+        floats = case.floats(half)
+        rest = {n: v for n, v in half.items() if n not in floats}
+        value, gradients = jax.eval_shape(
+            jax.value_and_grad(lambda floats, rest=rest: case({n: {**floats, **rest}[n] for n in inputs})), floats
+        )
+        _require(value.dtype == jnp.float32, f"{jnp.dtype(dtype)} inputs give a {value.dtype} loss", half)
+        wrong = {n: str(g.dtype) for n, g in gradients.items() if g.dtype != dtype}
+        _require(not wrong, f"the gradients of {jnp.dtype(dtype)} inputs are {wrong}", half)
+    wide = {n: v.astype(np.float32) if n in floats else v for n, v in half.items()}
+    close(case(half), case(wide), "float16 inputs are not widened before the arithmetic", half)
+
+
+def batch_axes_never_broadcast(case: Case) -> None:
+    """A batch of (4,) against (4, 1) is an error that names the argument."""
+    inputs = case.draw((4,))
+    for name in [n for n in inputs if n in case.batched][1:]:
+        wrong = {**inputs, name: np.expand_dims(inputs[name], 1)}
+        try:
+            jax.eval_shape(lambda given: case({**inputs, **given}, reduction="none"), {n: wrong[n] for n in case.batched if n in wrong})
+        except ValueError as error:
+            _require("batch axes" in str(error), f"the error does not speak of batch axes: {error}", wrong)
+        else:
+            raise LawError(f"`{name}` with batch axes (4, 1) broadcasts against (4,)", wrong)
+
+
+def float_options_are_traced(case: Case) -> None:
+    """Options with a float default take a traced value, so they never recompile and can be learned."""
+    inputs = case.draw((3,))
+    for option, default in case.entry.options.items():
+        if isinstance(default, float) and option not in case.options:
+            try:
+                jax.eval_shape(jax.grad(lambda o, option=option: case(inputs, **{option: o})), jax.ShapeDtypeStruct((), jnp.float32))
+            except Exception as error:
+                raise LawError(f"`{option}` does not take a traced value: {error}", inputs) from error
+
+
+def transformations_compose(case: Case) -> None:
+    """jit inside vmap, scan, and forward-over-reverse second derivatives trace."""
+    inputs = case.draw((3, 2))
+    floats = case.floats(inputs)
+    rest = {n: v for n, v in inputs.items() if n not in floats}
+    batched = {n: v for n, v in inputs.items() if n in case.batched}
+    values = jax.eval_shape(jax.vmap(lambda given: case({**inputs, **given}, reduction="none")), batched)
+    _require(values.shape == (3, 2), f"under vmap the values have shape {values.shape}, not (3, 2)", inputs)
+
+    def f(floats: Inputs) -> Any:
+        return case({n: {**floats, **rest}[n] for n in inputs})
+
+    def twice(floats: Inputs) -> Any:
+        return jax.jvp(jax.grad(f), (floats,), (floats,))[1]
+
+    def step(carry: Any, _: Any) -> tuple[Any, None]:
+        return carry + f(floats), None
+
+    jax.eval_shape(twice, floats)
+    jax.eval_shape(lambda: jax.lax.scan(step, np.float32(0), None, length=2))
+
+
+def jit_changes_nothing(case: Case) -> None:
+    """The value is the same with jit disabled, and calling twice gives the same."""
+    inputs = case.draw(())
+    value = case(inputs)
+    with jax.disable_jit():
+        close(case(inputs), value, "the value without jit differs, or changes from call to call", inputs)
+
+
+def axis_is_where_the_classes_are(case: Case) -> None:
+    """`axis=1` on inputs with their classes in front gives what `axis=-1` gives on the others."""
+    if "axis" not in case.entry.keywords:
+        return
+    inputs = case.draw((2, 3))
+    if inspect.signature(case.loss).parameters["axis"].default is None:  # each class is a mask of its own
+        moves = {n for n in inputs if case.entry.domains[n] != "mask"}
+        front = {n: v if n in moves else v[:, 0] for n, v in inputs.items()}
+        inputs = {n: np.moveaxis(v, 1, -1) if n in moves else v for n, v in front.items()}
+    else:
+        moves = {n for n in inputs if case.entry.inputs[n].count("k") == 1}
+        front = {n: np.moveaxis(v, -1, 1) if n in moves else v for n, v in inputs.items()}
+    value, gradient = case.run(inputs, axis=-1)
+    other, gradients = case.run(front, axis=1)
+    close(other, value, "the loss over `axis=1` differs from `axis=-1` on moved inputs", inputs)
+    for name, g in gradients.items():
+        back = np.moveaxis(g, 1, -1) if name in moves else g
+        close(back, gradient[name], f"the gradient in `{name}` over `axis=1` differs from `axis=-1` on moved inputs", inputs)
+
+
+def hard_points_have_no_nan(case: Case) -> None:
+    """At zeros, ties, ends of the range and degenerate inputs, neither the value nor a gradient is NaN."""
+    drawn = hard_samples(case.loss) if case.sample is None else None
+    if drawn is None:
+        return
+    inputs, count = drawn
+    floats = case.floats(inputs)
+    rest = {n: v for n, v in inputs.items() if n not in floats}
+
+    @jax.jit
+    def run(floats: Inputs, rest: Inputs) -> Any:
+        def f(x: Inputs) -> Any:
+            values = case({n: {**x, **rest}[n] for n in inputs}, reduction="none")
+            return jnp.sum(jnp.where(jnp.isfinite(values), values, 0)), values
+
+        return jax.value_and_grad(f, has_aux=True)(floats)
+
+    (_, values), gradients = jax.tree.map(np.asarray, run(floats, rest))
+    for i in range(count):
+        one = case.rows(inputs, [i])
+        shown = {n: np.squeeze(v, 0) if n in case.batched else v for n, v in one.items()}
+        _require(not np.isnan(values[i]), f"the value is NaN at a hard point: {_say(shown)}", shown)
+        for name, gradient in gradients.items():
+            bad = np.isnan(gradient[i]).any() or (np.isfinite(values[i]) and not np.isfinite(gradient[i]).all())
+            _require(not bad, f"the gradient in `{name}` is {_short(gradient[i])} at a hard point: {_say(shown)}", shown)
+
+
+def label_out_of_range_is_nan(case: Case) -> None:
+    """A class label outside 0..k-1 gives NaN for its example, never another class, and touches no other example."""
+    labels = [n for n, d in case.entry.domains.items() if d == "class"]
+    others = [dim for n, dims in case.entry.inputs.items() if n not in labels for dim in dims if dim != "*s"]
+    if not labels or "k" not in [split_offset(dim)[0] for dim in others]:
+        return  # labels that name groups, not classes of an axis
+    inputs = case.draw((3,))
+    name = labels[0]
+    good = np.asarray(case(inputs, reduction="none"))
+    for wrong in (-1, -100, 99):
+        bad = {**inputs, name: inputs[name].copy()}
+        bad[name][1] = wrong
+        values = np.asarray(case(bad, reduction="none"))
+        _require(np.isnan(values[1]), f"label {wrong} gives {values[1]:.6g}, not NaN", bad)
+        close(values[[0, 2]], good[[0, 2]], f"label {wrong} changes the loss of other examples", bad)
+
+
+def _say(inputs: Inputs) -> str:
+    return ", ".join(f"{n}={_short(v)}" for n, v in inputs.items() if hasattr(v, "shape"))
+
+
+def pickles_by_name(case: Case) -> None:
+    """The loss is a plain function: it pickles, and shows its full signature."""
+    try:
+        again = pickle.loads(pickle.dumps(case.loss))
+    except (pickle.PicklingError, AttributeError) as error:
+        raise LawError(f"it does not pickle: {error}; define it at the top of a module") from error
+    _require(again is case.loss, "pickling does not give back the same function")
+    missing = {"where", "weights", "reduction", "axis_name"} - inspect.signature(case.loss).parameters.keys()
+    _require(not missing, f"the signature lacks {sorted(missing)}")
+
+
+LAWS: dict[str, Callable[[Case], None]] = {
+    law.__name__: law
+    for law in (
+        batch_equals_one_by_one,
+        gradient_is_the_derivative,
+        masked_equals_absent,
+        integer_weight_is_repetition,
+        nothing_kept_is_zero,
+        parts_add_up,
+        shard_map_equals_one_device,
+        sharded_batch_gathers_nothing,
+        exports_with_symbolic_batch,
+        half_in_float32_out,
+        batch_axes_never_broadcast,
+        float_options_are_traced,
+        transformations_compose,
+        jit_changes_nothing,
+        axis_is_where_the_classes_are,
+        label_out_of_range_is_nan,
+        hard_points_have_no_nan,
+        pickles_by_name,
+    )
+}
