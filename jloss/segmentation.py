@@ -297,9 +297,10 @@ def mcc(predictions: Array, targets: Array, *, mask: Array | None = None, **redu
         https://arxiv.org/abs/2010.13454
     """
     p, y = _kept(mask, predictions, targets)
-    p_on, p_off, y_on, y_off = (_mean(x, mask) for x in (p, 1 - p, y, 1 - y))
-    covariance = _mean((p - p_on) * (y - y_on), mask)
-    p_spread, y_spread = (jnp.where(v > FLOOR**2, v, 0) for v in (p_on * p_off, y_on * y_off))
+    both = p * y
+    tp, fp, fn, tn = (_mean(x, mask) for x in (both, p - both, y - both, (1 - p) - (y - both)))
+    p_spread, y_spread = (jnp.where(x > FLOOR**2, x, 0) for x in ((tp + fp) * (tn + fn), (tp + fn) * (tn + fp)))
+    covariance = tp * tn - fp * fn
     return 1 - _math.safe_divide(covariance, _math.safe_sqrt(p_spread) * _math.safe_sqrt(y_spread))
 
 
@@ -394,9 +395,9 @@ def unified_focal(
     p, y = _kept(mask, predictions, targets)
     pixel = delta * y * _log(p) + (1 - delta) * (1 - y) * jnp.maximum(p, FLOOR) ** gamma * _log(1 - p)
     tp, fp, fn = _counts(p, y)
-    (tn,) = _kept(mask, (1 - p) * (1 - y))
+    tn = jnp.sum(*_kept(mask, (1 - p) - (y - p * y)))
     fore = _miss(tp, delta * fn + (1 - delta) * fp, smooth_numerator, smooth_denominator)
-    back = _miss(jnp.sum(tn), delta * fp + (1 - delta) * fn, smooth_numerator, smooth_denominator)
+    back = _miss(tn, delta * fp + (1 - delta) * fn, smooth_numerator, smooth_denominator)
     return 0.5 * (1 - weight) * (back + _power(fore, 1 - gamma)) - weight * _mean(pixel, mask)
 
 
@@ -450,8 +451,8 @@ def generalized_dice(
     present = size > 0
     rarest = jnp.min(jnp.where(present, size, jnp.inf))
     weights = jnp.where(present, jnp.where(present, rarest, 1) / jnp.where(present, size, 1), 1) ** power
-    error = jnp.sum(weights * jnp.sum(p * (1 - y) + y * (1 - p), axis=pixels))
-    total = jnp.sum(weights * jnp.sum(p + y, axis=pixels))
+    error, total = _error_and_total(p, y, None, axis=pixels)
+    error, total = jnp.sum(weights * error), jnp.sum(weights * total)
     return _math.safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
 
 
@@ -528,19 +529,28 @@ def _counts(predictions: Array, targets: Array, mask: Array | None = None, soft_
     if soft_labels:
         over = _math.positive_part(p - y)
         return jnp.sum(p - over), jnp.sum(over), jnp.sum(_math.positive_part(y - p))
-    return jnp.sum(p * y), jnp.sum(p * (1 - y)), jnp.sum((1 - p) * y)
+    both = p * y
+    return jnp.sum(both), jnp.sum(p - both), jnp.sum(y - both)
 
 
 def _error_and_total(
-    predictions: Array, targets: Array, mask: Array | None, squared: bool = False, soft_labels: bool = False
+    predictions: Array,
+    targets: Array,
+    mask: Array | None,
+    squared: bool = False,
+    soft_labels: bool = False,
+    axis: tuple[int, ...] | None = None,
 ) -> tuple[Array, Array]:
-    """``fp + fn`` and ``2 tp + fp + fn``: two sums instead of three."""
+    """``fp + fn`` and ``2 tp + fp + fn``, by sums that need no temporary: ``p (1 - y)`` would write the array ``1 - y``."""
     p, y = _kept(mask, predictions, targets)
     if squared:
-        return jnp.sum(jnp.square(p - y)), jnp.sum(jnp.square(p) + jnp.square(y))
-    if soft_labels:
-        return jnp.sum(_math.absolute(p - y)), jnp.sum(p + y)
-    return jnp.sum(p * (1 - y) + y * (1 - p)), jnp.sum(p + y)
+        error, first, second = jnp.square(p - y), jnp.square(p), jnp.square(y)
+    elif soft_labels:
+        error, first, second = _math.absolute(p - y), p, y
+    else:
+        both = p * y
+        error, first, second = (p - both) + (y - both), p, y
+    return jnp.sum(error, axis), jnp.sum(first, axis) + jnp.sum(second, axis)
 
 
 def _miss(tp: Array, error: Array, smooth_numerator: Array | float, smooth_denominator: Array | float) -> Array:
