@@ -128,8 +128,8 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         repeats: Interleaved timings.
     """
     found = find(name)
-    if found.kind != "loss":
-        raise Mistake(f"{name} is not a loss of one example, so the benchmark has no inputs for it.")
+    if not can_measure(found):
+        raise Mistake(f"{name} has parameters or a state of its own, so the benchmark has no inputs for it.")
     row = ROWS.get(name, Row())
     chip = _device(device)
     arrays = [jax.device_put(a, chip) for a in inputs_of(found, row, size)]
@@ -164,6 +164,11 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         1e3 * call_ms["jloss"],
         1e3 * call_ms["optax"] if row.optax else None,
     )
+
+
+def can_measure(found: Entry) -> bool:
+    """Whether arrays that fit its domains are all that the loss needs."""
+    return found.kind == "loss" and (found.name in ROWS or not {"tree", "key"} & {*found.domains.values()})
 
 
 def inputs_of(found: Entry, row: Row, size: int) -> list[np.ndarray]:
@@ -274,7 +279,7 @@ def run(names: Sequence[str] | None = None, *, size: int, device: str, repeats: 
     bars, tables = need("rich.progress", "examples"), need("rich.table", "examples")
     console = need("rich.console", "examples").Console()
     need("matplotlib.figure", "plot")
-    names = names or [n for n, e in CATALOGUE.items() if e.kind == "loss"]
+    names = names or [n for n, e in CATALOGUE.items() if can_measure(e)]
     _compiled(jnp.sum, [jax.device_put(jnp.ones(2), _device(device))])  # the first compile of a process starts the compiler
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn())
     results = []

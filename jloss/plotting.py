@@ -81,8 +81,8 @@ def values(loss: Loss, points: int = 401, **options: Any) -> tuple[np.ndarray, n
 
 def path_of(found: Entry) -> Path:
     """A path of inputs on which this loss is worth looking at."""
-    if found.kind != "loss":
-        raise Mistake(f"{found.name} is not a loss of one example, so there is no curve of it.")
+    if found.kind != "loss" or "tree" in found.domains.values():
+        raise Mistake(f"{found.name} has parameters or a state of its own, so there is no curve of it.")
     names = _required(found)
     first, others = names[0], names[1:]
     dims, domain = found.inputs[first], found.domains[first]
@@ -175,7 +175,7 @@ def _classes(found: Entry, first: str, others: list[str]) -> Path:
             known[n] = {
                 "log_prob": jnp.log(jnp.array([0.998, 0.001, 0.001])),
                 "positive": jnp.array([0.998, 0.001, 0.001]),
-                "mask": hit > 0,
+                "multi_hot": hit > 0,
                 "sign": 2 * hit - 1,
                 "real": jnp.zeros(3),
             }.get(domain, hit)

@@ -158,7 +158,7 @@ def _classify(entry: Entry, data: Data, first: str, second: str, rest: list[str]
     activations = _PER_CLASS if per_class else _ONE_AGAINST_REST
     activate = activations.get(entry.domains[first]) if entry.inputs[first] in ((), ("k",)) else None
     if activate is None:
-        raise _misfit(entry, data, f"`{first}` is {_shape(entry, first)}, {DOMAINS[entry.domains[first]].meaning}")
+        raise _misfit(entry, data, _what(entry, first))
 
     def hits(labels: Array) -> Array:
         return jax.nn.one_hot(labels, k) if width == k else labels[:, None].astype(jnp.float32)
@@ -170,7 +170,7 @@ def _classify(entry: Entry, data: Data, first: str, second: str, rest: list[str]
         (True, "nonnegative"): hits,
         (True, "unit"): hits,
         (True, "sign"): lambda labels: 2 * hits(labels) - 1,
-        (True, "mask"): lambda labels: hits(labels) > 0,
+        (True, "multi_hot"): lambda labels: hits(labels) > 0,
         (True, "log_prob"): lambda labels: jnp.log(0.999 * hits(labels) + 0.001 / k),
     }
     if entry.domains[second] == "class" and per_class and entry.inputs[second] == ():
@@ -178,7 +178,7 @@ def _classify(entry: Entry, data: Data, first: str, second: str, rest: list[str]
     else:
         encode = encodings.get((per_class, entry.domains[second])) if entry.inputs[second] == entry.inputs[first] else None
     if encode is None:
-        raise _misfit(entry, data, f"`{second}` is {_shape(entry, second)}, {DOMAINS[entry.domains[second]].meaning}")
+        raise _misfit(entry, data, _what(entry, second))
     share = np.maximum(data.kept, 1) / max(data.kept.sum(), 1)
     known = {"log_prior": np.log(share), "margins": 0.5 * (share / share.min()) ** -0.25}
     if not known.keys() >= set(rest):
@@ -196,7 +196,7 @@ def _estimate(entry: Entry, data: Data, first: str, second: str, rest: list[str]
     activate = _NUMBERS.get(entry.domains[first])
     for name, fits in ((second, entry.domains[second] in _NUMBERS), (first, activate is not None)):
         if not fits or entry.inputs[name] != ():
-            raise _misfit(entry, data, f"`{name}` is {_shape(entry, name)}, {DOMAINS[entry.domains[name]].meaning}")
+            raise _misfit(entry, data, _what(entry, name))
     assert activate is not None
     if not {"variances"} >= set(rest):
         raise _misfit(entry, data, f"it needs {_listing(rest)}, too")
@@ -229,9 +229,10 @@ def _listing(names: Sequence[str]) -> str:
     return ", ".join(f"`{n}`" for n in names) or "nothing"
 
 
-def _shape(entry: Entry, name: str) -> str:
-    dims = entry.inputs[name]
-    return f"an array ({', '.join(dims)}) per example" if dims else "one number per example"
+def _what(entry: Entry, name: str) -> str:
+    """What an input is, in words."""
+    dims, meaning = entry.inputs[name], DOMAINS[entry.domains[name]].meaning
+    return f"`{name}` is an array ({', '.join(dims)}) per example, {meaning}" if dims else f"`{name}` is {meaning}"
 
 
 # ---------------------------------------------------------------- training
@@ -397,7 +398,7 @@ def run(
 
 def table(data: Data, results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
     """The header and the rows, as text."""
-    metric, second = ("acc", "balanced acc") if data.classes else ("MAE", "R2")
+    metric, second = ("acc", "balanced") if data.classes else ("MAE", "R2")
     header = ["loss", f"train {metric}", f"test {metric}", f"test {second}", "final loss", "ms/step", "grad norm"]
     digits = ".4f" if data.classes else ".2f"
     formats = (digits, digits, ".4f", ".4g", ".2f", ".3g")

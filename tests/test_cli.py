@@ -196,11 +196,11 @@ def test_every_loss_that_fits_takes_a_step():
         (["--loss", "crossentropy"], ["no loss is called `crossentropy`; nearest: cross_entropy"]),
         (
             ["--loss", "huber"],
-            ["huber does not fit digits, which has 10 classes: `targets` is one number per example", "Losses that fit digits:"],
+            ["huber does not fit digits, which has 10 classes: `targets` is any real number.", "Losses that fit digits:"],
         ),
         (
             ["--data", "diabetes", "--loss", "cross_entropy"],
-            ["which has numbers: `labels` is one number per example, a class index", ", huber"],
+            ["which has numbers: `labels` is a class index.", ", huber"],
         ),
         (["--loss", "triplet_margin"], ["it compares `anchors`, `positives`, `negatives`, not predictions with targets"]),
         (["--loss", "cross_entropy", "--option", "cross_entropy.gama=1"], ["cross_entropy has no option `gama`", "label_smoothing=0.0"]),
@@ -244,7 +244,7 @@ def test_bench_refuses_a_device_that_is_not_there(say, tmp_path):
     assert (status, err) == (2, "jloss: JAX finds no device `abacus` here; it finds cpu.\n")
 
 
-def test_bench_rows_are_losses_with_peers_of_the_same_value():
+def test_bench_rows_are_losses_with_peers_of_the_same_value(at_ease):
     """A peer that computes something else would make the comparison meaningless."""
     from jloss import bench
 
@@ -279,13 +279,20 @@ def test_a_missing_extra_says_what_to_install():
         need("surely_absent.inner", "examples")
 
 
-def test_every_loss_has_a_path_to_plot():
+def test_every_loss_has_a_path_to_plot_and_inputs_to_time():
+    from jloss import bench
     from jloss.plotting import path_of
 
     for name, entry in jloss.CATALOGUE.items():
-        if entry.kind == "loss":
-            path = path_of(entry)
-            assert jax.eval_shape(lambda t, e=entry, p=path: e.public(**p.inputs(t)), jnp.ones(())).shape == (), name
+        if entry.kind != "loss" or "tree" in entry.domains.values():
+            with pytest.raises(Mistake, match=f"^{name} has parameters or a state of its own"):
+                path_of(entry)
+            assert not bench.can_measure(entry)
+            continue
+        path = path_of(entry)
+        assert jax.eval_shape(lambda t, e=entry, p=path: e.public(**p.inputs(t)), jnp.ones(())).shape == (), name
+        arrays = bench.inputs_of(entry, bench.ROWS.get(name, bench.Row()), 64)
+        assert jax.eval_shape(entry.public, *arrays).shape == (), name
 
 
 @pytest.mark.parametrize("name", ["huber", "cross_entropy", "dice", "giou", "ctc", "kl_divergence", "cosine_distance", "triplet_margin"])

@@ -83,9 +83,9 @@ def test_the_loss_of_contributing_works():
     assert jloss.entry(mine).options == {"temperature": 1.0}
     logits = np.array([1.0, 2.0], np.float32)
     exec(compile(oracle.replace("@oracle", "#"), "CONTRIBUTING.md", "exec"), {"np": np}, names)
-    assert float(mine(logits, 1, temperature=0.5)) == pytest.approx(names["my_loss"](logits, 1, 0.5), rel=1e-6)
+    assert float(mine(logits, 1, temperature=0.5)) == pytest.approx(names["my_loss"](logits, 1, 0.5), rel=1e-5)
     assert "0.31326" in mine.__doc__
-    assert float(mine(logits, 1)) == pytest.approx(0.31326166, rel=1e-6)
+    assert float(mine(logits, 1)) == pytest.approx(0.31326166, rel=1e-5)
 
 
 def test_readme_commands_parse():
