@@ -113,12 +113,33 @@ from jloss.sparse import sparsemax as sparsemax
 # boxes
 from jloss.boxes import ciou as ciou
 from jloss.boxes import diou as diou
+from jloss.boxes import eiou as eiou
 from jloss.boxes import from_center_size as from_center_size
 from jloss.boxes import giou as giou
+from jloss.boxes import inner_iou as inner_iou
 from jloss.boxes import iou as iou
 from jloss.boxes import log_iou as log_iou
+from jloss.boxes import mpdiou as mpdiou
+from jloss.boxes import nwd as nwd
 from jloss.boxes import pairwise_iou as pairwise_iou
+from jloss.boxes import shape_iou as shape_iou
+from jloss.boxes import siou as siou
 from jloss.boxes import to_center_size as to_center_size
+from jloss.focusing import alpha_iou as alpha_iou
+from jloss.focusing import focal_eiou as focal_eiou
+from jloss.focusing import wiou_v1 as wiou_v1
+from jloss.focusing import wiou_v2 as wiou_v2
+from jloss.focusing import wiou_v3 as wiou_v3
+from jloss.rotated import bhattacharyya as bhattacharyya
+from jloss.rotated import gwd as gwd
+from jloss.rotated import kfiou as kfiou
+from jloss.rotated import probiou as probiou
+from jloss.rotated import rotated_kld as rotated_kld
+from jloss.detection import detr as detr
+from jloss.detection import distribution_focal as distribution_focal
+from jloss.detection import match as match
+from jloss.detection import quality_focal as quality_focal
+from jloss.detection import varifocal as varifocal
 
 # segmentation
 from jloss.segmentation import combo as combo
@@ -161,6 +182,18 @@ from jloss.similarity import n_pairs as n_pairs
 from jloss.similarity import pair_margin as pair_margin
 from jloss.similarity import ranked_list as ranked_list
 from jloss.similarity import tuplet_margin as tuplet_margin
+
+# prototypes
+from jloss.prototypes import arcface as arcface
+from jloss.prototypes import center as center
+from jloss.prototypes import cosface as cosface
+from jloss.prototypes import normalized_softmax as normalized_softmax
+from jloss.prototypes import proxy_anchor as proxy_anchor
+from jloss.prototypes import proxy_nca as proxy_nca
+from jloss.prototypes import soft_triple as soft_triple
+from jloss.prototypes import soft_triple_regularizer as soft_triple_regularizer
+from jloss.prototypes import sphereface as sphereface
+from jloss.prototypes import subcenter_arcface as subcenter_arcface
 
 # contrastive
 

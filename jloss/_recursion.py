@@ -1,12 +1,18 @@
 """Dynamic programmes over time: one scan that keeps only its states, and the pieces that sequence losses share."""
 
+import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._shapes import as_domain, batch_shape, parse, widest
+
+P = ParamSpec("P")
+R = TypeVar("R")
 State = TypeVar("State")
 
 
@@ -53,3 +59,45 @@ def log_normalizer(logits: Array) -> tuple[Array, Array]:
 def inside(length: Array, size: int) -> Array:
     """Which of `size` steps come before `length`."""
     return jnp.arange(size, dtype=length.dtype) < length
+
+
+def over_batch(signature: str, domains: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """What `loss` is for losses, for a function of one example that gives anything else: any batch axes, checked and compiled.
+
+    Inputs come first; options are keywords, traced where they are annotated `float`, else static.
+    """
+    dims, words = parse(f"{signature}->()"), domains.split()
+
+    def wrap(core: Callable[P, R]) -> Callable[P, R]:
+        shown, name = inspect.signature(core), core.__name__
+        inputs = dict(zip(shown.parameters, dims, strict=False))
+        kinds = dict(zip(inputs, words, strict=True))
+
+        @functools.wraps(core)
+        def batched(*args: P.args, **kwargs: P.kwargs) -> R:
+            bound = shown.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = {n: as_domain(name, n, a, kinds[n]) if n in inputs else a for n, a in bound.arguments.items()}
+            arrays = {n: given.pop(n) for n in inputs if given[n] is not None}
+            dtype = widest(list(arrays.values()))
+            arrays = {n: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a for n, a in arrays.items()}
+            batch, places = batch_shape(name, inputs, {n: arrays.get(n) for n in inputs})
+
+            def one(*cores: Array) -> R:
+                return core(**dict(zip(arrays, cores, strict=True)), **given)  # type: ignore[arg-type]
+
+            for level in range(len(batch)):
+                one = jax.vmap(one, in_axes=[None if places[n].batch[level] is None else 0 for n in arrays])
+            return one(*arrays.values())
+
+        static = [n for n, p in shown.parameters.items() if n not in inputs and p.annotation is not float]
+        return functools.wraps(core)(jax.jit(batched, static_argnames=static))
+
+    return wrap
+
+
+def checked_blank(name: str, blank: int, classes: int) -> int:
+    """A class, counted from the front."""
+    if not -classes <= blank < classes:
+        raise ValueError(f"{name}: `blank` must be a class, from {-classes} to {classes - 1}, got {blank}.")
+    return blank % classes

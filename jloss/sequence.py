@@ -12,7 +12,7 @@ from jax import Array
 
 from jloss._loss import Reduce, loss
 from jloss._math import logaddexp, pick, positive_part
-from jloss._recursion import inside, log_normalizer, recursion
+from jloss._recursion import checked_blank, inside, log_normalizer, recursion
 
 
 @loss("(t,k),(u),(),()->()", "real class length length")
@@ -62,7 +62,7 @@ def ctc(
     """
     steps, classes = logits.shape
     count = labels.shape[0]
-    blank = _checked_blank("ctc", blank, classes)
+    blank = checked_blank("ctc", blank, classes)
     if infeasible not in ("inf", "zero"):
         raise ValueError(f"ctc: `infeasible` must be 'inf' or 'zero', got {infeasible!r}.")
     if chunk_size is not None and chunk_size < 1:
@@ -108,9 +108,3 @@ def ctc(
 def _delayed(marks: Array) -> Array:
     """The label before each gap."""
     return jnp.concatenate([jnp.full_like(marks, -jnp.inf, shape=(1,)), marks])
-
-
-def _checked_blank(name: str, blank: int, classes: int) -> int:
-    if not -classes <= blank < classes:
-        raise ValueError(f"{name}: `blank` must be a class, from {-classes} to {classes - 1}, got {blank}.")
-    return blank % classes
