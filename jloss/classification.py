@@ -175,7 +175,7 @@ def binary_cross_entropy(probabilities: Array, targets: Array, **reduce: Unpack[
 
 @loss("(),()->()", "real unit", positive_weight="nonnegative", label_smoothing="unit")
 def sigmoid_cross_entropy(
-    logits: Array, targets: Array, *, positive_weight: float = 1.0, label_smoothing: float = 0.0, **reduce: Unpack[Reduce]
+    logits: Array, targets: Array, *, positive_weight: float | Array = 1.0, label_smoothing: float = 0.0, **reduce: Unpack[Reduce]
 ) -> Array:
     r"""Cross entropy of yes/no questions, from log-odds: binary and multi-label classification.
 
@@ -210,7 +210,9 @@ def sigmoid_cross_entropy(
 
 
 @loss("(),()->()", "real unit", alpha="unit", gamma="nonnegative")
-def sigmoid_focal(logits: Array, targets: Array, *, alpha: float | None = None, gamma: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
+def sigmoid_focal(
+    logits: Array, targets: Array, *, alpha: float | Array | None = None, gamma: float = 2.0, **reduce: Unpack[Reduce]
+) -> Array:
     r"""Sigmoid cross entropy in which easy examples fade: dense detection, rare positives.
 
     .. math::
@@ -242,8 +244,8 @@ def sigmoid_focal(logits: Array, targets: Array, *, alpha: float | None = None, 
     log_miss = jnp.log(jnp.maximum(wrong + (1 - wrong) * odds, jnp.finfo(logits.dtype).tiny)) - log_mass
     value = jnp.exp(gamma * log_miss) * (wrong * distance + log_mass)
     if alpha is not None:
-        alpha = _along_last_axis(alpha, logits)
-        value = (alpha * targets + (1 - alpha) * (1 - targets)) * value
+        weight = _along_last_axis(alpha, logits)
+        value = (weight * targets + (1 - weight) * (1 - targets)) * value
     return jnp.where(infinite, jnp.where(wrong == 0, 0, jnp.abs(logits)), value)
 
 
@@ -408,6 +410,6 @@ def _total(x: tuple[Array, ...], axis_name: str | None) -> tuple[Array, ...]:
     return x if axis_name is None else jax.lax.psum(x, axis_name)
 
 
-def _along_last_axis(option: Array, x: Array) -> Array:
+def _along_last_axis(option: Array | float, x: Array) -> Array | float:
     """An option with axes of its own (one value per class) against the last axes of `x`."""
     return jnp.broadcast_to(option, x.shape) if jnp.ndim(option) else option

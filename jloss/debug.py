@@ -84,8 +84,8 @@ def rules(found: Entry, args: Any, kwargs: Any) -> Iterator[Rule]:
         if array is None or name not in places or DOMAINS[found.domains[name]].kind in ("any", "boolean"):
             continue
         place = places[name]
-        if place.batch == tuple(range(len(batch))) or None not in place.batch:
-            array = jnp.moveaxis(array, place.batch, range(len(place.batch)))
+        if None not in place.batch:
+            array = jnp.moveaxis(array, [at for at in place.batch if at is not None], list(range(len(place.batch))))
         keep = None if where is None or None in place.batch else where
         for broken, text in _demands(found, name, array, classes):
             if keep is not None:
@@ -163,7 +163,8 @@ class Diagnosis(NamedTuple):
             lines.append(f"  and {len(self.findings) - 10} more")
         return "\n".join(lines)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def diagnose(loss: Callable[..., Any], *args: Any, **kwargs: Any) -> Diagnosis:
@@ -200,8 +201,8 @@ def diagnose(loss: Callable[..., Any], *args: Any, **kwargs: Any) -> Diagnosis:
         place = places[name]
         if None in place.batch:
             continue
-        moved = np.moveaxis(np.asarray(gradient, np.float64), place.batch, range(len(place.batch)))
-        bad = ~np.isfinite(moved).all(axis=tuple(range(len(place.batch), moved.ndim)))
+        moved = np.moveaxis(np.asarray(gradient, np.float64), [at for at in place.batch if at is not None], range(len(place.batch)))
+        bad = np.asarray(~np.isfinite(moved).all(axis=tuple(range(len(place.batch), moved.ndim))))
         for at in np.ndindex(bad.shape):
             if bad[at] and at not in symptoms:
                 symptoms[at] = f"the gradient in `{name}` is {'NaN' if np.isnan(moved[at]).any() else 'infinite'}"

@@ -16,7 +16,9 @@ MOST = 160  # hard examples of one loss
 Inputs = dict[str, Any]
 
 
-def samples(loss: Callable[..., Any], *, batch: tuple[int, ...] = (4,), seed: int = 0, dtype: Any = np.float32, optional: bool = True) -> Inputs:
+def samples(
+    loss: Callable[..., Any], *, batch: tuple[int, ...] = (4,), seed: int = 0, dtype: Any = np.float32, optional: bool = True
+) -> Inputs:
     """Inputs that fit the loss's signature and domains, as NumPy arrays.
 
     Args:
@@ -158,8 +160,16 @@ def hard(domain: str, shape: tuple[int, ...], classes: int = 5, steps: int = 6) 
         boxes += [(2, 2, 0, 0), (-1e4, -1e4, 1e4, 1e4), (0, 0, 1e-4, 1e-4), (0.25, 0.25, 0.75, 0.75), (1e4, 1e4, 1e4 + 10, 1e4 + 20)]
         return [np.broadcast_to(np.asarray(b, float), shape) for b in boxes]
     if domain == "rotated_box":
-        boxes = [(0, 0, 1, 1, 0), (0, 0, 2, 1, 0.5), (5, 5, 2, 1, -3.0), (0, 0, 0, 1, 0), (0, 0, 0, 0, 0), (0, 0, 1e4, 1e3, 1), (0, 0, 1e-4, 1e-4, 0)]
-        return [np.broadcast_to(np.asarray(b, float), shape) for b in boxes]
+        turned: list[Any] = [
+            (0, 0, 1, 1, 0),
+            (0, 0, 2, 1, 0.5),
+            (5, 5, 2, 1, -3.0),
+            (0, 0, 0, 1, 0),
+            (0, 0, 0, 0, 0),
+            (0, 0, 1e4, 1e3, 1),
+            (0, 0, 1e-4, 1e-4, 0),
+        ]
+        return [np.broadcast_to(np.asarray(b, float), shape) for b in turned]
     return table[domain]
 
 

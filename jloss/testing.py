@@ -54,11 +54,16 @@ class Report(NamedTuple):
         for failure in self.failures:
             law = {**LAWS, **FUNCTION_LAWS}[failure.law]
             lines += ["", f"{failure.law}: {(inspect.getdoc(law) or '').partition(chr(10))[0]}", f"  {failure.message}"]
-            lines += [f"  {n} = {np.array2string(np.asarray(v), precision=6, threshold=12)}" for n, v in failure.inputs.items() if hasattr(v, "shape")]
+            lines += [
+                f"  {n} = {np.array2string(np.asarray(v), precision=6, threshold=12)}"
+                for n, v in failure.inputs.items()
+                if hasattr(v, "shape")
+            ]
             lines += [f"  What to do: {ADVICE[failure.law]}"] if failure.law in ADVICE else []
         return "\n".join(lines)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def check(loss: Callable[..., Any] | Case, *, inputs: Sequence[Any] | None = None, laws: Sequence[str] | None = None) -> Report:
@@ -75,10 +80,10 @@ def check(loss: Callable[..., Any] | Case, *, inputs: Sequence[Any] | None = Non
     """
     if inputs is not None:
         subject: Any = Plain(loss, tuple(np.asarray(x) for x in inputs))  # type: ignore[arg-type]
-        name, table = getattr(loss, "__name__", str(loss)), FUNCTION_LAWS
+        name, table = getattr(loss, "__name__", str(loss)), dict[str, Any](FUNCTION_LAWS)
     else:
         subject = loss if isinstance(loss, Case) else Case(loss)
-        name, table = subject.entry.name, LAWS
+        name, table = subject.entry.name, dict[str, Any](LAWS)
     passed, failures = [], []
     for law in laws or table:
         try:
@@ -144,7 +149,9 @@ def derivative_is_right(plain: Plain) -> None:
         above, below = (float(f([x + s * 1e-6 * d for x, d in zip(floats, direction, strict=True)])) for s in (1, -1))
         numeric = (above - below) / 2e-6
         if not abs(numeric - backward) <= 1e-5 * (1 + abs(numeric)) + 1e-8 * abs(float(value)):
-            raise LawError(f"the gradient is not the derivative: {backward:.9g} along a direction, by central differences {numeric:.9g}", plain.named())
+            raise LawError(
+                f"the gradient is not the derivative: {backward:.9g} along a direction, by central differences {numeric:.9g}", plain.named()
+            )
 
 
 def traces_and_is_pure(plain: Plain) -> None:

@@ -398,7 +398,7 @@ def run(
 
 def table(data: Data, results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
     """The header and the rows, as text."""
-    metric, second = ("acc", "balanced") if data.classes else ("MAE", "R2")
+    metric, second = ("acc", "recall") if data.classes else ("MAE", "R2")
     header = ["loss", f"train {metric}", f"test {metric}", f"test {second}", "final loss", "ms/step", "grad norm"]
     digits = ".4f" if data.classes else ".2f"
     formats = (digits, digits, ".4f", ".4g", ".2f", ".3g")

@@ -33,10 +33,12 @@ def loss(function: Callable[..., Any], **options: Any) -> Any:
     if len(found.inputs) < 2:
         raise ValueError(f"{found.name} takes the inputs {', '.join(found.inputs)}; a Keras loss has two, predictions and targets.")
     if keras.backend.backend() != "jax":
-        raise ValueError(f"jloss runs on Keras's JAX backend, not on {keras.backend.backend()}; set KERAS_BACKEND=jax before importing keras.")
+        raise ValueError(
+            f"jloss runs on Keras's JAX backend, not on {keras.backend.backend()}; set KERAS_BACKEND=jax before importing keras."
+        )
     target = list(found.inputs)[1]
 
-    class JLoss(keras.losses.Loss):  # type: ignore[misc, name-defined]
+    class JLoss(keras.losses.Loss):
         def __init__(self) -> None:
             super().__init__(name=found.name)
 

@@ -179,8 +179,12 @@ def linear_cross_entropy(
     if options is not None and plain:
         head = jloss.transforms.linear_head(jloss.cross_entropy, chunk_size=size)
         where = target != ignored
-        return _call(head, input, linear_weight, target, bias=linear_bias, label_smoothing=label_smoothing, where=where, reduction=reduction)
-    logits = jnp.tensordot(input, linear_weight, axes=(-1, -1), preferred_element_type=jnp.float64 if input.dtype == jnp.float64 else jnp.float32)
+        return _call(
+            head, input, linear_weight, target, bias=linear_bias, label_smoothing=label_smoothing, where=where, reduction=reduction
+        )
+    logits = jnp.tensordot(
+        input, linear_weight, axes=(-1, -1), preferred_element_type=jnp.float64 if input.dtype == jnp.float64 else jnp.float32
+    )
     if linear_bias is not None:
         logits = logits + linear_bias.reshape((1,) * (input.ndim - 1) + linear_bias.shape)
     return cross_entropy(logits, target, weight, ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing)
@@ -233,13 +237,12 @@ def kl_div(
         reduction: ``"mean"`` divides by the elements, ``"batchmean"`` by the batch; ``"sum"``; ``"none"`` keeps each element.
         log_target: Whether `target` holds logarithms.
     """
-    how = reduction if reduction == "batchmean" else _how(size_average, reduce, reduction)
     input, target = _real(input, target)
     core = jloss.kl_divergence_with_log_targets if log_target else jloss.kl_divergence
     values = core(input[..., None], target[..., None], reduction="none")  # a class axis of one: the terms of the sum
-    if how == "batchmean":
+    if reduction == "batchmean":
         return jnp.sum(values) / max(1, input.shape[0] if input.ndim else 1)
-    return _counted(values, None, how)
+    return _counted(values, None, _how(size_average, reduce, reduction))
 
 
 def poisson_nll_loss(
@@ -315,7 +318,7 @@ def ctc_loss(
     if targets.ndim == 1:
         targets = _padded(targets, labels, target_lengths)
     scores = jnp.moveaxis(log_probs, 0, 1)
-    infeasible = "zero" if zero_infinity else "inf"
+    infeasible: Literal["inf", "zero"] = "zero" if zero_infinity else "inf"
     normalised = jloss.ctc(scores, targets, steps, labels, blank=blank, infeasible=infeasible, reduction="none")
     inside = jnp.arange(log_probs.shape[0], dtype=jnp.int32)[None] < steps[:, None]
     mass = jnp.where(inside, logsumexp(jnp.where(inside[..., None], scores, 0).astype(normalised.dtype)), 0)  # 0 for log-probabilities
@@ -424,7 +427,9 @@ def cosine_embedding_loss(
 ) -> Array:
     """`jloss.cosine_embedding`; a target of 0 or below asks for dissimilarity."""
     signs = jnp.where(target > 0, 1.0, -1.0)
-    return _call(jloss.cosine_embedding, *_real(input1, input2), signs, margin=float(margin), reduction=_how(size_average, reduce, reduction))
+    return _call(
+        jloss.cosine_embedding, *_real(input1, input2), signs, margin=float(margin), reduction=_how(size_average, reduce, reduction)
+    )
 
 
 def triplet_margin_loss(
@@ -529,7 +534,9 @@ def _real(*arrays: Array) -> list[Array]:
     """Integers become floats, as torch's type promotion does."""
     dtypes = [jnp.asarray(a).dtype for a in arrays]
     floating = next((d for d in dtypes if jnp.issubdtype(d, jnp.floating)), jnp.dtype(jnp.float32))
-    return [jnp.asarray(a) if jnp.issubdtype(d, jnp.floating) else jnp.asarray(a).astype(floating) for a, d in zip(arrays, dtypes, strict=True)]
+    return [
+        jnp.asarray(a) if jnp.issubdtype(d, jnp.floating) else jnp.asarray(a).astype(floating) for a, d in zip(arrays, dtypes, strict=True)
+    ]
 
 
 def _call(core: Any, *args: Any, **kwargs: Any) -> Array:
@@ -539,7 +546,9 @@ def _call(core: Any, *args: Any, **kwargs: Any) -> Array:
 def _counted(values: Array, weight: Array | None, how: Reduction) -> Array:
     """torch's other mean: weights multiply, and the divisor is the number of elements."""
     if weight is not None:
-        values = jnp.where(weight == 0, 0, values * jnp.broadcast_to(_lift(jnp.asarray(weight), values.ndim), values.shape).astype(values.dtype))
+        values = jnp.where(
+            weight == 0, 0, values * jnp.broadcast_to(_lift(jnp.asarray(weight), values.ndim), values.shape).astype(values.dtype)
+        )
     return jloss.reduce(values, reduction=how)
 
 
