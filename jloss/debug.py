@@ -78,7 +78,7 @@ def rules(found: Entry, args: Any, kwargs: Any) -> Iterator[Rule]:
     bound = shown.bind(*args, **kwargs)
     bound.apply_defaults()
     given = bound.arguments
-    arrays, places, batch, where, _ = place_inputs(found, given)
+    arrays, places, _, where, _ = place_inputs(found, given)
     classes = _class_count(found, arrays, places)
     for name, array in arrays.items():
         if array is None or name not in places or DOMAINS[found.domains[name]].kind in ("any", "boolean"):
