@@ -130,5 +130,5 @@ def _layout(parameters: Parameters) -> tuple[tuple[int, ...], int]:
 def _logits(hidden: Array, parameters: Parameters) -> tuple[Array, list[Array]]:
     head = hidden @ parameters["head"]["kernel"].astype(hidden.dtype)
     if "bias" in parameters["head"]:
-        head = head + parameters["head"]["bias"].astype(hidden.dtype)
+        head = head + jnp.broadcast_to(parameters["head"]["bias"].astype(hidden.dtype), head.shape)
     return head, [hidden @ t["down"].astype(hidden.dtype) @ t["up"].astype(hidden.dtype) for t in parameters["tails"]]

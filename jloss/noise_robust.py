@@ -8,7 +8,7 @@ nearly symmetric (their sum over all labels is constant), or remember what the n
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -293,9 +293,11 @@ def _log_tempered_softmax(logits: Array, present: Array, t: Array, iterations: i
 
     fixed = lax.stop_gradient(a)
     temperature = lax.stop_gradient(t)
-    shrunk = fixed
-    for _ in range(iterations):
-        shrunk = fixed * jnp.exp((1 - temperature) * jnp.log(lax.stop_gradient(total(shrunk))))
+
+    def shrink(_: Any, x: Array) -> Array:
+        return fixed * jnp.exp((1 - temperature) * jnp.log(lax.stop_gradient(total(x))))
+
+    shrunk = lax.stop_gradient(lax.fori_loop(0, iterations, shrink, fixed))
     level = lax.stop_gradient(-scaled_expm1(-safe_log(total(shrunk)), 1 - t))
     for _ in range(2):  # Newton: each step doubles the digits, and the order of derivative that is exact
         level = level + (total(a - level) - 1) / total(a - level, t)

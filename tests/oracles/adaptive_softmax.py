@@ -7,14 +7,10 @@ from tests.oracles import oracle
 
 def draw(rng, batch):
     """Seven classes: three frequent ones, clusters of two."""
-    return {
-        "hidden": rng.normal(size=(*batch, 4)),
-        "labels": rng.integers(0, 7, batch).astype(np.int32),
-        "parameters": {
-            "head": {"kernel": rng.normal(size=(4, 5)), "bias": rng.normal(size=5)},
-            "tails": [{"down": rng.normal(size=(4, 2)), "up": rng.normal(size=(2, 2))}, {"down": rng.normal(size=(4, 1)), "up": rng.normal(size=(1, 2))}],
-        },
-    }
+    head = {"kernel": rng.normal(size=(4, 5)), "bias": rng.normal(size=5)}
+    tails = [{"down": rng.normal(size=(4, n)), "up": rng.normal(size=(n, 2))} for n in (2, 1)]
+    labels = rng.integers(0, 7, batch).astype(np.int32)
+    return {"hidden": rng.normal(size=(*batch, 4)), "labels": labels, "parameters": {"head": head, "tails": tails}}
 
 
 def log_softmax(z):

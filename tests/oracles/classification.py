@@ -57,7 +57,7 @@ def softplus(x):
     return max(x, 0.0) + np.log1p(np.exp(-abs(x)))
 
 
-@oracle("nonnegative convex", options=[{"positive_weight": 2.5}, {"label_smoothing": 0.2}, {"positive_weight": 0.3, "label_smoothing": 0.1}])
+@oracle("nonnegative convex", options=[{"positive_weight": 2.5}, {"positive_weight": 0.3, "label_smoothing": 0.1}])
 def sigmoid_cross_entropy(logits, targets, positive_weight=1.0, label_smoothing=0.0):
     t = targets * (1 - label_smoothing) + 0.5 * label_smoothing
     missed = positive_weight * t * softplus(-logits) if t > 0 else 0.0
@@ -86,7 +86,8 @@ def softmax_focal(logits, labels, gamma=2.0):
 def poly1_cross_entropy(logits, labels, epsilon=1.0, label_smoothing=0.0):
     t = smoothed(labels, len(logits), label_smoothing)
     logs = log_softmax(logits)
-    return -sum(t[c] * logs[c] for c in range(len(t)) if t[c] > 0) + epsilon * sum(t[c] * (1 - np.exp(logs[c])) for c in range(len(t)))
+    entropy = -sum(t[c] * logs[c] for c in range(len(t)) if t[c] > 0)
+    return entropy + epsilon * sum(t[c] * (1 - np.exp(logs[c])) for c in range(len(t)))
 
 
 @oracle("nonnegative scale_invariant")

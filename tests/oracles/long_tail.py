@@ -12,7 +12,7 @@ def cross_entropy(z, label):
 
 @oracle("nonnegative convex shift_invariant", options=[{"tau": 0.0}, {"tau": 2.5}])
 def logit_adjusted(logits, labels, log_prior, tau=1.0):
-    z = [v if tau == 0 and np.isfinite(prior) else v + (tau * prior if np.isfinite(prior) else prior) for v, prior in zip(logits, log_prior, strict=True)]
+    z = [v + tau * prior if prior > -np.inf else -np.inf for v, prior in zip(logits, log_prior, strict=True)]
     if z[labels] == -np.inf:
         return np.inf
     return cross_entropy(z, labels)

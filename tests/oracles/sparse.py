@@ -1,6 +1,5 @@
 """Fenchel-Young losses: the maximum over the simplex, with the threshold found by bisection."""
 
-import numpy as np
 
 from tests.oracles import oracle
 
