@@ -41,7 +41,9 @@ def test_labels_keep_their_integers(keras):
 def test_weights_divide_by_their_sum_and_zero_removes(keras):
     from jloss.compat.keras import loss
 
-    value = loss(jloss.squared_error)(np.zeros((3, 1), np.float32), jnp.array([[1.0], [2.0], [jnp.nan]]), sample_weight=np.array([1.0, 3.0, 0.0]))
+    value = loss(jloss.squared_error)(
+        np.zeros((3, 1), np.float32), jnp.array([[1.0], [2.0], [jnp.nan]]), sample_weight=np.array([1.0, 3.0, 0.0])
+    )
     np.testing.assert_allclose(value, (1 + 3 * 4) / 4)
 
 

@@ -93,7 +93,16 @@ def samples(inputs):
 def refused(name, arguments):
     """Calls that jloss refuses on purpose: broadcasting shapes."""
     shapes = [tuple(a.shape) for a in arguments if hasattr(a, "shape")]
-    pairs = ("l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "soft_margin_loss", "hinge_embedding_loss", "poisson_nll_loss", "kl_div")
+    pairs = (
+        "l1_loss",
+        "mse_loss",
+        "smooth_l1_loss",
+        "huber_loss",
+        "soft_margin_loss",
+        "hinge_embedding_loss",
+        "poisson_nll_loss",
+        "kl_div",
+    )
     more = ("margin_ranking_loss", "gaussian_nll_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss", "cosine_embedding_loss")
     return name in (*pairs, *more) and len(set(shapes[:2])) > 1
 
@@ -117,7 +126,13 @@ def test_torch_sample_inputs(name):
                 with pytest.raises((ValueError, TypeError)):
                     run(name, [numpy_of(a) for a in arguments], {k: numpy_of(v) for k, v in sample.kwargs.items()})
                 continue
-            compare(getattr(torch.nn.functional, name), name, arguments, sample.kwargs, f"{name} {[getattr(a, 'shape', a) for a in arguments]} {sample.kwargs}")
+            compare(
+                getattr(torch.nn.functional, name),
+                name,
+                arguments,
+                sample.kwargs,
+                f"{name} {[getattr(a, 'shape', a) for a in arguments]} {sample.kwargs}",
+            )
             compared += 1
     assert compared
 

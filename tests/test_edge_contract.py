@@ -110,7 +110,9 @@ def test_bfloat16_boxes_one_pixel_apart():
 # ---------------------------------------------------------------- infinities
 
 
-@pytest.mark.parametrize(("logit", "target", "value"), [(inf, 1, 0), (-inf, 0, 0), (inf, 0, inf), (-inf, 1, inf), (1000, 1, 0), (-1000, 1, 1000)])
+@pytest.mark.parametrize(
+    ("logit", "target", "value"), [(inf, 1, 0), (-inf, 0, 0), (inf, 0, inf), (-inf, 1, inf), (1000, 1, 0), (-1000, 1, 1000)]
+)
 def test_sigmoid_cross_entropy_at_infinite_and_saturated_logits(logit, target, value):
     got, slope = value_and_slope(jloss.sigmoid_cross_entropy, float(logit), jnp.asarray(float(target)))
     assert got == value
@@ -148,7 +150,9 @@ def test_kl_where_both_are_zero():
 
 
 def test_kl_log_targets_of_minus_infinity():
-    value, slopes = jax.value_and_grad(jloss.kl_divergence_with_log_targets, argnums=(0, 1))(jnp.log(jnp.array([0.5, 0.5])), jnp.array([0.0, -inf]))
+    value, slopes = jax.value_and_grad(jloss.kl_divergence_with_log_targets, argnums=(0, 1))(
+        jnp.log(jnp.array([0.5, 0.5])), jnp.array([0.0, -inf])
+    )
     np.testing.assert_allclose(value, np.log(2), rtol=1e-6)
     assert all(np.isfinite(s).all() for s in slopes)
 

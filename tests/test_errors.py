@@ -54,9 +54,7 @@ def test_batch_axes_that_would_broadcast_elementwise():
 
 def test_wrong_rank():
     assert message(ValueError, lambda: jloss.cross_entropy(f(()), i())) == (
-        "cross_entropy: `logits` has 0 axes, but needs at least 1.\n"
-        "  expected  logits(..., k), labels(...)\n"
-        "  got       logits(), labels()"
+        "cross_entropy: `logits` has 0 axes, but needs at least 1.\n  expected  logits(..., k), labels(...)\n  got       logits(), labels()"
     )
 
 

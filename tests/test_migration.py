@@ -124,7 +124,9 @@ def test_row(library, names, call, expression, note):
         name, value, gradient = ours(expression) if "reduction" not in expression else (*values_of(expression), None)
         other, slope = theirs(library, call, name)
     if note.startswith("**differs**"):
-        assert not np.allclose(value, other, rtol=1e-4) or not np.allclose(gradient, slope, rtol=1e-3, atol=1e-5), f"{names} agrees; the note is wrong"
+        assert not np.allclose(value, other, rtol=1e-4) or not np.allclose(gradient, slope, rtol=1e-3, atol=1e-5), (
+            f"{names} agrees; the note is wrong"
+        )
         return
     np.testing.assert_allclose(value, other, rtol=2e-5, atol=1e-6)
     if gradient is not None and slope is not None and not note.startswith("**value only**"):

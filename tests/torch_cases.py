@@ -72,26 +72,50 @@ CALLS = {
     "mse_loss": each([real(3, 2), real(3, 2)], {}, {"weight": positive(3, 2)}, *LEGACY),
     "smooth_l1_loss": each([real(3, 2), real(3, 2)], {}, {"beta": 0.3}, {"beta": 0.0}),
     "huber_loss": each([real(3, 2), real(3, 2)], {}, {"delta": 0.4}, {"weight": positive(3, 2)}),
-    "cross_entropy": each([real(4, 5), ignored(5, 4)], {}, {"label_smoothing": 0.2}, {"weight": positive(5)})
-    + [([real(4, 5), labels(5, 4)], {"ignore_index": 2})]
-    + each([real(4, 5), ignored(5, 4)], {"weight": positive(5), "label_smoothing": 0.3})
-    + each([real(2, 3, 4), labels(3, 2, 4)], {})
-    + [([real(5), labels(5)], {})]
-    + each([real(2, 3, 4), prob(2, 3, 4)], {}, {"label_smoothing": 0.1}, {"weight": positive(3)}),
-    "nll_loss": each([log_prob(4, 5), ignored(5, 4)], {}, {"weight": positive(5)}) + [([log_prob(4, 5), labels(5, 4)], {"ignore_index": 1})] + each([log_prob(2, 3, 4, 2), labels(3, 2, 4, 2)], {}),
-    "linear_cross_entropy": each([real(4, 3), real(5, 3), ignored(5, 4)], {}, {"linear_bias": real(5)}, {"weight": positive(5)}, {"label_smoothing": 0.1}),
+    "cross_entropy": [
+        *each([real(4, 5), ignored(5, 4)], {}, {"label_smoothing": 0.2}, {"weight": positive(5)}),
+        ([real(4, 5), labels(5, 4)], {"ignore_index": 2}),
+        *each([real(4, 5), ignored(5, 4)], {"weight": positive(5), "label_smoothing": 0.3}),
+        *each([real(2, 3, 4), labels(3, 2, 4)], {}),
+        ([real(5), labels(5)], {}),
+        *each([real(2, 3, 4), prob(2, 3, 4)], {}, {"label_smoothing": 0.1}, {"weight": positive(3)}),
+    ],
+    "nll_loss": [
+        *each([log_prob(4, 5), ignored(5, 4)], {}, {"weight": positive(5)}),
+        ([log_prob(4, 5), labels(5, 4)], {"ignore_index": 1}),
+        *each([log_prob(2, 3, 4, 2), labels(3, 2, 4, 2)], {}),
+    ],
+    "linear_cross_entropy": each(
+        [real(4, 3), real(5, 3), ignored(5, 4)], {}, {"linear_bias": real(5)}, {"weight": positive(5)}, {"label_smoothing": 0.1}
+    ),
     "binary_cross_entropy": each([unit(3, 2), unit(3, 2)], {}, {"weight": positive(3, 2)}, {"weight": positive(2)}),
-    "binary_cross_entropy_with_logits": each([real(3, 2), unit(3, 2)], {}, {"pos_weight": positive(2)}, {"weight": positive(3, 2)}, *LEGACY),
-    "kl_div": each([log_prob(3, 4), prob(3, 4)], {}, {"reduction": "batchmean"}) + each([log_prob(3, 4), log_prob(3, 4)], {"log_target": True}),
-    "poisson_nll_loss": each([real(3, 2), positive(3, 2)], {}, {"full": True}) + each([positive(3, 2), positive(3, 2)], {"log_input": False}, {"log_input": False, "full": True}),
-    "gaussian_nll_loss": each([real(3, 2), real(3, 2), positive(3, 2)], {}, {"full": True}, {"eps": 1.0}) + [([real(3, 2), real(3, 2), positive(3, 1)], {})],
-    "ctc_loss": each([log_prob(6, 3, 4, axis=2), labels(3, 3, 2), fixed(6, 5, 4), fixed(2, 1, 2)], {"blank": 3}, {"blank": 3, "zero_infinity": True})
-    + [([log_prob(6, 2, 4, axis=2), fixed(1, 2, 3), fixed(6, 6), fixed(2, 1)], {})],
+    "binary_cross_entropy_with_logits": each(
+        [real(3, 2), unit(3, 2)], {}, {"pos_weight": positive(2)}, {"weight": positive(3, 2)}, *LEGACY
+    ),
+    "kl_div": each([log_prob(3, 4), prob(3, 4)], {}, {"reduction": "batchmean"})
+    + each([log_prob(3, 4), log_prob(3, 4)], {"log_target": True}),
+    "poisson_nll_loss": each([real(3, 2), positive(3, 2)], {}, {"full": True})
+    + each([positive(3, 2), positive(3, 2)], {"log_input": False}, {"log_input": False, "full": True}),
+    "gaussian_nll_loss": [
+        *each([real(3, 2), real(3, 2), positive(3, 2)], {}, {"full": True}, {"eps": 1.0}),
+        ([real(3, 2), real(3, 2), positive(3, 1)], {}),
+    ],
+    "ctc_loss": [
+        *each(
+            [log_prob(6, 3, 4, axis=2), labels(3, 3, 2), fixed(6, 5, 4), fixed(2, 1, 2)], {"blank": 3}, {"blank": 3, "zero_infinity": True}
+        ),
+        ([log_prob(6, 2, 4, axis=2), fixed(1, 2, 3), fixed(6, 6), fixed(2, 1)], {}),
+    ],
     "margin_ranking_loss": each([real(5), real(5), signs(5)], {}, {"margin": 0.5}),
     "hinge_embedding_loss": each([real(5), signs(5)], {}, {"margin": 0.3}),
     "soft_margin_loss": each([real(3, 2), signs(3, 2)], {}),
-    "multi_margin_loss": each([real(4, 5), labels(5, 4)], {}, {"p": 2}, {"margin": 0.4}, {"weight": positive(5)}, {"p": 2, "weight": positive(5)}) + [([real(5), labels(5)], {})],
-    "multilabel_margin_loss": [([fixed(0.1, 0.2, 0.4, 0.8), fixed(*row)], {}) for row in ((3, 0, -1, 1), (3, -1, 0, 0), (3, 0, 0, 0), (-1, 0, 0, 0), (3, 3, -1, 0))]
+    "multi_margin_loss": [
+        *each([real(4, 5), labels(5, 4)], {}, {"p": 2}, {"margin": 0.4}, {"weight": positive(5)}, {"p": 2, "weight": positive(5)}),
+        ([real(5), labels(5)], {}),
+    ],
+    "multilabel_margin_loss": [
+        ([fixed(0.1, 0.2, 0.4, 0.8), fixed(*row)], {}) for row in ((3, 0, -1, 1), (3, -1, 0, 0), (3, 0, 0, 0), (-1, 0, 0, 0), (3, 3, -1, 0))
+    ]
     + each([real(3, 4), lambda rng: np.array([[3, 0, -1, 1], [-1, 0, 0, 0], [0, 1, 2, 3]])], {}),
     "multilabel_soft_margin_loss": each([real(3, 4), lambda rng: rng.integers(0, 2, (3, 4)).astype(float)], {}, {"weight": positive(4)}),
     "cosine_embedding_loss": each([real(4, 3), real(4, 3), signs(4)], {}, {"margin": 0.2}),
