@@ -1,20 +1,20 @@
 """Losses of axis-aligned boxes (predictions, targets), each with the corners ``(x0, y0, x1, y1)`` of one box.
 
-All of them stand on one helper, `_compare`, which measures the pair: its sides, overlap, union and hull. A box whose corners
-are exchanged counts as empty where areas are measured; where sides or centres are compared its raw sides are, so that it is
-pulled back into shape. An empty box overlaps nothing, not even itself. All divisions are guarded where the divisor is exactly 0
-and nowhere else, so boxes of size 1e-4 are compared as accurately as boxes of size 1e4. On identical boxes of any area
-every gradient is 0: `jnp.maximum` splits the gradient of a tie evenly, and the halves cancel.
+The plain IoU and what was added to it, for boxes that do not meet (`giou`, `diou`, `mpdiou`, `nwd`) and for the shape
+(`ciou`, `eiou`, `siou`, `shape_iou`, `inner_iou`). Losses that weigh boxes by how good they are already are in `focusing`, rotated
+boxes in `rotated`. All stand on `_geometry.compare`: there it says what an empty, an inverted and a tiny box are.
+
+On identical boxes of any area every gradient is 0: `jnp.maximum` splits the gradient of a tie evenly, and the halves cancel.
 """
 
-import math
-from typing import NamedTuple, Unpack
+from typing import Unpack
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array, nn
 
+from jloss._geometry import compare, power, squared_length
 from jloss._loss import Reduce, loss
-from jloss._math import positive_part, safe_divide, safe_log
+from jloss._math import absolute, safe_divide, safe_log, safe_sqrt
 from jloss._shapes import widest
 
 
@@ -39,7 +39,7 @@ def iou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     References:
         Jaccard, The Distribution of the Flora in the Alpine Zone, 1912. https://doi.org/10.1111/j.1469-8137.1912.tb05611.x
     """
-    return 1 - _compare(predictions, targets).iou
+    return 1 - compare(predictions, targets).iou
 
 
 @loss("(4),(4)->()", "box box", epsilon="positive")
@@ -63,7 +63,7 @@ def log_iou(predictions: Array, targets: Array, *, epsilon: float = 1e-6, **redu
     References:
         Yu, Jiang, Wang, Cao and Huang, UnitBox: An Advanced Object Detection Network, 2016. https://arxiv.org/abs/1608.01471
     """
-    overlap = _compare(predictions, targets).iou
+    overlap = compare(predictions, targets).iou
     return -safe_log(jnp.where(overlap < epsilon, epsilon, overlap))
 
 
@@ -89,7 +89,7 @@ def giou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
         Rezatofighi, Tsoi, Gwak, Sadeghian, Reid and Savarese, Generalized Intersection over Union, 2019.
         https://arxiv.org/abs/1902.09630
     """
-    pair = _compare(predictions, targets)
+    pair = compare(predictions, targets)
     return 1 - pair.iou + pair.empty_share
 
 
@@ -113,7 +113,7 @@ def diou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     References:
         Zheng, Wang, Liu, Li, Ye and Ren, Distance-IoU Loss, 2020. https://arxiv.org/abs/1911.08287
     """
-    pair = _compare(predictions, targets)
+    pair = compare(predictions, targets)
     return 1 - pair.iou + pair.distance
 
 
@@ -142,11 +142,187 @@ def ciou(predictions: Array, targets: Array, *, gated: bool = False, **reduce: U
         Zheng, Wang, Ren, Liu, Ye, Hu and Zuo, Enhancing Geometric Factors in Model Learning and Inference for Object
         Detection and Instance Segmentation, 2022. https://arxiv.org/abs/2005.03572
     """
-    pair = _compare(predictions, targets)
-    weight = _aspect_weight(pair)
-    if gated:
-        weight = jnp.where(pair.iou > 0.5, weight, 0)
+    pair = compare(predictions, targets)
+    weight = jnp.where(pair.iou > 0.5, pair.aspect_weight, 0) if gated else pair.aspect_weight
     return 1 - pair.iou + pair.distance + weight * pair.aspect
+
+
+@loss("(4),(4)->()", "box box")
+def eiou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    r"""`diou` plus the differences of widths and of heights, each on its own, where `ciou` compares only their ratio.
+
+    .. math::
+        \ell = 1 - \mathrm{IoU} + \frac{\rho^2}{c^2} + \frac{(w_p - w_t)^2}{C_w^2} + \frac{(h_p - h_t)^2}{C_h^2}
+
+    with :math:`C_w, C_h` the sides of the smallest box around both. Not bounded by 2. All terms are relative to that hull, so
+    far apart boxes of different size also push apart: a larger hull makes the differences smaller. This is the efficient IoU
+    of Zhang; mmdetection's loss of the same name is another (the extended IoU of Peng and Yu).
+
+    Args:
+        predictions: Corners of the predicted box.
+        targets: Corners of the true box.
+
+    >>> eiou(jnp.array([0.0, 0.0, 2.0, 2.0]), jnp.array([[1.0, 1.0, 4.0, 3.0], [4.0, 4.0, 8.0, 6.0]]), reduction="none")
+    Array([1.081389, 1.4725  ], dtype=float32)
+
+    References:
+        Zhang, Ren, Zhang, Jia, Wang and Tan, Focal and Efficient IOU Loss, 2022. https://arxiv.org/abs/2101.08158
+    """
+    pair = compare(predictions, targets)
+    (width, height), (target_width, target_height) = pair.sides, pair.target_sides
+    wider, higher = safe_divide(width - target_width, pair.hull[0]), safe_divide(height - target_height, pair.hull[1])
+    return 1 - pair.iou + pair.distance + squared_length((wider, higher))
+
+
+@loss("(4),(4)->()", "box box", theta="positive")
+def siou(predictions: Array, targets: Array, *, theta: float = 4.0, **reduce: Unpack[Reduce]) -> Array:
+    r"""`iou` plus a distance that is shorter along the axes, plus a soft difference of the sides.
+
+    .. math::
+        \ell = 1 - \mathrm{IoU} + \tfrac12 \sum_{t \in \{x, y\}} \left(1 - e^{-(2 - \Lambda) \rho_t}\right)
+               + \tfrac12 \sum_{s \in \{w, h\}} \left(1 - e^{-\omega_s}\right)^\theta
+
+    with :math:`\rho_x = (d_x / C_w)^2` from the offset of the centres and the hull, :math:`\Lambda = \sin 2\varphi` of the
+    offset's angle, and :math:`\omega_w = |w_p - w_t| / \max(w_p, w_t)`. The angle is taken as
+    :math:`2 |d_x| |d_y| / (d_x^2 + d_y^2)`, which has no arcsine whose derivative is infinite along the axes, needs no case for
+    more than 45 degrees, and is 0 for concentric boxes. The sign of the exponent is the paper's: mmdetection's default has the
+    other, which rewards distance. The gradient of the exponentials fades beyond a few box sizes, so a start far away is slow.
+
+    Args:
+        predictions: Corners of the predicted box.
+        targets: Corners of the true box.
+        theta: How little small differences of shape count; the paper tunes it between 2 and 6.
+
+    >>> siou(jnp.array([5.0, 0.0, 15.0, 10.0]), jnp.array([0.0, 0.0, 10.0, 10.0]))
+    Array(0.76629794, dtype=float32)
+
+    References:
+        Gevorgyan, SIoU Loss: More Powerful Learning for Bounding Box Regression, 2022. https://arxiv.org/abs/2205.12740
+    """
+    pair = compare(predictions, targets)
+    dx, dy = absolute(pair.offset[0]), absolute(pair.offset[1])
+    longer = jnp.maximum(dx, dy)
+    dx, dy = safe_divide(dx, longer), safe_divide(dy, longer)  # the squares of a tiny offset underflow
+    sine = safe_divide(2 * dx * dy, dx * dx + dy * dy)
+    distances = (jnp.square(safe_divide(offset, side)) for offset, side in zip(pair.offset, pair.hull, strict=True))
+    far = sum(-jnp.expm1((sine - 2) * distance) for distance in distances)
+    unlike = sum(power(-jnp.expm1(-difference), theta) for difference in pair.differences)
+    return 1 - pair.iou + (far + unlike) / 2
+
+
+@loss("(4),(4),(2)->()", "box box positive")
+def mpdiou(predictions: Array, targets: Array, image_size: Array, **reduce: Unpack[Reduce]) -> Array:
+    r"""`iou` plus the distances of the two corners, relative to the image: one unit for all boxes of an image.
+
+    .. math::
+        \ell = 1 - \mathrm{IoU} + \frac{d_1^2 + d_2^2}{H^2 + W^2}
+
+    with :math:`d_1, d_2` the distances of the upper left and of the lower right corners. Disjoint boxes attract each other
+    with a force that grows with their distance and does not depend on their size; for small boxes in a large image it is weak.
+
+    Args:
+        predictions: Corners of the predicted box.
+        targets: Corners of the true box, in the same unit as `image_size`.
+        image_size: Height and width of the image; one for all, or one per example.
+
+    >>> mpdiou(jnp.array([0.0, 0.0, 2.0, 2.0]), jnp.array([4.0, 4.0, 8.0, 6.0]), image_size=(6.0, 8.0))
+    Array(1.8399999, dtype=float32)
+
+    References:
+        Ma and Xu, MPDIoU: A Loss for Efficient and Accurate Bounding Box Regression, 2023. https://arxiv.org/abs/2307.07662
+    """
+    overlap = compare(predictions, targets).iou
+    return 1 - overlap + safe_divide(jnp.sum(jnp.square(predictions - targets)), jnp.sum(jnp.square(image_size)))
+
+
+@loss("(4),(4)->()", "box box", ratio="positive")
+def inner_iou(predictions: Array, targets: Array, *, ratio: float = 0.8, **reduce: Unpack[Reduce]) -> Array:
+    r"""`iou` of both boxes scaled about their centres: smaller boxes sharpen good overlaps, larger ones reach further.
+
+    .. math::
+        \ell = 1 - \mathrm{IoU}(r \cdot \text{predictions}, r \cdot \text{targets})
+
+    Where the scaled boxes are disjoint the value is 1 with gradient 0, even if the boxes themselves overlap: with a ratio
+    below 1 add it to a loss that knows distances.
+
+    Args:
+        predictions: Corners of the predicted box.
+        targets: Corners of the true box.
+        ratio: Scale of both boxes; the paper uses 0.5 to 1.5, below 1 for boxes that overlap well, above 1 for small objects.
+
+    >>> inner_iou(jnp.array([0.0, 0.0, 2.0, 2.0]), jnp.array([1.0, 0.0, 3.0, 2.0]), ratio=jnp.array(2.0))
+    Array(0.39999998, dtype=float32)
+
+    References:
+        Zhang, Xu and Zhang, Inner-IoU: More Effective Intersection over Union Loss with Auxiliary Bounding Box, 2023.
+        https://arxiv.org/abs/2311.02877
+    """
+    return 1 - compare(_scaled(predictions, ratio), _scaled(targets, ratio)).iou
+
+
+@loss("(4),(4)->()", "box box")
+def shape_iou(predictions: Array, targets: Array, *, scale: float = 0.0, **reduce: Unpack[Reduce]) -> Array:
+    r"""`iou` with a distance and a difference of sides that count more along the short side of the true box.
+
+    .. math::
+        \ell = 1 - \mathrm{IoU} + v_h \frac{d_x^2}{c^2} + v_w \frac{d_y^2}{c^2}
+               + \tfrac12 \left(1 - e^{-v_h \omega_w}\right)^4 + \tfrac12 \left(1 - e^{-v_w \omega_h}\right)^4, \qquad
+        v_w = \frac{2 w_t^s}{w_t^s + h_t^s}, \quad v_h = 2 - v_w
+
+    with :math:`\omega_w = |w_p - w_t| / \max(w_p, w_t)`. With `scale` 0 both weights are 1. A true box without area has no
+    shape: both weights are 1. Disjoint boxes are moved by the distance as in `diou`.
+
+    Args:
+        predictions: Corners of the predicted box.
+        targets: Corners of the true box.
+        scale: The exponent :math:`s`, related to the size of the objects in the data; 0 or more.
+
+    >>> shape_iou(jnp.array([0.0, 0.0, 2.0, 2.0]), jnp.array([1.0, 1.0, 4.0, 3.0]), scale=1.0)
+    Array(1.0103898, dtype=float32)
+
+    References:
+        Zhang and Zhang, Shape-IoU: More Accurate Metric considering Bounding Box Shape and Scale, 2023.
+        https://arxiv.org/abs/2312.17663
+    """
+    pair = compare(predictions, targets)
+    width, height = pair.target_sides
+    solid = (width > 0) & (height > 0)
+    slimness = jnp.log(jnp.where(solid, width, 1)) - jnp.log(jnp.where(solid, height, 1))
+    along_y = 2 * nn.sigmoid(scale * slimness)  # w^s / (w^s + h^s)
+    along_x = 2 * nn.sigmoid(-scale * slimness)
+    distance = safe_divide(along_x * jnp.square(pair.offset[0]) + along_y * jnp.square(pair.offset[1]), pair.diagonal)
+    wider, higher = pair.differences
+    unlike = power(-jnp.expm1(-along_x * wider), 4.0) + power(-jnp.expm1(-along_y * higher), 4.0)
+    return 1 - pair.iou + distance + unlike / 2
+
+
+@loss("(4),(4)->()", "box box", constant="positive")
+def nwd(predictions: Array, targets: Array, *, constant: float = 12.8, **reduce: Unpack[Reduce]) -> Array:
+    r"""Distance of the boxes seen as Gaussians: for tiny objects, whose IoU jumps from nothing to half within a pixel.
+
+    .. math::
+        \ell = 1 - \exp\left(-\frac{1}{C} \sqrt{d_x^2 + d_y^2 + \frac{(w_p - w_t)^2 + (h_p - h_t)^2}{4}}\right)
+
+    The normalised Wasserstein distance. Not scale invariant: its gradient has the same length up to a distance of about
+    `constant`, however small the boxes, and has faded to nothing at ten times that. At a match it has a kink, like a
+    distance; its gradient there is 0.
+
+    Args:
+        predictions: Corners of the predicted box.
+        targets: Corners of the true box.
+        constant: The scale :math:`C`, in the unit of the corners; the mean size of the objects (12.8 pixels in AI-TOD).
+
+    >>> nwd(jnp.array([0.0, 0.0, 4.0, 4.0]), jnp.array([6.0, 8.0, 10.0, 12.0]), constant=10.0)
+    Array(0.63212055, dtype=float32)
+
+    References:
+        Wang, Xu, Yang and Yu, A Normalized Gaussian Wasserstein Distance for Tiny Object Detection, 2021.
+        https://arxiv.org/abs/2110.13389
+    """
+    pair = compare(predictions, targets)
+    (width, height), (target_width, target_height) = pair.sides, pair.target_sides
+    halves = (width - target_width) / 2, (height - target_height) / 2
+    return -jnp.expm1(-safe_sqrt(squared_length(pair.offset) + squared_length(halves)) / constant)
 
 
 def pairwise_iou(first: Array, second: Array) -> Array:
@@ -166,7 +342,7 @@ def pairwise_iou(first: Array, second: Array) -> Array:
     if first.ndim < 2 or first.shape[:-2] != second.shape[:-2]:
         raise ValueError(f"pairwise_iou: expected first(..., n, 4), second(..., m, 4), got first{first.shape}, second{second.shape}.")
     dtype = jnp.promote_types(first.dtype, second.dtype)
-    return _compare(first.astype(dtype)[..., :, None, :], second.astype(dtype)[..., None, :, :]).iou
+    return compare(first.astype(dtype)[..., :, None, :], second.astype(dtype)[..., None, :, :]).iou
 
 
 def from_center_size(boxes: Array) -> Array:
@@ -197,71 +373,10 @@ def to_center_size(boxes: Array) -> Array:
     return jnp.concatenate([(low + high) / 2, high - low], axis=-1)
 
 
-class _Pair(NamedTuple):
-    """What the losses ask about two boxes; what a loss does not use is not computed under jit."""
-
-    sides: tuple[Array, Array]  # width and height of the prediction, negative where corners are exchanged
-    target_sides: tuple[Array, Array]
-    offset: tuple[Array, Array]  # from the target's centre to the prediction's
-    hull: tuple[Array, Array]  # width and height of the smallest box around all corners
-    overlap: Array
-    union: Array
-
-    @property
-    def iou(self) -> Array:
-        return safe_divide(self.overlap, self.union)
-
-    @property
-    def empty_share(self) -> Array:
-        """The share of the hull that neither box fills."""
-        area = self.hull[0] * self.hull[1]
-        return safe_divide(area - self.union, area)
-
-    @property
-    def diagonal(self) -> Array:
-        """Of the hull, squared."""
-        return jnp.square(self.hull[0]) + jnp.square(self.hull[1])
-
-    @property
-    def distance(self) -> Array:
-        """Of the centres, relative to the diagonal of the hull, both squared."""
-        return safe_divide(jnp.square(self.offset[0]) + jnp.square(self.offset[1]), self.diagonal)
-
-    @property
-    def aspect(self) -> Array:
-        """The angle between the diagonals of the two boxes over a right angle, squared; 0 for a box that is a point."""
-        (width, height), (target_width, target_height) = self.sides, self.target_sides
-        sine, cosine = width * target_height - target_width * height, width * target_width + height * target_height
-        angle = jnp.arctan2(sine, jnp.where((sine == 0) & (cosine == 0), 1, cosine))
-        return jnp.square(angle * (2 / math.pi))
-
-
-def _compare(first: Array, second: Array) -> _Pair:
-    """Measures two boxes, or two arrays of boxes of equal rank."""
-    x0, y0, x1, y1 = _columns(first)
-    a0, b0, a1, b1 = _columns(second)
-    (width, overlap_x, hull_x), (height, overlap_y, hull_y) = _side(x0, x1, a0, a1), _side(y0, y1, b0, b1)
-    overlap = overlap_x * overlap_y
-    union = positive_part(width) * positive_part(height) + positive_part(a1 - a0) * positive_part(b1 - b0) - overlap
-    offset = (x0 + x1 - a0 - a1) / 2, (y0 + y1 - b0 - b1) / 2
-    return _Pair((width, height), (a1 - a0, b1 - b0), offset, (hull_x, hull_y), overlap, union)
-
-
-def _side(low: Array, high: Array, target_low: Array, target_high: Array) -> tuple[Array, Array, Array]:
-    """Along one axis: the length of the prediction, of the overlap and of the hull (of all four corners, in whatever order)."""
-    overlap = positive_part(jnp.minimum(high, target_high) - jnp.maximum(low, target_low))
-    top = jnp.maximum(jnp.maximum(low, high), jnp.maximum(target_low, target_high))
-    bottom = jnp.minimum(jnp.minimum(low, high), jnp.minimum(target_low, target_high))
-    return high - low, overlap, top - bottom
-
-
-def _aspect_weight(pair: _Pair) -> Array:
-    """The weight of `aspect` in `ciou`, a constant for the gradient."""
-    return lax.stop_gradient(safe_divide(pair.aspect, 1 - pair.iou + pair.aspect))
-
-
-def _columns(boxes: Array) -> tuple[Array, Array, Array, Array]:
-    return boxes[..., 0], boxes[..., 1], boxes[..., 2], boxes[..., 3]
+def _scaled(box: Array, ratio: Array | float) -> Array:
+    low, high = box[:2], box[2:]
+    center, half = (low + high) / 2, (high - low) / 2 * ratio
+    return jnp.concatenate([center - half, center + half])
 
 
 def _boxes(function: str, name: str, value: Array) -> Array:

@@ -21,6 +21,10 @@ from typing import Any, NamedTuple
 PROPERTIES = ("nonnegative", "zero_at_match", "symmetric", "convex", "shift_invariant", "scale_invariant")
 
 
+class Undetermined(Exception):
+    """An oracle raises it for an example without a single answer, such as a tie between assignments."""
+
+
 class Oracle(NamedTuple):
     """The true value of one example, what the loss claims, and the option settings to compare."""
 

@@ -1,0 +1,300 @@
+"""What a detector needs beside the loss of its boxes: classification heads that know the quality of a box, and set prediction.
+
+`distribution_focal`, `quality_focal` and `varifocal` are the heads of one-stage detectors. `match` pairs predictions with targets
+one to one, and `detr` is the loss of a set of predictions against the set of targets of an image, padded to a fixed length.
+"""
+
+import functools
+from typing import NamedTuple, Unpack
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax, nn
+from jax.typing import DTypeLike
+
+from jloss._geometry import compare, power
+from jloss._loss import Reduce, loss
+from jloss._math import absolute, log_softmax, pick, safe_divide, softplus
+from jloss._shapes import widest
+from jloss.boxes import to_center_size
+
+
+@loss("(n),()->()", "real real")
+def distribution_focal(logits: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    r"""Cross entropy with the two bins around a real number: learns one side of a box as a distribution over bins 0..n-1.
+
+    .. math::
+        \ell = -(i + 1 - y) \log p_i - (y - i) \log p_{i+1}, \qquad i = \lfloor y \rfloor, \quad p = \mathrm{softmax}(\text{logits})
+
+    The mean of the distribution that minimises it is the target. Targets beyond the last bin (or below the first) count as on
+    it, so the last bin itself is a valid target, where other implementations read a bin that does not exist or stop short of it.
+    The target is a constant for the gradient.
+
+    Args:
+        logits: One score per bin.
+        targets: The distance in bins, between 0 and n-1.
+
+    >>> distribution_focal(jnp.array([0.0, 2.0, 1.0, 0.0]), jnp.array(1.25))
+    Array(0.7438118, dtype=float32)
+
+    References:
+        Li, Wang, Wu, Chen, Hu, Li, Tang and Yang, Generalized Focal Loss, 2020. https://arxiv.org/abs/2006.04388
+    """
+    bins = jnp.arange(logits.shape[0], dtype=logits.dtype)
+    place = lax.stop_gradient(jnp.clip(targets, 0, logits.shape[0] - 1))
+    share = jnp.maximum(0, 1 - jnp.abs(bins - place))
+    return -jnp.sum(jnp.where(share > 0, share * log_softmax(logits), 0))
+
+
+@loss("(),()->()", "real unit", beta="positive")
+def quality_focal(logits: Array, quality: Array, *, beta: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
+    r"""Focal loss for a soft label: the score learns the IoU of its box, and easy examples count little.
+
+    .. math::
+        \ell = |q - \sigma(z)|^\beta \, \mathrm{BCE}(\sigma(z), q), \qquad z = \text{logits}, \; q = \text{quality}
+
+    0 where the label is 0 or 1 and the score agrees, and wherever the score equals the label, with gradient 0. Sum it over classes
+    and divide by the number of positives, as detectors do. The weight is differentiated, as in the paper.
+
+    Args:
+        logits: Score of a class, before the logistic function.
+        quality: The IoU of the box with its target for the true class, else 0.
+        beta: How little good estimates count.
+
+    >>> quality_focal(jnp.array([0.0, 4.0]), jnp.array([0.8, 0.0]), reduction="none")
+    Array([0.06238325, 3.874907  ], dtype=float32)
+
+    References:
+        Li, Wang, Wu, Chen, Hu, Li, Tang and Yang, Generalized Focal Loss, 2020. https://arxiv.org/abs/2006.04388
+    """
+    error = absolute(nn.sigmoid(logits) - quality)
+    return power(error, beta) * (quality * softplus(-logits) + (1 - quality) * softplus(logits))
+
+
+@loss("(),()->()", "real unit", alpha="nonnegative", gamma="positive")
+def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
+    r"""Cross entropy weighted by the quality of the box, and focal for negatives only: no positive is suppressed.
+
+    .. math::
+        \ell = \begin{cases} q\, \mathrm{BCE}(\sigma(z), q) & q > 0 \\ -\alpha\, \sigma(z)^\gamma \log(1 - \sigma(z)) & q = 0 \end{cases}
+        \qquad z = \text{logits}, \; q = \text{quality}
+
+    Unlike `quality_focal` it is asymmetric: a positive counts as much as its box overlaps. The weight of a negative is
+    differentiated. Divide by the number (or the summed quality) of positives, as detectors do.
+
+    Args:
+        logits: Score of a class, before the logistic function.
+        quality: The IoU of the box with its target for the true class, else 0.
+        alpha: Weight of the negatives.
+        gamma: How little easy negatives count.
+
+    >>> varifocal(jnp.array([0.0, 4.0]), jnp.array([0.8, 0.0]), reduction="none")
+    Array([0.55451775, 2.9061801 ], dtype=float32)
+
+    References:
+        Zhang, Wang, Dayoub and Suenderhauf, VarifocalNet: An IoU-aware Dense Object Detector, 2021. https://arxiv.org/abs/2008.13367
+    """
+    positive = quality * (quality * softplus(-logits) + (1 - quality) * softplus(logits))
+    negative = alpha * jnp.exp(-gamma * softplus(-logits)) * softplus(logits)
+    return jnp.where(quality > 0, positive, negative)
+
+
+@loss("(n,k),(n,4),(m),(m,4),(m)->()", "real box class box mask", no_object_weight="nonnegative")
+def detr(
+    class_logits: Array,
+    boxes: Array,
+    labels: Array,
+    target_boxes: Array,
+    target_mask: Array | None = None,
+    *,
+    class_cost: float = 1.0,
+    box_cost: float = 5.0,
+    giou_cost: float = 2.0,
+    no_object_weight: float = 0.1,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""A set of predictions against the set of targets of an image, paired one to one by the cheapest matching.
+
+    .. math::
+        \ell = \lambda_c \frac{\sum_q w_q \, \mathrm{CE}_q}{\sum_q w_q}
+             + \frac{1}{\max(1, |T|)} \sum_{j \in T} \left(
+               \lambda_b \lVert b_{\pi(j)} - t_j \rVert_1 + \lambda_g \, \mathrm{giou}(b_{\pi(j)}, t_j)\right)
+
+    The pairing :math:`\pi` minimises the sum of ``-class_cost p[label] + box_cost L1 + giou_cost giou`` and is a constant for
+    the gradient. Each prediction learns the class of its target, the others "no object", which is the last class and counts
+    :math:`w_q` = `no_object_weight`. L1 is taken on centres and sizes, as in the paper.
+
+    The mean runs over images, each divided by its own number of targets. To divide by the number of boxes in the batch on all
+    devices, as the reference code does, give that number per image as `weights` (the class term is then weighted likewise).
+    Masked targets have no influence, whatever they hold. For the losses of auxiliary layers add their values.
+
+    Args:
+        class_logits: One row per prediction; the last class is "no object".
+        boxes: Corners of the predicted boxes, relative to the image (0 to 1), which makes L1 and GIoU comparable.
+        labels: Class of each target.
+        target_boxes: Corners of each target, in the same unit.
+        target_mask: Which targets exist; all by default.
+        class_cost: Weight of the class, in the matching and in the loss.
+        box_cost: Weight of L1, in both.
+        giou_cost: Weight of `giou`, in both.
+        no_object_weight: Weight of a prediction without target in the class term.
+
+    >>> logits = jnp.array([[0.0, 0.0, 4.0], [4.0, 0.0, 0.0]])
+    >>> boxes = jnp.array([[0.0, 0.0, 0.2, 0.2], [0.5, 0.5, 1.0, 1.0]])
+    >>> detr(logits, boxes, jnp.array([0]), jnp.array([[0.5, 0.5, 1.0, 0.9]]))
+    Array(1.1859767, dtype=float32)
+
+    References:
+        Carion, Massa, Synnaeve, Usunier, Kirillov and Zagoruyko, End-to-End Object Detection with Transformers, 2020.
+        https://arxiv.org/abs/2005.12872
+    """
+    n, k = class_logits.shape
+    exists = jnp.ones_like(labels, bool) if target_mask is None else target_mask
+    labels = jnp.where(exists, labels, 0)
+    target_boxes = jnp.where(exists[:, None], target_boxes, jnp.array([0, 0, 1, 1], target_boxes.dtype))
+    log_probs = log_softmax(class_logits)
+
+    def box_terms(boxes: Array, target_boxes: Array) -> Array:
+        """Of boxes and targets that broadcast against each other."""
+        pair = compare(boxes, target_boxes)
+        apart = jnp.sum(absolute(to_center_size(boxes) - to_center_size(target_boxes)), axis=-1)
+        return box_cost * apart + giou_cost * (1 - pair.iou + pair.empty_share)
+
+    likeness = jnp.take(jnp.exp(log_probs), jnp.clip(labels, 0, k - 1), axis=1)
+    cost = box_terms(boxes[:, None, :], target_boxes[None, :, :])
+    cost = cost - jnp.min(cost, axis=0, keepdims=True) - class_cost * likeness  # far boxes must not drown the classes
+    found = match(cost, exists)
+    paired = found >= 0
+    chosen = jnp.take(boxes, jnp.where(paired, found, 0), axis=0)
+    box_term = jnp.sum(jnp.where(paired, box_terms(chosen, target_boxes), 0))
+
+    owner = jnp.arange(n, dtype=jnp.int32)[:, None] == found[None, :]
+    busy = jnp.any(owner, axis=1)
+    classes = jnp.where(busy, jnp.sum(jnp.where(owner, labels[None, :], 0), axis=1, dtype=labels.dtype), k - 1)
+    surprise = -jax.vmap(pick)(log_probs, classes)
+    weight = jnp.where(busy, 1, no_object_weight)
+    count = jnp.maximum(1, jnp.sum(paired)).astype(boxes.dtype)
+    return class_cost * safe_divide(jnp.sum(weight * surprise), jnp.sum(weight)) + box_term / count
+
+
+def match(cost: Array, mask: Array | None = None) -> Array:
+    """For each target the index of its prediction in the one-to-one assignment of least total cost; -1 if it has none.
+
+    A target has none where `mask` is False, and if there are more targets than predictions. Costs that are NaN or infinite
+    count as worse than every other. The result is an integer array without gradient; exact up to rounding, by shortest
+    augmenting paths in compiled code, in time proportional to the targets that exist.
+
+    Args:
+        cost: ``(..., n, m)``, of pairing a prediction with a target.
+        mask: ``(..., m)``, boolean: which targets exist.
+
+    >>> match(jnp.array([[8.0, 4.0], [5.0, 2.0], [9.0, 6.0]]), mask=jnp.array([True, True]))
+    Array([1, 0], dtype=int32)
+
+    References:
+        Jonker and Volgenant, A Shortest Augmenting Path Algorithm for Dense and Sparse Linear Assignment Problems, 1987.
+        https://doi.org/10.1007/BF02278710
+    """
+    cost = jnp.asarray(cost)
+    shape = (*cost.shape[:-2], *cost.shape[-1:])
+    exists = jnp.ones(shape, bool) if mask is None else jnp.asarray(mask)
+    if cost.ndim < 2 or exists.shape != shape:
+        raise ValueError(f"match: expected cost(..., n, m), mask(..., m), got cost{cost.shape}, mask{exists.shape}.")
+    return _match(lax.stop_gradient(cost), exists)
+
+
+@jax.jit
+def _match(cost: Array, exists: Array) -> Array:
+    one = _assign
+    for _ in range(cost.ndim - 2):
+        one = jax.vmap(one)
+    return one(cost, exists)
+
+
+def _assign(cost: Array, exists: Array) -> Array:
+    """`match` of one set. Every target in turn takes its prediction along the path that costs the others least."""
+    n, m = cost.shape
+    if n == 0 or m == 0:
+        return jnp.full(m, -1, jnp.int32)
+    cost = cost.astype(widest([cost]))
+    usable = jnp.isfinite(cost) & exists[None, :]
+    cost = cost - jnp.min(cost, where=usable, initial=jnp.inf)
+    worst = 1 + 2 * jnp.max(cost, where=usable, initial=0)
+    cost = jnp.where(usable, cost, worst).T
+    spare = jnp.broadcast_to((n + 1) * worst, (m, max(m - n, 0)))  # for whom no prediction is left
+    cost = jnp.concatenate([cost, spare], axis=1)
+    zeros, nobody = _zeros(cost, cost.dtype), _zeros(cost, jnp.int32) - 1
+    start = _State(zeros[:, 0], zeros[0], nobody[0], nobody[:, 0])
+    state, _ = lax.scan(functools.partial(_add_target, cost), start, (jnp.arange(m, dtype=jnp.int32), exists))
+    return jnp.where(state.prediction < n, state.prediction, -1)
+
+
+def _zeros(like: Array, dtype: DTypeLike) -> Array:
+    """Zeros that vary over devices and batches as `like` does, for the carries of loops."""
+    return jnp.isnan(like).astype(dtype)
+
+
+class _State(NamedTuple):
+    """Of the assignment: the prices that prove it optimal, and who has whom (-1: nobody)."""
+
+    target_price: Array
+    price: Array
+    owner: Array  # of each prediction
+    prediction: Array  # of each target
+
+
+def _add_target(cost: Array, state: _State, new: tuple[Array, Array]) -> tuple[_State, None]:
+    """Dijkstra from a new target to the nearest free prediction; a target that does not exist changes nothing."""
+    target, exists = new
+    blank = _zeros(cost[0], cost.dtype)
+    nobody = _zeros(cost[0], jnp.int32) - 1
+
+    def is_searching(search: _Search) -> Array:
+        return (search.free < 0) & ~jnp.all(search.done)
+
+    def visit(search: _Search) -> _Search:
+        at = search.target
+        reach = search.length + cost[at] - state.target_price[at] - state.price
+        nearer = ~search.done & (reach < search.distance)
+        distance = jnp.where(nearer, reach, search.distance)
+        nearest = lax.argmin(jnp.where(search.done, jnp.inf, distance), 0, jnp.int32)
+        owner = state.owner[nearest]
+        return _Search(
+            distance=distance,
+            came_from=jnp.where(nearer, at, search.came_from),
+            done=search.done | (jnp.arange(cost.shape[1], dtype=jnp.int32) == nearest),
+            target=jnp.where(owner < 0, at, owner),
+            length=distance[nearest],
+            free=jnp.where(owner < 0, nearest, -1),
+        )
+
+    start = _Search(blank + jnp.inf, nobody, jnp.isnan(cost[0]) | ~exists, target - nobody[0] - 1, blank[0], nobody[0])
+    search = lax.while_loop(is_searching, visit, start)
+    gain = jnp.where(search.done & exists, search.length - search.distance, 0)
+    has_one = state.prediction >= 0
+    target_gain = jnp.where(has_one, gain[jnp.where(has_one, state.prediction, 0)], 0)
+    is_new = (jnp.arange(cost.shape[0], dtype=jnp.int32) == target) & exists
+
+    def is_swapping(path: tuple[Array, Array, Array]) -> Array:
+        return path[2] >= 0
+
+    def swap(path: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        owner, prediction, at = path
+        taker = search.came_from[at]
+        left = prediction[taker]
+        return owner.at[at].set(taker), prediction.at[taker].set(at), jnp.where(taker == target, -1, left)
+
+    owner, prediction, _ = lax.while_loop(is_swapping, swap, (state.owner, state.prediction, search.free))
+    target_price = state.target_price + target_gain + jnp.where(is_new, search.length, 0)
+    return _State(target_price, state.price - gain, owner, prediction), None
+
+
+class _Search(NamedTuple):
+    """Of one target for a free prediction."""
+
+    distance: Array  # of each prediction, as far as known
+    came_from: Array  # the target from which each prediction is reached
+    done: Array  # whose distance is final
+    target: Array  # from which the search goes on
+    length: Array  # of the path so far
+    free: Array  # what was sought, or -1
