@@ -143,20 +143,27 @@ def safe_exp(x: Array) -> Array:
     return jnp.where(fits, jnp.exp(jnp.where(fits, x, 0)), jnp.where(jnp.isnan(x), x, jnp.inf))
 
 
-def scaled_expm1(x: Array, c: Array) -> Array:
-    """``(exp(c x) - 1) / c``, which is ``x`` at ``c = 0``; smooth there, in both arguments."""
+def scaled_expm1(x: Array, c: Array | float) -> Array:
+    """``(exp(c x) - 1) / c``, which is ``x`` at ``c = 0``; smooth there, in both arguments. A Python `c` costs less."""
+    if isinstance(c, float) and not c:
+        return x
     y = c * x
     near = jnp.abs(y) < 0.5
-    return jnp.where(near, x * _exp_series(jnp.where(near, y, 0), 2), jnp.expm1(y) / jnp.where(near, 1, c))
+    small = jnp.where(near, y, 0)
+    ratio = jnp.expm1(small) / c if isinstance(c, float) else x * _exp_series(small, 2)
+    far = jnp.exp(jnp.where(near, 0, y)) - 1  # its derivative keeps the digits that expm1's loses
+    return jnp.where(near, ratio, far / (c if isinstance(c, float) else jnp.where(near, 1, c)))
 
 
-def scaled_log1p(x: Array, c: Array) -> Array:
-    """``log(1 + c x) / c``, which is ``x`` at ``c = 0``; smooth there, in both arguments."""
+def scaled_log1p(x: Array, c: Array | float) -> Array:
+    """``log(1 + c x) / c``, which is ``x`` at ``c = 0``; smooth there, in both arguments. A Python `c` costs less."""
+    if isinstance(c, float):
+        return jnp.log1p(c * x) / c if c else x
     y = c * x
     near = jnp.abs(y) < 0.1
     small = jnp.where(near, y, 0)
-    series = jnp.full_like(y, 1 / 16)
-    for n in reversed(range(1, 16)):
+    series = jnp.zeros_like(y)
+    for n in reversed(range(1, _terms(y, 8, 17))):
         series = 1 / n - small * series
     return jnp.where(near, x * series, jnp.log1p(jnp.where(near, 0, y)) / jnp.where(near, 1, c))
 
@@ -184,7 +191,7 @@ def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
     base = jnp.where(near, q, 1)
     w = gap / base
     series = jnp.ones_like(w)
-    for n in reversed(range(1, 17)):
+    for n in reversed(range(1, _terms(w, 9, 18))):
         series = 1 + w * ((alpha - 1 - n) / (n + 2)) * series
     p, q = jnp.where(near, 1, p), jnp.where(near, 0.5, q)
     log_ratio = jnp.log(p) - jnp.log(q)
@@ -197,10 +204,16 @@ def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
 
 
 def _exp_series(x: Array, first: int) -> Array:
+    """``1 + x/first (1 + x/(first+1) (1 + ...))`` for ``|x| < 0.5``."""
     total = jnp.ones_like(x)
-    for n in reversed(range(first, first + 13)):
+    for n in reversed(range(first, first + _terms(x, 7, 13))):
         total = 1 + x / n * total
     return total
+
+
+def _terms(x: Array, single: int, double: int) -> int:
+    """How many terms of a series the digits of `x` are worth."""
+    return double if x.dtype == jnp.float64 else single
 
 
 def logaddexp(x: Array, y: Array) -> Array:

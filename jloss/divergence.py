@@ -97,7 +97,7 @@ def reverse_kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpa
 def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""KL(targets || predictions) for amounts that need not sum to 1, such as counts or spectra.
 
-    .. math:: \ell = \sum_i \text{targets}_i (\log \text{targets}_i - \text{log\_predictions}_i) - \text{targets}_i + \exp(\text{log\_predictions}_i)
+    .. math:: \ell = \sum_i t_i (\log t_i - q_i) - t_i + \exp(q_i) \qquad q = \text{log\_predictions},\ t = \text{targets}
 
     The gradient in the log-predictions is ``exp(log_predictions) - targets``. Never negative, and accurate near a match.
 
@@ -169,15 +169,20 @@ def renyi_divergence(p: Array, q: Array, *, alpha: float = 0.5, **reduce: Unpack
     shared, lost = (p > 0) & (q != 0), (p > 0) & (q == 0)
     infinite = (jnp.any(lost) & (order >= 0)) | ~jnp.any(shared)
     kept = shared & ~infinite
+    nothing = jnp.where(infinite, 0, -jnp.inf)
+    lost_weight = jnp.sum(jnp.where(lost & ~infinite, p, 0))
     total = jnp.where(infinite, 1, jnp.sum(p))
-    weights = jnp.where(kept, p, 0)
     log_p = jnp.log(jnp.where(kept, p, 1))
     log_ratio = log_p - jnp.log(jnp.where(kept, q, 1))
-    near = jnp.abs(order) < 0.25
-    slight, steep = jnp.where(near, order, 0), jnp.where(near, 1, order)
-    surplus = jnp.sum(weights * scaled_expm1(log_ratio, slight)) - safe_divide(jnp.sum(jnp.where(lost & ~infinite, p, 0)), slight)
-    log_sum = logsumexp(jnp.where(kept, log_p + order * log_ratio, -jnp.inf)) - jnp.log(total)
-    return jnp.where(infinite, jnp.inf, jnp.where(near, scaled_log1p(surplus / total, slight), log_sum / steep))
+
+    def near_one(order: Array) -> Array:
+        surplus = jnp.sum(jnp.where(kept, p, 0) * scaled_expm1(log_ratio, order)) - safe_divide(lost_weight, order)
+        return scaled_log1p(surplus / total, order)
+
+    def far_from_one(order: Array) -> Array:
+        return (logsumexp(jnp.where(kept, log_p + order * log_ratio, nothing)) - jnp.log(total)) / order
+
+    return jnp.where(infinite, jnp.inf, lax.cond(jnp.abs(order) < 0.25, near_one, far_from_one, order))
 
 
 @loss("(k),(k)->()", "prob prob")
@@ -295,9 +300,8 @@ def itakura_saito(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
         Févotte, Bertin and Durrieu, Nonnegative Matrix Factorization with the Itakura-Saito Divergence, 2009.
         https://doi.org/10.1162/neco.2008.04-08-771
     """
-    size = lax.stop_gradient(q)  # so that q * q cannot underflow in the gradient
-    p, q = p / size, q / size
-    return jnp.sum(power_divergence(p, q, jnp.zeros_like(p[0])) / q)
+    size = lax.stop_gradient(jnp.maximum(p, q))  # the larger becomes 1, so that the logarithms do not cancel
+    return jnp.sum(exp_remainder(jnp.log(p / size) - jnp.log(q / size)))
 
 
 @loss("(k),(k)->()", "prob prob")
@@ -307,8 +311,8 @@ def wasserstein_1d(predictions: Array, targets: Array, *, p: int = 1, **reduce: 
     .. math::
         \ell = \left(\int_0^1 \bigl|F^{-1}(u) - G^{-1}(u)\bigr|^p\,du\right)^{1/p} \qquad \text{for } p = 1:\ \sum_i |F_i - G_i|
 
-    F and G are the cumulative sums of the two. The gradient is 0 at a match, where the root has none. For ``p=2`` on the
-    cumulative sums themselves, which is another thing, see `squared_emd`.
+    F and G are the cumulative sums of the two. The gradient is 0 at a match, where the root has none. From ``p=2`` on
+    it sorts. The squared difference of F and G is another loss, `squared_emd`.
 
     Args:
         predictions: Probabilities of ordered classes.
@@ -330,7 +334,7 @@ def wasserstein_1d(predictions: Array, targets: Array, *, p: int = 1, **reduce: 
         return jnp.sum(absolute(first - second))
     steps = jnp.concatenate([jnp.ones_like(first), -jnp.ones_like(second)])
     levels, steps = lax.sort((jnp.concatenate([first, second]), steps), num_keys=1)
-    apart = jnp.abs(jnp.cumsum(steps))[:-1]  # between two levels mass moves over so many classes
+    apart = jnp.abs(jnp.cumsum(steps))[:-1]  # what lies between two levels moves over so many classes
     total = jnp.sum(positive_part(jnp.diff(levels)) * apart**p)
     positive = total > 0
     return jnp.where(positive, jnp.power(jnp.where(positive, total, 1), 1 / p), total)

@@ -50,8 +50,8 @@ def gaussian_nll(
     r"""Negative log-likelihood under a Gaussian whose variance is predicted, too.
 
     .. math::
-        \ell = \tfrac12 \left(\log v + \frac{(\text{predictions} - \text{targets})^2}{v}\right) \quad \bigl(+ \tfrac12 \log 2\pi\ \text{if full}\bigr)
-        \qquad v = \max(\text{variances}, \epsilon)
+        \ell = \tfrac12 \left(\log v + \frac{(\text{predictions} - \text{targets})^2}{v}\right) \qquad v = \max(\text{variances}, \epsilon)
+        \qquad \bigl(+ \tfrac12 \log 2\pi\ \text{if full}\bigr)
 
     The gradient is that of this formula, so a variance at or below the floor gets 0 and stays there: predict
     ``softplus(x) + epsilon`` or ``exp(x)``. torch passes the gradient at the floor straight through to the variance below it.

@@ -6,7 +6,7 @@ Letters: k classes. `signs` are -1 or +1 (booleans may be given: False is -1). W
 from typing import Unpack
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from jloss._loss import OverClasses, Reduce, loss
 from jloss._math import pick, positive_part, safe_exp, softplus
@@ -225,7 +225,7 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
     .. math:: \ell = \frac1k \sum_{j \in \text{targets}} \sum_{i \notin \text{targets}} \max(0,\ 1 + \text{scores}_i - \text{scores}_j)
 
     It takes a multi-hot row where torch takes a list of classes that ends at -1 (and counts one that is listed twice
-    twice). 0 if no class or every class holds. The work grows with k squared, the memory with k.
+    twice). 0 if no class or every class holds. It sorts the scores, so no k by k table is made.
 
     Args:
         scores: One score per class.
@@ -239,16 +239,24 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
         https://papers.nips.cc/paper/1964-a-kernel-method-for-multi-labelled-classification
     """
     holds = targets > 0.5
-    pairs = holds[:, None] & ~holds[None, :]
-    shortfalls = positive_part(jnp.where(pairs, 1 + scores[None, :] - scores[:, None], 0))
-    return jnp.sum(shortfalls) / scores.shape[-1]
+    peak = lax.stop_gradient(jnp.max(scores))
+    scores = scores - jnp.where(jnp.isfinite(peak), peak, 0)  # only differences count; small numbers keep more digits
+    place = lax.stop_gradient(jnp.where(holds, scores, scores + 1))
+    _, holds, scores = lax.sort((place, holds, scores), num_keys=2)  # at a tie the class that fails goes first
+    holding, failing = jnp.where(holds, 1.0, 0.0).astype(scores.dtype), jnp.where(holds, 0.0, 1.0).astype(scores.dtype)
+    beaten_by = jnp.cumsum(failing[::-1])[::-1]  # how many failing classes come too close to a holding one
+    beats = jnp.cumsum(holding)  # to how many holding classes a failing one comes too close
+    times = jnp.where(holds, -beaten_by, beats)
+    return jnp.sum(jnp.where(times == 0, 0, times * jnp.where(holds, scores, scores + 1))) / scores.shape[-1]
 
 
 @loss("(k),(k)->()", "real unit")
 def multilabel_soft_margin(logits: Array, targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""The mean over classes of `sigmoid_cross_entropy`: one yes-or-no question per class, one number per example.
 
-    .. math:: \ell = -\frac1k \sum_i \bigl(t_i \log \sigma(z_i) + (1 - t_i) \log(1 - \sigma(z_i))\bigr) \qquad z = \text{logits},\ t = \text{targets}
+    .. math::
+        \ell = -\frac1k \sum_i \bigl(t_i \log \sigma(z_i) + (1 - t_i) \log(1 - \sigma(z_i))\bigr)
+        \qquad z = \text{logits},\ t = \text{targets}
 
     The gradient is ``(sigmoid(logits) - targets) / k``. For weights per class call `sigmoid_cross_entropy`, whose examples are
     the single classes.
@@ -293,7 +301,10 @@ def margin_ranking(first: Array, second: Array, signs: Array, *, margin: float =
 def hinge_embedding(distances: Array, signs: Array, *, margin: float = 1.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Distances of similar pairs should be small, of dissimilar pairs at least `margin`.
 
-    .. math:: \ell = \begin{cases} \text{distances} & \text{signs} = +1 \\ \max(0,\ \text{margin} - \text{distances}) & \text{signs} = -1 \end{cases}
+    .. math::
+        \ell = \begin{cases}
+            \text{distances} & \text{signs} = +1 \\ \max(0,\ \text{margin} - \text{distances}) & \text{signs} = -1
+        \end{cases}
 
     The gradient in the distance is 1 even at 0; the gradient of the distance itself must be finite there (as
     `jloss.squared_euclidean`'s is). torch adds both cases for a sign of 0; here it is no sign, and counts as dissimilar.

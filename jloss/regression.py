@@ -170,10 +170,11 @@ def log_cosh(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Ar
     References:
         Green, Bayesian reconstructions from emission tomography data, 1990. https://doi.org/10.1109/42.52985
     """
-    error = predictions - targets
-    small = jnp.abs(error) < 1
-    near, far = jnp.where(small, error, 0), jnp.where(small, 1, jnp.abs(error))
-    return jnp.where(small, jnp.log1p(2 * jnp.square(jnp.sinh(near / 2))), far + jnp.log1p(jnp.exp(-2 * far)) - math.log(2))
+    error = jnp.abs(predictions - targets)
+    small = error < 1
+    fallen = jnp.expm1(-error)  # cosh(e) - 1 near 0 and exp(-2 e) far away are both made of it
+    rest = jnp.where(small, 0.5 * fallen * fallen / (1 + jnp.where(small, fallen, 0)), jnp.square(1 + fallen))
+    return jnp.log1p(rest) + jnp.where(small, 0, error - math.log(2))
 
 
 @loss("(),()->()", "real real", q="unit")

@@ -61,7 +61,7 @@ def cauchy(predictions: Array, targets: Array, *, scale: float = 1.0, **reduce: 
     References:
         Black and Anandan, The Robust Estimation of Multiple Motions, 1996. https://doi.org/10.1006/cviu.1996.0006
     """
-    return _member(predictions, targets, scale, 0.0)
+    return _towards_welsch(_square((predictions - targets) / scale), 0.5)
 
 
 @loss("(),()->()", "real real", scale="positive")
@@ -84,7 +84,7 @@ def geman_mcclure(predictions: Array, targets: Array, *, scale: float = 1.0, **r
         Geman and McClure, Bayesian image analysis: an application to single photon emission tomography, 1985.
         https://dam.brown.edu/people/documents/bayesian-image-analysis-an-application-to-single-photon-emission-tomography.pdf
     """
-    return _member(predictions, targets, scale, -2.0)
+    return _towards_welsch(_square((predictions - targets) / scale), 0.25)
 
 
 @loss("(),()->()", "real real", scale="positive")
@@ -107,7 +107,7 @@ def welsch(predictions: Array, targets: Array, *, scale: float = 1.0, **reduce: 
     References:
         Dennis and Welsch, Techniques for nonlinear least squares and robust regression, 1978. https://doi.org/10.1080/03610917808812083
     """
-    return _member(predictions, targets, scale, -jnp.inf)
+    return _towards_welsch(_square((predictions - targets) / scale), 0.0)
 
 
 @loss("(),()->()", "real real", scale="positive")
@@ -138,23 +138,21 @@ def tukey_biweight(predictions: Array, targets: Array, *, scale: float = 4.685, 
     return jnp.square(scale) / 6 * share * (3 - 3 * share + share * share)
 
 
-def _member(predictions: Array, targets: Array, scale: float, alpha: float) -> Array:
-    error = (predictions - targets) / scale
-    return _barron(error, jnp.asarray(alpha, error.dtype))
-
-
 def _barron(error: Array, alpha: Array) -> Array:
     """Two forms of one formula: each divides by what is far from 0 on its side of ``alpha = 1``."""
+    square, steep, bounded = _square(error), alpha >= 1, jnp.clip(alpha, -1e18, 1)
+    width = jnp.where(alpha > -1e18, 1 / (2 - bounded), 0)
+    return jnp.where(steep, _towards_squared(square, jnp.where(steep, alpha, 2)), _towards_welsch(square, width))
+
+
+def _square(error: Array) -> Array:
+    """The squared error, kept finite."""
     limit = float(jnp.finfo(error.dtype).max) ** 0.5 / 16
-    square = jnp.square(jnp.clip(error, -limit, limit))
-    steep = alpha >= 1
-    return jnp.where(steep, _towards_squared(square, jnp.where(steep, alpha, 2)), _towards_welsch(square, jnp.where(steep, 0, alpha)))
+    return jnp.square(jnp.clip(error, -limit, limit))
 
 
-def _towards_welsch(square: Array, alpha: Array) -> Array:
-    """``(exp(k m) - 1) / k``, where ``k = alpha / (2 - alpha)`` and ``m`` is Cauchy's logarithm of this width."""
-    bounded = jnp.where(alpha > -1e18, alpha, 0)
-    width = jnp.where(alpha > -1e18, 1 / (2 - bounded), 0)  # 0 is Welsch's
+def _towards_welsch(square: Array, width: Array | float) -> Array:
+    """``(exp(k m) - 1) / k``, where ``k = 2 width - 1`` and ``m`` is Cauchy's logarithm; `width` is ``1 / (2 - alpha)``."""
     return scaled_expm1(0.5 * scaled_log1p(square, width), 2 * width - 1)
 
 
