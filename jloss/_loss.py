@@ -134,7 +134,10 @@ def evaluated_by(
 
         compiled.__name__ = compiled.__qualname__ = name  # jit(huber) in profiles and HLO
         compiled.__signature__ = shown  # type: ignore[attr-defined]
-        run = jax.jit(compiled, static_argnames=tuple(p.name for p in parameters if p.name not in traced | {"where", "weights"}))
+
+        @functools.cache  # on the first call: two hundred of them would double the time of `import jloss`
+        def run() -> Callable[..., Any]:
+            return jax.jit(compiled, static_argnames=tuple(p.name for p in parameters if p.name not in traced | {"where", "weights"}))
 
         @functools.wraps(core)
         def public(*args: P.args, **kwargs: P.kwargs) -> Array:
@@ -143,7 +146,7 @@ def evaluated_by(
             if any(type(a) in (list, tuple) for a in args) or any(type(kwargs[n]) in (list, tuple) for n in literal & kwargs.keys()):
                 args, kwargs = _literals(args, kwargs, literal, kinds)  # type: ignore[assignment]
             try:
-                return run(*args, **kwargs)
+                return run()(*args, **kwargs)
             except (TypeError, ValueError):
                 _explain(name, shown, traced | literal, args, kwargs)
                 raise
@@ -258,7 +261,7 @@ def _whole(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
     if where is not None:  # inputs, not only outputs: 0 * NaN is NaN in the gradient
         arrays = {n: fill_masked(a, where, places[n], found.domains[n]) if n in places else a for n, a in arrays.items()}
     settings = settle(found, given, traced, widest(arrays))
-    values = _per_example(found.core, arrays, places, settings, len(batch), not any(found.inputs.values()))
+    values = map_examples(found.core, arrays, places, settings, len(batch), not any(found.inputs.values()))
     if values.shape != batch:
         raise ValueError(f"{found.name}: one example must give one number; the core gave {values.shape} for batch axes {batch}.")
     return reduce(values, where, weights, given["reduction"], given["axis_name"])
@@ -269,7 +272,7 @@ def settle(found: Entry, given: dict[str, Any], traced: set[str], dtype: Any) ->
     return {n: _widen(jnp.asarray(given[n]), dtype) if n in traced and given[n] is not None else given[n] for n in found.options}
 
 
-def _per_example(core: Any, arrays: Any, places: Any, options: Any, levels: int, elementwise: bool) -> Array:
+def map_examples(core: Any, arrays: Any, places: Any, options: Any, levels: int, elementwise: bool) -> Array:
     """Nested vmaps over the batch axes where they lie. Flattening them would gather a sharded batch."""
     if elementwise:
         return jnp.asarray(core(*arrays.values(), **options))
@@ -294,10 +297,13 @@ def _with_keywords(signature: inspect.Signature) -> tuple[inspect.Signature, lis
     if last.kind is not inspect.Parameter.VAR_KEYWORD or not get_args(last.annotation):
         raise TypeError("a loss ends with `**reduce: Unpack[Reduce]`.")
     kind = get_args(last.annotation)[0]
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     defaults = _DEFAULTS | ({"axis": None} if kind is PerClass else {})
     extra = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=defaults[n], annotation=hints[n]) for n in _DEFAULTS if n in hints]
     return signature.replace(parameters=[*plain, *extra], return_annotation=Array), [p.name for p in extra]
+
+
+_hints = functools.cache(get_type_hints)
 
 
 def _role(dims: Dims, domain: str, per_class: bool) -> str:
