@@ -200,6 +200,13 @@ from jloss.prototypes import subcenter_arcface as subcenter_arcface
 # language
 
 # sequence
+from jloss.alignment import smith_waterman as smith_waterman
+from jloss.alignment import soft_dtw as soft_dtw
+from jloss.alignment import soft_dtw_alignment as soft_dtw_alignment
+from jloss.alignment import soft_dtw_divergence as soft_dtw_divergence
+from jloss.crf import crf as crf
+from jloss.crf import crf_decode as crf_decode
+from jloss.crf import crf_marginals as crf_marginals
 from jloss.sequence import ctc as ctc
 from jloss.transducer import rnnt as rnnt
 from jloss.transducer import rnnt_lattice as rnnt_lattice

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._chunk import chunked_map
 from jloss._math import normalize, safe_divide
 
-ROWS = 512  # of a block, where a set has more items
+WHOLE = 512  # A set of so many items is not cut into blocks.
 
 
 class Items(NamedTuple):
@@ -44,14 +45,11 @@ def dot(rows: Array, columns: Array) -> Array:
     return jnp.matmul(rows, columns.T, precision=lax.Precision.HIGHEST)
 
 
-def unit_squared_distances(cosines: Array, rows: Array, columns: Array) -> Array:
-    """Squared distances of unit (or zero) vectors; what rounding cannot tell from 0 is 0, so that it has no gradient."""
-    size = (_length(rows)[:, None] + _length(columns)[None, :]).astype(cosines.dtype)
-    return _snap(size - 2 * cosines, size)
-
-
 def squared_distances(rows: Array, columns: Array) -> Array:
-    """Squared distances of any vectors; move the origin close to them first (`moved`), or large offsets cancel badly."""
+    """Squared distances; first move the origin among the vectors (`moved`), or a common offset drowns their differences.
+
+    What rounding cannot tell from 0 is 0, so that it has no gradient.
+    """
     size = jnp.sum(jnp.square(rows), axis=-1)[:, None] + jnp.sum(jnp.square(columns), axis=-1)[None, :]
     return _snap(size - 2 * dot(rows, columns), size)
 
@@ -67,23 +65,20 @@ def mean_where(values: Array, keep: Array) -> Array:
     return safe_divide(jnp.sum(jnp.where(keep, values, 0)), jnp.sum(keep).astype(values.dtype))
 
 
-def over_rows(function: Callable[[Any], Any], rows: Any, size: int = ROWS) -> Any:
+def totals(values: Array, keep: Array) -> tuple[Array, Array]:
+    """For each row the sum and the number of the kept values."""
+    return jnp.sum(jnp.where(keep, values, 0), axis=1), jnp.sum(keep.astype(values.dtype), axis=1)
+
+
+def mean_of_totals(given: tuple[Array, Array]) -> Array:
+    """The mean of the kept values of all rows; 0 if there is none."""
+    return safe_divide(jnp.sum(given[0]), jnp.sum(given[1]))
+
+
+def over_rows(function: Callable[[Any], Any], rows: Any, size: int = 128) -> Any:
     """`function` of blocks of `rows` (arrays with one leading axis), stacked; a block is computed again for its gradient."""
     n = jax.tree.leaves(rows)[0].shape[0]
-    if n <= size:
-        return function(rows)
-    count = -(-n // size)
-    each = -(-n // count)
-
-    def split(x: Array) -> Array:
-        return jnp.pad(x, [(0, count * each - n)] + [(0, 0)] * (x.ndim - 1)).reshape(count, each, *x.shape[1:])
-
-    stacked = lax.map(jax.checkpoint(function), jax.tree.map(split, rows))
-    return jax.tree.map(lambda x: x.reshape(count * each, *x.shape[2:])[:n], stacked)
-
-
-def _length(vectors: Array) -> Array:
-    return lax.stop_gradient(jnp.sum(jnp.square(vectors), axis=-1) > 0.5)
+    return function(rows) if n <= WHOLE else chunked_map(lambda block, *_: function(block), rows, chunk_size=size)
 
 
 def _snap(squared: Array, size: Array) -> Array:

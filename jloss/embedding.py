@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import Reduce, loss
-from jloss._math import absolute, normalize, positive_part, safe_divide, safe_norm, safe_sqrt, softplus
-from jloss._sets import Items, items, mean_where, moved, over_rows, pairs, squared_distances
+from jloss._math import absolute, normalize, positive_part, safe_norm, safe_sqrt, softplus
+from jloss._sets import Items, items, mean_of_totals, mean_where, moved, over_rows, pairs, squared_distances, totals
 
 
 @loss("(d),(d)->()", "real real")
@@ -245,9 +245,9 @@ def batch_semi_hard_triplet(
         rank = jnp.where(following < 2 * n, following, last)
         values = jnp.take_along_axis(jnp.concatenate([distances, distances], axis=1), order, axis=1)
         violation = values - jnp.take_along_axis(values, jnp.maximum(rank, 0), axis=1) + margin
-        return _total(positive_part(violation), is_positive & (last >= 0))
+        return totals(positive_part(violation), is_positive & (last >= 0))
 
-    return _mean_of_totals(over_rows(block, columns))
+    return mean_of_totals(over_rows(block, columns, size=64))
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -289,9 +289,9 @@ def batch_all_triplet(
         values = values - middle[:, None]  # small numbers add up exactly
         nearer = jnp.cumsum(is_negative.astype(values.dtype), axis=1)
         violation = nearer * values - jnp.cumsum(jnp.where(is_negative, values, 0), axis=1)
-        return _total(violation, is_positive)[0], _total(nearer, is_positive)[0]
+        return totals(violation, is_positive)[0], totals(nearer, is_positive)[0]
 
-    return _mean_of_totals(over_rows(block, columns))
+    return mean_of_totals(over_rows(block, columns, size=64))
 
 
 def _distances(rows: Items, columns: Items, squared: bool) -> Array:
@@ -306,14 +306,6 @@ def _merged(first: Array, in_first: Array, second: Array, in_second: Array) -> t
     index = jnp.zeros_like(keys, jnp.int32) + lax.broadcasted_iota(jnp.int32, keys.shape, 1)
     keys, order = lax.sort((keys, index), num_keys=1, is_stable=True)
     return order, keys != jnp.inf
-
-
-def _total(values: Array, keep: Array) -> tuple[Array, Array]:
-    return jnp.sum(jnp.where(keep, values, 0), axis=1), jnp.sum(keep.astype(values.dtype), axis=1)
-
-
-def _mean_of_totals(totals: tuple[Array, Array]) -> Array:
-    return safe_divide(jnp.sum(totals[0]), jnp.sum(totals[1]))
 
 
 def _cosine_distance(first: Array, second: Array) -> Array:

@@ -41,7 +41,14 @@ def distance(x, y, p):
 
 @oracle(
     "nonnegative",
-    options=[{"margin": 0.2, "swap": True}, {"soft": True}, {"p": 1.0}, {"p": 3.0, "margin": 2.0}, {"p": float("inf")}, {"p": 1.5, "swap": True}],
+    options=[
+        {"margin": 0.2, "swap": True},
+        {"soft": True},
+        {"p": 1.0},
+        {"p": 3.0, "margin": 2.0},
+        {"p": float("inf")},
+        {"p": 1.5, "swap": True},
+    ],
 )
 def triplet_margin(anchors, positives, negatives, margin=1.0, p=2.0, swap=False, soft=False):
     near, far = distance(anchors, positives, p), distance(anchors, negatives, p)
