@@ -94,9 +94,12 @@ def path_of(found: Entry) -> Path:
         box, right = jnp.array([0.0, 0.0, 1.0, 1.0]), jnp.array([1.0, 0.0, 1.0, 0.0])
         return _against(found, first, others, box, lambda t: box + t * right, (-2.0, 2.0), "shift, in box widths")
     if dims == ("d",) and domain == "real":
-        east = jnp.array([1.0, 0.0])
-        turned = lambda t: jnp.stack([jnp.cos(t), jnp.sin(t)])  # noqa: E731
-        return _against(found, first, others, east, turned, (-np.pi, np.pi), "angle between the vectors")
+        east, span = jnp.array([1.0, 0.0]), (-np.pi, np.pi)
+        return _against(found, first, others, east, lambda t: jnp.stack([jnp.cos(t), jnp.sin(t)]), span, "angle between the vectors")
+    if dims == ("*s",) and domain == "unit" and [(found.inputs[n], found.domains[n]) for n in others] == [(dims, domain)]:
+        mask = jnp.zeros((8, 8)).at[2:6, 2:6].set(1.0)
+        label = "probability of the truth at each pixel"
+        return Path(lambda t: {first: t * mask + (1 - t) * (1 - mask), others[0]: mask}, 0.0, 1.0, label)
     return _line(found, first)
 
 

@@ -166,6 +166,7 @@ def _classify(entry: Entry, data: Data, first: str, second: str, rest: list[str]
     encodings: dict[tuple[bool, str], Callable[[Array], Array]] = {
         (False, "sign"): lambda labels: 2 * hits(labels) - 1,
         (False, "unit"): hits,
+        (True, "class"): lambda labels: labels,
         (True, "prob"): hits,
         (True, "nonnegative"): hits,
         (True, "unit"): hits,
@@ -173,10 +174,9 @@ def _classify(entry: Entry, data: Data, first: str, second: str, rest: list[str]
         (True, "multi_hot"): lambda labels: hits(labels) > 0,
         (True, "log_prob"): lambda labels: jnp.log(0.999 * hits(labels) + 0.001 / k),
     }
-    if entry.domains[second] == "class" and per_class and entry.inputs[second] == ():
-        encode: Callable[[Array], Array] | None = lambda labels: labels  # noqa: E731
-    else:
-        encode = encodings.get((per_class, entry.domains[second])) if entry.inputs[second] == entry.inputs[first] else None
+    encode = encodings.get((per_class, entry.domains[second]))
+    if entry.inputs[second] != (() if entry.domains[second] == "class" else entry.inputs[first]):
+        encode = None
     if encode is None:
         raise _misfit(entry, data, _what(entry, second))
     share = np.maximum(data.kept, 1) / max(data.kept.sum(), 1)
@@ -184,10 +184,9 @@ def _classify(entry: Entry, data: Data, first: str, second: str, rest: list[str]
     if not known.keys() >= set(rest):
         raise _misfit(entry, data, f"it needs {_listing(rest)}, too")
     shared = {n: jnp.asarray(known[n], jnp.float32) for n in rest}
-    falling = entry.domains[first] == "log_prob" or width == k
 
     def predict(outputs: Array) -> Array:
-        return jnp.argmax(outputs, axis=-1) if falling else (outputs[:, 0] > 0).astype(jnp.int32)
+        return jnp.argmax(outputs, axis=-1) if width == k else (outputs[:, 0] > 0).astype(jnp.int32)
 
     return Feed(width, lambda outputs, labels: {first: activate(outputs), second: encode(labels), **shared}, predict)
 
