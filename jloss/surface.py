@@ -182,9 +182,9 @@ def hausdorff_er(
         e_k = \text{scale}\left(\max(0, B * e_{k-1} - \tfrac12)\right)
 
     B is the mean over a pixel and its neighbours along each axis (zeros beyond the border) and scale stretches an image to
-    0..1, unless it is constant. What remains after k steps is part of a wrong region about 2k pixels thick, so thick errors
-    cost more. Errors thinner than three pixels, or with squares below 1/2, vanish in the first step and have no gradient: add a
-    region loss. The gradient of a constant image is that without the scaling (ports that divide 0 by 0 in an unused branch
+    0..1, unless it is constant. What remains after many steps belongs to long or thick wrong regions, so these cost most.
+    Isolated wrong pixels, and errors whose squares are below 1/2, vanish in the first step without a gradient: add a region
+    loss. Where an image is constant nothing is scaled, and the gradient is finite (ports that divide 0 by 0 in an unused branch
     give NaN). An ignored pixel counts as free of error; all pixels ignored give 0.
 
     Args:
