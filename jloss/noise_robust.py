@@ -187,13 +187,14 @@ def bi_tempered_logistic(
     """
     if iterations < 0:
         raise ValueError(f"bi_tempered_logistic: `iterations` must be 0 or more, got {iterations}.")
-    t1, t2 = jnp.asarray(t1), jnp.asarray(t2)
     present = logits > -jnp.inf
-    log_p = jnp.where(present, _log_tempered_softmax(jnp.where(present, logits, 0), present, t2, iterations), -1e30)
+    tempered = _log_tempered_softmax(jnp.where(present, logits, 0), present, jnp.asarray(t2), iterations)
+    log_p = jnp.where(present, tempered, -1e30)
+    order = jnp.asarray(1 - t1)
     certain = targets == 0
     log_y = jnp.where(certain, 0, jnp.log(jnp.where(certain, 1, targets)))
-    entropy = jnp.where(certain, 0, targets * scaled_expm1(log_y, 1 - t1))
-    cross = jnp.where(certain, 0, targets * scaled_expm1(log_p, 1 - t1))
+    entropy = jnp.where(certain, 0, targets * scaled_expm1(log_y, order))
+    cross = jnp.where(certain, 0, targets * scaled_expm1(log_p, order))
     power_y = jnp.where(certain, 0, jnp.exp((2 - t1) * log_y))
     return jnp.sum(entropy - cross - (power_y - jnp.exp((2 - t1) * log_p)) / (2 - t1))
 

@@ -1,5 +1,7 @@
 """Noise-robust losses: limits, peers, saturated logits, and the memory of early learning."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,11 +44,13 @@ def test_robust_losses_are_symmetric_over_the_labels():
 
 
 def test_agrees_with_keras_where_keras_is_finite():
+    os.environ.setdefault("KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras")
     if not hasattr(keras.losses, "CategoricalGeneralizedCrossEntropy"):
         pytest.skip("this keras lacks the loss")
     p = jax.nn.softmax(LOGITS)
-    theirs = np.asarray(keras.losses.CategoricalGeneralizedCrossEntropy(q=0.5, reduction=None)(np.asarray(LABELS), np.asarray(p)))
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        theirs = keras.losses.CategoricalGeneralizedCrossEntropy(q=0.5, reduction=None)(np.asarray(LABELS), np.asarray(p))
     np.testing.assert_allclose(jloss.generalized_cross_entropy(LOGITS, LABELS, q=0.5, reduction="none"), theirs, rtol=1e-5, atol=1e-6)
 
 
