@@ -184,10 +184,11 @@ def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
     x, y, alpha = jnp.where(swap, y, x), jnp.where(swap, x, y), jnp.where(swap, 1 - alpha, alpha)
     inside = (x > 0) & (y > 0)
     p, q = jnp.where(inside, x, 1), jnp.where(inside, y, 1)
-    size = lax.stop_gradient(jnp.maximum(p, q))  # the larger becomes 1: no quotient overflows, no logarithm cancels
+    size = lax.stop_gradient(jnp.maximum(p, q))
+    scale = 1 / size  # the larger becomes 1: no quotient overflows, no logarithm cancels (and XLA keeps products as they are)
     near = jnp.abs(p - q) < 0.125 * q
-    gap = jnp.where(near, p - q, 0) / size
-    p, q = p / size, q / size
+    gap = jnp.where(near, p - q, 0) * scale
+    p, q = p * scale, q * scale
     base = jnp.where(near, q, 1)
     w = gap / base
     series = jnp.ones_like(w)

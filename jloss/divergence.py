@@ -276,8 +276,8 @@ def chi_squared(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
     """
     expected = q != 0
     gap = jnp.where(expected, p - q, 0)
-    size = jnp.where(expected, lax.stop_gradient(q), 1)  # so that q * q cannot underflow in the gradient
-    quotients = gap * (gap / size) / jnp.where(expected, q / size, 1)
+    scale = 1 / jnp.where(expected, lax.stop_gradient(q), 1)  # so that q * q cannot underflow in the gradient
+    quotients = gap * (gap * scale) / jnp.where(expected, q * scale, 1)
     return jnp.sum(jnp.where(expected, quotients, jnp.where(p == 0, 0, jnp.where(jnp.isnan(p), p, jnp.inf))))
 
 
@@ -300,8 +300,8 @@ def itakura_saito(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
         Févotte, Bertin and Durrieu, Nonnegative Matrix Factorization with the Itakura-Saito Divergence, 2009.
         https://doi.org/10.1162/neco.2008.04-08-771
     """
-    size = lax.stop_gradient(jnp.maximum(p, q))  # the larger becomes 1, so that the logarithms do not cancel
-    return jnp.sum(exp_remainder(jnp.log(p / size) - jnp.log(q / size)))
+    scale = 1 / lax.stop_gradient(jnp.maximum(p, q))  # the larger becomes 1, so that the logarithms do not cancel
+    return jnp.sum(exp_remainder(jnp.log(p * scale) - jnp.log(q * scale)))
 
 
 @loss("(k),(k)->()", "prob prob")

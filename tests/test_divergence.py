@@ -1,0 +1,208 @@
+"""Zeros, limits and peers of the divergences."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jloss
+from tests.peers import agree, draws
+
+OF_PROBABILITIES = {
+    "js_divergence": [{}, {"beta": 0.0}, {"beta": 1.0}],
+    "renyi_divergence": [{}, {"alpha": 0.0}, {"alpha": 1.0}, {"alpha": 0.999}, {"alpha": 3.0}],
+    "alpha_divergence": [{}, {"alpha": 0.0}, {"alpha": 1.0}, {"alpha": -1.0}, {"alpha": 2.0}],
+    "hellinger": [{}],
+    "total_variation": [{}],
+    "chi_squared": [{}],
+    "wasserstein_1d": [{}, {"p": 2}],
+}
+P = np.array([[0.2, 0.5, 0.3, 0.0], [0.2, 0.5, 0.3, 0.0], [1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25], [0.7, 0.3, 0.0, 0.0]], np.float32)
+Q = np.array([[0.2, 0.5, 0.3, 0.0], [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.5, 0.5, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4]], np.float32)
+
+
+def distributions(*shape, seed=0):
+    return [np.asarray(jax.nn.softmax(x)) for x in draws(shape, shape, seed=seed)]
+
+
+@pytest.mark.parametrize("name", OF_PROBABILITIES)
+def test_zeros_give_no_nan(name):
+    loss = getattr(jloss, name)
+
+    def finite_part(inputs, static):
+        values = loss(**inputs, **dict(static), reduction="none")
+        return jnp.sum(jnp.where(jnp.isfinite(values), values, 0)), values
+
+    run = jax.jit(jax.value_and_grad(finite_part, has_aux=True), static_argnums=1)
+    first, second = jloss.CATALOGUE[name].inputs
+    for options in OF_PROBABILITIES[name]:
+        traced = {n: jnp.float32(v) for n, v in options.items() if isinstance(v, float)}
+        static = tuple((n, v) for n, v in options.items() if n not in traced)
+        (_, values), gradients = run({first: P, second: Q, **traced}, static)
+        assert not np.isnan(values).any()
+        assert float(values[0]) == pytest.approx(0.0, abs=1e-7)
+        assert all(np.isfinite(g).all() for g in gradients.values()), (options, gradients)
+
+
+def test_kl_with_zeros():
+    log_predictions = jnp.log(jnp.asarray(Q))
+    values = jloss.kl_divergence(log_predictions, P, reduction="none")
+    np.testing.assert_allclose(values[0], 0.0, atol=1e-7)
+    assert np.isinf(np.asarray(values[1:4])).all()  # the prediction excludes what happens
+    for loss, targets in ((jloss.kl_divergence, P), (jloss.kl_divergence_with_log_targets, jnp.log(jnp.asarray(P)))):
+        first, second = jax.grad(lambda lp, t, loss=loss: loss(lp, t, where=np.arange(5) % 4 == 0, reduction="sum"), argnums=(0, 1))(
+            log_predictions, targets
+        )
+        np.testing.assert_allclose(first[0], -P[0], rtol=1e-6)  # -targets, 0 for the absent class
+        np.testing.assert_allclose(first[4], -P[4], rtol=1e-6)
+        assert np.isfinite(second).all()
+    both_absent = jnp.array([0.0, -jnp.inf])
+    assert float(jloss.kl_divergence_with_log_targets(both_absent, both_absent)) == 0.0
+
+
+def test_reverse_kl_exchanges_the_arguments():
+    p, q = distributions(6, 5)
+    np.testing.assert_allclose(jloss.reverse_kl_divergence(np.log(p), q), jloss.kl_divergence(np.log(q), p), rtol=1e-5)
+    assert float(jloss.reverse_kl_divergence(jnp.log(jnp.array([0.5, 0.5])), jnp.array([1.0, 0.0]))) == math.inf
+
+
+VALUE_AND_SLOPES = {
+    loss: jax.jit(jax.value_and_grad(lambda p, q, a, loss=loss: loss(p, q, alpha=a), argnums=(0, 1, 2)))
+    for loss in (jloss.renyi_divergence, jloss.alpha_divergence)
+}
+
+
+def test_limits_of_renyi_and_alpha():
+    p, q = distributions(6, 5, seed=2)
+    kl = jloss.kl_divergence(np.log(q), p)
+    reverse = jloss.kl_divergence(np.log(p), q)
+    for loss, order, wanted in (
+        (jloss.renyi_divergence, 1.0, kl),
+        (jloss.alpha_divergence, 1.0, kl),
+        (jloss.alpha_divergence, 0.0, reverse),
+    ):
+        at, slopes = VALUE_AND_SLOPES[loss](p, q, jnp.float32(order))
+        np.testing.assert_allclose(at, wanted, rtol=2e-5)
+        for beside in (order - 1e-4, order + 1e-4):
+            near, others = VALUE_AND_SLOPES[loss](p, q, jnp.float32(beside))
+            np.testing.assert_allclose(near, at, rtol=5e-4)
+            np.testing.assert_allclose(others[2], slopes[2], rtol=5e-3)
+    for loss in VALUE_AND_SLOPES:  # float32 against the formula in float64 beside the limit
+        alpha = float(np.float32(1 - 1e-6))
+        total = np.sum(p.astype(np.float64) ** alpha * q.astype(np.float64) ** (1 - alpha), axis=-1) / p.astype(np.float64).sum(-1) ** alpha
+        total /= q.astype(np.float64).sum(-1) ** (1 - alpha)
+        wanted = np.mean(np.log(total) / (alpha - 1))
+        np.testing.assert_allclose(VALUE_AND_SLOPES[loss](p, q, jnp.float32(alpha))[0], wanted, rtol=1e-4)
+
+
+def test_renyi_joins_its_two_forms():
+    p, q = distributions(6, 5, seed=2)
+    for edge in (0.75, 1.25):
+        low, high = (VALUE_AND_SLOPES[jloss.renyi_divergence](p, q, jnp.float32(edge + s)) for s in (-1e-6, 1e-6))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5), low, high)
+
+
+def test_relations():
+    p, q = distributions(6, 5, seed=4)
+    np.testing.assert_allclose(jloss.alpha_divergence(p, q, reduction="none"), 4 * jloss.hellinger(p, q, reduction="none") ** 2, rtol=1e-5)
+    np.testing.assert_allclose(2 * jloss.alpha_divergence(p, q, alpha=2.0), jloss.chi_squared(p, q), rtol=1e-5)
+    halves = jloss.renyi_divergence(p, q, reduction="none")
+    np.testing.assert_allclose(halves, -2 * np.log1p(-(np.asarray(jloss.hellinger(p, q, reduction="none")) ** 2)), rtol=1e-5)
+    forward, backward = jloss.kl_divergence(np.log(q), p), jloss.kl_divergence(np.log(p), q)
+    for beta, wanted in ((1e-3, forward), (1 - 1e-3, backward)):
+        np.testing.assert_allclose(jloss.js_divergence(p, q, beta=beta) / (beta * (1 - beta)), wanted, rtol=2e-2)
+
+
+def test_confident_distributions_with_tiny_probabilities():
+    p = jnp.array([1.0 - 1e-7, 1e-30, 1e-25, 1e-7])
+    both = jnp.stack([p, p]), jnp.stack([p, p[::-1]])
+    for loss in (jloss.chi_squared, jloss.itakura_saito, jloss.alpha_divergence, jloss.hellinger, jloss.js_divergence):
+        pull = jax.jit(lambda p, q, loss=loss: (loss(p, q, reduction="none"), jax.grad(loss, argnums=(0, 1))(p, q)))
+        values, gradients = pull(*both)
+        assert float(values[0]) == pytest.approx(0.0, abs=1e-12)
+        assert not np.isnan(values).any()
+        assert not any(np.isnan(g).any() for g in gradients), loss
+
+
+def test_generalized_kl_of_small_differences():
+    target = np.float64(1000.0)
+    logs = np.log(target) + 1e-3
+    with jax.enable_x64(True):
+        wanted = float(jloss.generalized_kl_divergence(jnp.array([logs]), jnp.array([target])))
+    got = jloss.generalized_kl_divergence(jnp.array([logs], jnp.float32), jnp.array([target], jnp.float32))
+    exact = target * (math.expm1(float(np.float32(logs)) - math.log(1000.0)) - (float(np.float32(logs)) - math.log(1000.0)))
+    np.testing.assert_allclose(got, exact, rtol=2e-3)  # the logarithm itself is rounded to 5e-7
+    np.testing.assert_allclose(wanted, 1000 * (math.expm1(1e-3) - 1e-3), rtol=1e-9)
+    assert float(got) >= 0
+
+
+def test_wasserstein_powers():
+    stats = pytest.importorskip("scipy.stats")
+    p, q = distributions(4, 7, seed=5)
+    places = np.arange(7)
+    for row in range(4):
+        wanted = stats.wasserstein_distance(places, places, p[row], q[row])
+        np.testing.assert_allclose(jloss.wasserstein_1d(p[row], q[row]), wanted, rtol=1e-4)
+    far = jloss.wasserstein_1d(jnp.eye(9)[2], jnp.eye(9)[7], p=3)
+    np.testing.assert_allclose(far, 5.0, rtol=1e-6)
+    assert float(jloss.wasserstein_1d(p, q, p=1)) <= float(jloss.wasserstein_1d(p, q, p=2)) <= float(jloss.wasserstein_1d(p, q, p=5))
+    same = jax.grad(lambda p: jloss.wasserstein_1d(p, q[0], p=2))(q[0])
+    assert not np.asarray(same).any()
+    with pytest.raises(ValueError, match="wasserstein_1d: `p` must be 1 or more, got 0"):
+        jloss.wasserstein_1d(p, q, p=0)
+
+
+def test_axis():
+    p, q = distributions(3, 6, 5)
+    for loss in (jloss.js_divergence, jloss.wasserstein_1d, jloss.renyi_divergence):
+        values = loss(p, q, reduction="none")
+        assert values.shape == (3, 6)
+        np.testing.assert_allclose(loss(np.moveaxis(p, -1, 1), np.moveaxis(q, -1, 1), axis=1, reduction="none"), values, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "in_logs"),
+    [
+        (jloss.kl_divergence, optax.losses.kl_divergence, False),
+        (jloss.kl_divergence_with_log_targets, optax.losses.kl_divergence_with_log_targets, True),
+        (jloss.generalized_kl_divergence, optax.losses.generalized_kl_divergence, False),
+    ],
+)
+def test_optax(ours, theirs, in_logs):
+    p, q = distributions(8, 5)
+    targets = np.log(p) if in_logs else p
+    got = jax.value_and_grad(ours, argnums=(0, 1))(np.log(q), targets)
+    wanted = jax.value_and_grad(lambda a, b: jnp.mean(theirs(a, b)), argnums=(0, 1))(np.log(q), targets)
+    jax.tree.map(lambda g, w: np.testing.assert_allclose(g, w, rtol=1e-4, atol=1e-6), got, wanted)
+
+
+def test_where_optax_and_torch_give_nan():
+    log_predictions, targets = jnp.log(jnp.array([0.5, 0.5])), jnp.array([1.0, 0.0])
+    assert np.isnan(jax.grad(optax.losses.kl_divergence, argnums=1)(log_predictions, targets)).any()
+    assert np.isfinite(jax.grad(jloss.kl_divergence, argnums=1)(log_predictions, targets)).all()
+    torch = pytest.importorskip("torch")
+    value = torch.nn.functional.kl_div(torch.tensor([0.0, -torch.inf]), torch.tensor([1.0, 0.0]), reduction="sum")
+    assert torch.isnan(value)
+    assert float(jloss.kl_divergence(jnp.array([0.0, -jnp.inf]), targets)) == 0.0
+
+
+def test_torch():
+    functional = pytest.importorskip("torch.nn.functional")
+    p, q = distributions(8, 5)
+    agree(jloss.kl_divergence, lambda a, b: functional.kl_div(a, b, reduction="batchmean"), np.log(q), p)
+    agree(
+        jloss.kl_divergence_with_log_targets,
+        lambda a, b: functional.kl_div(a, b, reduction="batchmean", log_target=True),
+        np.log(q),
+        np.log(p),
+    )
+
+
+def test_scipy():
+    distance = pytest.importorskip("scipy.spatial.distance")
+    p, q = distributions(6, 5, seed=6)
+    wanted = [distance.jensenshannon(a, b) ** 2 for a, b in zip(p.astype(np.float64), q.astype(np.float64), strict=True)]
+    np.testing.assert_allclose(jloss.js_divergence(p, q, reduction="none"), wanted, rtol=1e-4)
