@@ -11,10 +11,27 @@ from collections.abc import Callable, Mapping
 from typing import Any, Unpack, get_args
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
-from jloss._loss import Entry, Reduce, Reduction, entry, loss, reduce
+from jloss._chunk import Backward, chunked_map, chunked_sum
+from jloss._loss import (
+    Entry,
+    OverClasses,
+    PerClass,
+    Reduce,
+    Reduction,
+    Spatial,
+    SpatialOverClasses,
+    entry,
+    evaluated_by,
+    loss,
+    map_examples,
+    place_inputs,
+    reduce,
+    settle,
+)
 from jloss._math import safe_divide
+from jloss._shapes import DOMAINS, Place, as_domain, fill_masked, per_example, widest
 
 Loss = Callable[..., Any]
 
@@ -93,24 +110,29 @@ def like(values: Array, number: Any) -> Array:
     return jnp.asarray(number).astype(values.dtype)
 
 
-def with_input(found: Entry, name: str, domain: str) -> Entry:
-    """The entry with one more input, behind the others."""
-    shown = inspect.signature(found.core)
-    parameters = list(shown.parameters.values())
-    if name in shown.parameters:
-        raise TypeError(f"{found.name} has `{name}` already.")
-    at = len(found.inputs)
-    has_default = at and parameters[at - 1].default is not inspect.Parameter.empty
-    kind = inspect.Parameter.KEYWORD_ONLY if has_default or (at and parameters[at - 1].kind is inspect.Parameter.KEYWORD_ONLY) else None
-    extra = inspect.Parameter(name, kind or inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Array)
+def with_inputs(found: Entry, inputs: dict[str, tuple[str, ...]], domains: dict[str, str], optional: str = "", axis: bool = True) -> Entry:
+    """The entry with other inputs, which the one who calls its core takes away again; the one named `optional` may be None."""
+    shown = inspect.signature(found.core).parameters
+    *options, last = (p for n, p in shown.items() if n not in found.inputs)
+    if clash := [p.name for p in options if p.name in inputs]:
+        raise TypeError(f"{found.name} has an option `{clash[0]}`, which is to be an input.")
+    parameters: list[inspect.Parameter] = []
+    for name in inputs:
+        default = None if name == optional else shown[name].default if name in shown else inspect.Parameter.empty
+        behind = any(p.default is not p.empty or p.kind is p.KEYWORD_ONLY for p in parameters)
+        kind = inspect.Parameter.KEYWORD_ONLY if name == optional or behind else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        annotation = Array | None if name == optional else shown[name].annotation if name in shown else Array
+        parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
+    if not axis:
+        kept = {SpatialOverClasses: Spatial, OverClasses: Reduce, PerClass: Spatial}
+        last = last.replace(annotation=Unpack[kept.get(kind := get_args(last.annotation)[0], kind)])  # type: ignore[misc]
 
     def core(**given: Any) -> Array:
-        given.pop(name, None)
         return found.core(**given)
 
     core.__doc__, core.__module__ = found.core.__doc__, found.core.__module__
-    core.__signature__ = shown.replace(parameters=[*parameters[:at], extra, *parameters[at:]])  # type: ignore[attr-defined]
-    return found._replace(core=core, inputs={**found.inputs, name: ()}, domains={**found.domains, name: domain})
+    core.__signature__ = inspect.Signature([*parameters, *options, last], return_annotation=Array)  # type: ignore[attr-defined]
+    return found._replace(core=core, inputs=inputs, domains=domains)
 
 
 def signature(inputs: Mapping[str, tuple[str, ...]]) -> str:
@@ -118,14 +140,15 @@ def signature(inputs: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def derived(
-    name: str, found: Entry, compute: Callable[..., Array], options: dict[str, Any], limits: dict[str, str], doc: str | None = None
+    name: str, found: Entry, compute: Callable[..., Array], options: dict[str, Any], limits: dict[str, str], evaluate: Any = None
 ) -> Loss:
-    """The loss whose example is ``compute(core, inputs and options, **own options)``."""
+    """The loss whose example is ``compute(core, inputs and options, **own options)``; an own option `..._name` is static."""
     shown = inspect.signature(found.core)
     *parameters, last = shown.parameters.values()
-    own = [
-        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Array | float) for n, default in options.items()
-    ]
+    annotations = {
+        n: str | None if n.endswith("_name") else Array | float if v is not None else Array | float | None for n, v in options.items()
+    }
+    own = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=v, annotation=annotations[n]) for n, v in options.items()]
     hidden = options.keys() & found.options.keys()  # the inner loss has an option of this name: it keeps its default
     core_options = {n: found.options[n] for n in hidden}
 
@@ -136,8 +159,7 @@ def derived(
 
     core.__name__ = core.__qualname__ = name
     core.__module__ = __name__
-    first = f"`{found.name}`, {name.partition('(')[0].replace('_', ' ')}." if doc is None else doc
-    core.__doc__ = f"{first}\n\n{inspect.cleandoc(found.core.__doc__ or '')}"
+    core.__doc__ = f"`{found.name}`, {name.partition('(')[0].replace('_', ' ')}.\n\n{inspect.cleandoc(found.core.__doc__ or '')}"
     core.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [*(p for p in parameters if p.name not in hidden), *own, last], return_annotation=Array
     )
@@ -146,7 +168,8 @@ def derived(
         low_high = limits.get(option)
         if low_high == "nonnegative" and isinstance(value, int | float) and value < 0:
             raise ValueError(f"{name.partition('(')[0]}: `{option}` must be 0 or more, got {value}.")
-    return loss(signature(found.inputs), " ".join(found.domains.values()), **limits)(core)
+    make = loss if evaluate is None else functools.partial(evaluated_by, evaluate)
+    return make(signature(found.inputs), " ".join(found.domains.values()), **limits)(core)
 
 
 def bind(found: Entry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -266,3 +289,125 @@ def _total(
     )
     limits = {o: v for f in members.values() for o, v in f.limits.items() if o in [p.name for p in plain]}
     return entry(loss(signature({i: dims[i] for i in order}), " ".join(domains[i] for i in order), **limits)(core))
+
+
+# ---------------------------------------------------------------- a chunk of examples at a time
+
+
+def in_chunks(
+    chunk_size: int | None, backward: Backward, vector: Callable[..., Array] | None = None, narrow: frozenset[str] = frozenset()
+) -> Callable[..., Any]:
+    """How `evaluated_by` evaluates a loss a chunk of examples at a time.
+
+    Args:
+        chunk_size: Examples in a chunk.
+        backward: When the derivative is computed.
+        vector: Instead of the core: gives one value per class; `where` and `weights` may then be per example or per class.
+        narrow: Inputs that are not widened, because the core does so where it does not cost memory.
+    """
+
+    def evaluate(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
+        arrays = {n: as_domain(found.name, n, given[n], d) for n, d in found.domains.items()}
+        dtype = widest(arrays)
+        checked = place_inputs(found, given if vector is None else {**given, "where": None, "weights": None})
+        batch, levels = checked.batch, len(checked.batch)
+        classes = () if vector is None else (arrays["kernel"].shape[-2],)
+        where, class_where, weights = checked.where, None, checked.weights
+        if vector is not None:
+            where, class_where, weights = _per_class(found.name, given, batch, classes, dtype)
+        is_row = {n: any(at is not None for at in place.batch) or not levels for n, place in checked.places.items()}
+        settings = settle(found, given, traced, dtype)
+        rows = {
+            "inputs": {n: _in_front(arrays[n], checked.places[n], batch) for n, yes in is_row.items() if yes},
+            "where": class_where,
+            "weights": weights,
+        }
+        shared = {
+            "inputs": {n: a for n, a in arrays.items() if a is not None and not is_row.get(n)},
+            "options": {n: v for n, v in settings.items() if n in traced and v is not None},
+        }
+        places = {
+            n: Place((*range(levels),), (*range(levels, levels + len(place.core)),)) for n, place in checked.places.items() if is_row[n]
+        }
+        places |= {n: Place((None,) * levels, place.core) for n, place in checked.places.items() if not is_row[n]}
+
+        def values(rows: Any, shared: Any, where: Array | None) -> Array:
+            inputs = rows["inputs"] | shared["inputs"]
+            if where is not None:
+                inputs = {n: fill_masked(a, where, places[n], found.domains[n]) if is_row.get(n) else a for n, a in inputs.items()}
+            inputs = {n: inputs.get(n) if n in narrow else _widened(inputs.get(n), found.domains[n], dtype) for n in found.inputs}
+            core = found.core if vector is None else vector
+            return map_examples(core, inputs, places, settings | shared["options"], levels, not any(found.inputs.values()))
+
+        def total(rows: Any, shared: Any, where: Array | None) -> Array:
+            value = values(rows, shared, where)
+            return reduce(value, _both(where, rows["where"], value.ndim), _behind(rows["weights"], value.ndim), "sum")
+
+        if given["reduction"] == "none":
+            value = chunked_map(values, rows, shared, where, levels=levels, chunk_size=chunk_size)
+            keep, weights = _both(where, class_where, value.ndim), _behind(weights, value.ndim)
+            return reduce(value, keep if keep is None else jnp.broadcast_to(keep, value.shape), weights, "none")
+        sum_of = chunked_sum(total, rows, shared, where, levels=levels, chunk_size=chunk_size, backward=backward)
+        mass = _mass(where, class_where, weights, batch, classes, dtype)
+        axes = _axes(given["axis_name"], given["class_axis_name"] if vector is not None else None)
+        if axes:
+            sum_of, mass = lax.psum((sum_of, mass), axes)
+        return reduced(sum_of, mass, given["reduction"])
+
+    return evaluate
+
+
+def _in_front(array: Array, place: Place, batch: tuple[Any, ...]) -> Array:
+    """The array with its batch axes in front, in order; one that lacks some of them (a mask, shared by the classes) is repeated."""
+    array = array.transpose((*(at for at in place.batch if at is not None), *place.core))
+    missing = [level for level, at in enumerate(place.batch) if at is None]
+    if not missing:
+        return array
+    return jnp.broadcast_to(jnp.expand_dims(array, missing), (*batch, *array.shape[len(batch) - len(missing) :]))
+
+
+def _widened(array: Any, domain: str, dtype: Any) -> Any:
+    if array is None or DOMAINS[domain].kind == "any" or not jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    return array.astype(dtype)
+
+
+def _per_class(name: str, given: dict[str, Any], batch: tuple[Any, ...], classes: tuple[Any, ...], dtype: Any) -> Any:
+    """`where` per example, `where` per class, and `weights`, each None if not given."""
+    where, weights, class_where = given.get("where"), given.get("weights"), None
+    if weights is not None:
+        shape = (*batch, *classes) if jnp.ndim(weights) > len(batch) else batch
+        weights = per_example(name, "weights", weights, shape, "number").astype(dtype)
+    if where is not None and jnp.ndim(where) > len(batch):
+        class_where = per_example(name, "where", where, (*batch, *classes), "boolean")
+        where = jnp.any(class_where, axis=-1)
+    elif where is not None:
+        where = per_example(name, "where", where, batch, "boolean")
+    return where, class_where, weights
+
+
+def _mass(where: Any, class_where: Any, weights: Any, batch: tuple[Any, ...], classes: tuple[Any, ...], dtype: Any) -> Array:
+    """What a loss of 1 would sum to."""
+    if class_where is None and (weights is None or weights.ndim == len(batch)):
+        mass = reduce(jnp.zeros(batch, dtype), where, weights, "parts")[1]
+        return mass * classes[0] if classes else mass
+    ndim = len(batch) + 1
+    keep = _both(where, class_where, ndim)
+    ones = jnp.ones((*batch, *classes), dtype)
+    return reduce(ones, keep if keep is None else jnp.broadcast_to(keep, ones.shape), _behind(weights, ndim), "sum")
+
+
+def _behind(array: Array | None, ndim: int) -> Array | None:
+    """The array with axes of size 1 behind."""
+    return array if array is None else jnp.expand_dims(array, range(array.ndim, ndim))
+
+
+def _both(where: Array | None, class_where: Array | None, ndim: int) -> Array | None:
+    where = _behind(where, ndim)
+    if where is None or class_where is None:
+        return class_where if where is None else where
+    return where & class_where
+
+
+def _axes(*names: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return tuple(axis for name in names if name is not None for axis in ((name,) if isinstance(name, str) else name))

@@ -10,11 +10,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
+from jloss._chunk import Backward
 from jloss._loss import Entry, Reduction, entry, reduce
 from jloss._math import absolute, positive_part
-from jloss._transform import Loss, base, below, bind, derived, like, loss_entry, outer, reduced, together, unreduced, with_input
+from jloss._shapes import widest
+from jloss._transform import (
+    Loss,
+    base,
+    below,
+    bind,
+    derived,
+    in_chunks,
+    like,
+    loss_entry,
+    outer,
+    reduced,
+    together,
+    unreduced,
+    with_inputs,
+)
 
 NUMBERS = {"real", "positive", "nonnegative", "above_minus_one"}  # domains with a unit in common
 
@@ -107,7 +123,7 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array =
         https://papers.nips.cc/paper/1991/hash/ff4d5fbbafdf976cfdc032e3bde78de5-Abstract.html
     """
     found = loss_entry(loss)
-    shown = with_input(found, "params", "tree")
+    shown = with_inputs(found, {**found.inputs, "params": ()}, {**found.domains, "params": "tree"})
 
     def penalized(core: Callable[..., Array], given: dict[str, Any]) -> Array:
         params = given.pop("params")
@@ -165,6 +181,109 @@ def weighted_sum(losses: Mapping[str, tuple[Any, Loss]]) -> Callable[..., tuple[
         return sum(like(part, weights[n]) * part for n, part in parts.items())  # type: ignore[return-value]
 
     return together("weighted_sum", {n: member for n, (_, member) in losses.items()}, combine, "step")
+
+
+def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
+    r"""The same loss, a chunk of examples at a time, for losses that need much memory per example.
+
+    .. math::
+        \ell' = \sum_c \sum_{i \in c} w_i \ell_i \Big/ \sum_i w_i
+
+    Value and gradients are those of the loss. The schedules are those of `linear_head`.
+
+    Args:
+        loss: Any loss.
+        chunk_size: Examples in a chunk, at most; by default there are sixteen chunks.
+        backward: ``"cached"`` or ``"recompute"``.
+
+    >>> chunked(huber, chunk_size=2)(jnp.array([0.5, 3.0, 1.0]), jnp.zeros(3), reduction="sum")
+    Array(3.125, dtype=float32)
+
+    References:
+        Chen, Xu, Zhang, Guestrin, Training Deep Nets with Sublinear Memory Cost, 2016. https://arxiv.org/abs/1604.06174
+    """
+    found = base(loss)
+    if found is None:
+        return below(loss, functools.partial(chunked, chunk_size=chunk_size, backward=backward))
+    same = derived(f"chunked({found.name})", found, lambda core, given: core(**given), {}, {}, in_chunks(chunk_size, backward))
+    same._below = loss, functools.partial(chunked, chunk_size=chunk_size, backward=backward)  # type: ignore[attr-defined]
+    return same
+
+
+def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
+    r"""A loss of logits becomes a loss of (hidden, kernel, targets), which never holds all logits.
+
+    .. math::
+        \ell' = \ell(z, \text{targets}) \qquad z = \text{cap} \tanh\frac{\text{kernel} \cdot \text{hidden} + \text{bias}}{\text{cap}}
+
+    Logits exist for one chunk of tokens at a time, in float32. Value and every gradient equal those of the loss on full
+    logits, with its options, `where`, `weights` and reductions; the gradient of a half-precision kernel is summed in float32.
+
+    ``"cached"`` computes the gradients beside the value and keeps those instead of the logits: nothing is computed twice. It takes jit,
+    grad (also of a gradient), vmap, shard_map and any outer factor, but no forward mode (jvp, hessian). ``"recompute"`` computes
+    each chunk again in the backward pass, and takes everything; so does ``reduction="none"`` under either.
+
+    On many devices: with tokens sharded, use it under jit as it is; with the kernel's rows sharded over a mesh axis inside
+    `jax.shard_map`, name that axis by `class_axis_name`, for losses that have this option (and elementwise ones).
+
+    Args:
+        loss: A loss whose first input is logits: over classes, or elementwise. An elementwise loss takes targets
+            ``(..., k)``; `where` and `weights` are per token or per token and class, and the mean runs over both.
+        chunk_size: Tokens in a chunk, at most, over all devices; by default there are sixteen chunks.
+        backward: ``"cached"`` or ``"recompute"``.
+
+    The new loss takes `hidden`, `kernel` (a row per class), the targets, and by keyword `bias`, `soft_cap` and `class_axis_name`.
+
+    >>> hidden, kernel, labels = jnp.ones((4, 2)), jnp.eye(3, 2), jnp.array([0, 1, 2, 0])
+    >>> linear_head(cross_entropy, chunk_size=2)(hidden, kernel, labels), cross_entropy(hidden @ kernel.T, labels)
+    (Array(1.1119, dtype=float32), Array(1.1119, dtype=float32))
+
+    References:
+        Wijmans, Huval, Hertzberg, Koltun, Krähenbühl, Cut Your Losses in Large-Vocabulary Language Models, 2024.
+        https://arxiv.org/abs/2411.09009
+        Hsu et al., Liger Kernel, 2024. https://arxiv.org/abs/2410.10989
+    """
+    found = base(loss)
+    if found is None:
+        return below(loss, functools.partial(linear_head, chunk_size=chunk_size, backward=backward))
+    first, *targets = found.inputs
+    *outer_dims, letter = found.inputs[first] or ("k",)
+    elementwise = not any(found.inputs.values())
+    if found.domains[first] != "real" or not (elementwise or (found.inputs[first] and letter.isidentifier())):
+        raise TypeError(f"linear_head: needs a loss of logits, such as cross_entropy; {found.name} takes {first} ({found.domains[first]}).")
+    feature = next(d for d in "dfg" if not any(d in dims for dims in found.inputs.values()))
+    inputs = {"hidden": (*outer_dims, feature), "kernel": (letter, feature)}
+    inputs |= {n: (letter,) if elementwise else found.inputs[n] for n in targets} | {"bias": (letter,)}
+    domains = {"hidden": "real", "kernel": "real", **{n: found.domains[n] for n in targets}, "bias": "real"}
+    headed = with_inputs(found, inputs, domains, optional="bias", axis=False)
+    own = {"soft_cap": None} | ({} if "class_axis_name" in found.options else {"class_axis_name": None})
+
+    def per_class(*, hidden: Array, kernel: Array, bias: Array | None, soft_cap: Array | None, **given: Any) -> Array:
+        if elementwise:
+            given.pop("class_axis_name")  # nothing but the mean runs over classes
+        elif "class_axis_name" not in found.options and given.pop("class_axis_name") is not None:
+            raise TypeError(f"linear_head: {found.name} has no option `class_axis_name`; its classes cannot be sharded.")
+        return found.core(**{first: _logits(hidden, kernel, bias, soft_cap)}, **given)
+
+    def per_token(core: Callable[..., Array], given: dict[str, Any], **settings: Any) -> Array:
+        value = per_class(**{"bias": None, **given, **settings})
+        return jnp.mean(value) if elementwise else value
+
+    evaluate = in_chunks(chunk_size, backward, per_class if elementwise else None, frozenset({"hidden", "kernel"}))
+    head = derived(f"linear_head({found.name})", headed, per_token, own, {"soft_cap": "positive"}, evaluate)
+    head._below = loss, functools.partial(linear_head, chunk_size=chunk_size, backward=backward)  # type: ignore[attr-defined]
+    return head
+
+
+def _logits(hidden: Array, kernel: Array, bias: Array | None, soft_cap: Array | None) -> Array:
+    """The logits of one token (or of each of its leading axes), in float32 or wider."""
+    wide = widest((hidden, kernel))
+    dtype = hidden.dtype if hidden.dtype == kernel.dtype else wide
+    over = (((hidden.ndim - 1,), (kernel.ndim - 1,)), ((), ()))
+    logits = lax.dot_general(hidden.astype(dtype), kernel.astype(dtype), over, preferred_element_type=wide)
+    if bias is not None:
+        logits = logits + jnp.expand_dims(bias.astype(wide), range(logits.ndim - 1))
+    return logits if soft_cap is None else soft_cap * jnp.tanh(logits / soft_cap)
 
 
 def _penalty(penalty: Callable[..., Any], params: Any) -> Array:
