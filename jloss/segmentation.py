@@ -128,8 +128,8 @@ def tversky(
 
     Weights 1/2 and 1/2 are `dice` (with twice its smoothing), 1 and 1 are `jaccard`; the paper recommends 0.3 and 0.7. Two empty
     masks give ``1 - s/d``, 0 by default. The weights are named by what they cost because the Greek letters are not agreed on:
-    alpha is on the false positives in this paper and on the false negatives in that of `focal_tversky`, and Keras exchanged
-    the two in versions 3.2 to 3.15, which its default of 1/2 hides; in kornia's version, summed over the classes, false
+    alpha is on the false positives in this paper and on the false negatives in that of `focal_tversky`, and Keras had
+    the two exchanged up to version 3.15, which its default of 1/2 hides; in kornia's before 0.9, summed over the classes, false
     positives equal false negatives, so that only the sum of its weights matters.
 
     Args:

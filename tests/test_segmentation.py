@@ -249,10 +249,17 @@ def test_unified_focal_limits():
     np.testing.assert_allclose(jloss.unified_focal(p, y, weight=0.0, gamma=0.0), sides / 2, rtol=1e-6)
 
 
-def test_keras_dice():
+@pytest.mark.filterwarnings("ignore")
+def test_keras(monkeypatch):
+    """Keras's dice of one mask is this one; its Tversky has alpha on one error or, up to version 3.15, on the other."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras")
-    for b in range(2):
-        np.testing.assert_allclose(keras.losses.dice(Y[b, 0], P[b, 0]), jloss.dice(P[b, 0], Y[b, 0]), rtol=1e-4)
+    p, y, bare = P[0, 0], Y[0, 0], {"smooth_numerator": 0.0, "smooth_denominator": 0.0}
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        theirs = [float(keras.losses.dice(y, p)), float(keras.losses.tversky(y, p, alpha=0.9, beta=0.2))]
+    np.testing.assert_allclose(theirs[0], jloss.dice(p, y, **bare), rtol=1e-5)
+    either = [float(jloss.tversky(p, y, fp_weight=a, fn_weight=b, **bare)) for a, b in ((0.9, 0.2), (0.2, 0.9))]
+    assert np.min(np.abs(np.array(either) - theirs[1])) < 1e-5 < np.abs(either[0] - either[1])
 
 
 def test_matthews_correlation_of_hard_masks():

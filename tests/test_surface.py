@@ -1,5 +1,7 @@
 """Losses of ranks, boundaries and topology: the sort, ties, empty masks, distance maps, peers."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -146,6 +148,12 @@ def test_distance_maps_of_batches_and_of_masks_without_a_boundary():
     assert jloss.distance_map(masks[:0]).shape == (0, 11, 12)
     with pytest.raises(ValueError, match="distance_map: `masks` has 2 axes, but needs at least 3"):
         jloss.distance_map(DISK, spatial_ndim=3)
+
+
+def test_distance_map_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.ndimage", None)
+    with pytest.raises(ImportError, match=r"pip install 'jloss\[surface\]'"):
+        jloss.distance_map(DISK)
 
 
 def test_distance_losses_charge_the_far_error():
