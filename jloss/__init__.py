@@ -196,6 +196,14 @@ from jloss.prototypes import sphereface as sphereface
 from jloss.prototypes import subcenter_arcface as subcenter_arcface
 
 # contrastive
+from jloss.contrastive import alignment as alignment
+from jloss.contrastive import clip as clip
+from jloss.contrastive import decoupled_contrastive as decoupled_contrastive
+from jloss.contrastive import info_nce as info_nce
+from jloss.contrastive import nt_xent as nt_xent
+from jloss.contrastive import siglip as siglip
+from jloss.contrastive import supervised_contrastive as supervised_contrastive
+from jloss.contrastive import uniformity as uniformity
 
 # language
 
@@ -216,6 +224,17 @@ from jloss.transducer import rnnt_ranges as rnnt_ranges
 from jloss.transducer import rnnt_simple as rnnt_simple
 
 # regularization
+from jloss.regularization import l1 as l1
+from jloss.regularization import l2 as l2
+from jloss.regularization import elastic_net as elastic_net
+from jloss.regularization import group_lasso as group_lasso
+from jloss.regularization import orthogonal as orthogonal
+from jloss.regularization import spectral as spectral
+from jloss.regularization import jacobian_penalty as jacobian_penalty
+from jloss.regularization import gradient_penalty as gradient_penalty
+from jloss.regularization import entropy_penalty as entropy_penalty
+from jloss.regularization import confidence_penalty as confidence_penalty
+from jloss.regularization import total_variation_penalty as total_variation_penalty
 
 # transforms
 from jloss.transforms import regularized as regularized

@@ -1,0 +1,162 @@
+"""Penalties of parameters, of derivatives and of outputs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jloss
+from tests.oracles import regularization as oracle
+from tests.peers import draws
+
+KERNEL, WIDE, BIAS = (x / 2 for x in draws((4, 3), (2, 5), (3,), seed=7))
+PARAMS = {"kernel": KERNEL, "wide": WIDE, "bias": BIAS}
+OF_PARAMS = [
+    (jloss.l1, oracle.l1, {}),
+    (jloss.l2, oracle.l2, {}),
+    (jloss.elastic_net, oracle.elastic_net, {"l1_ratio": 0.3}),
+    (jloss.group_lasso, oracle.group_lasso, {}),
+    (jloss.group_lasso, oracle.group_lasso, {"axis": 0}),
+    (jloss.group_lasso, oracle.group_lasso, {"axis": -1}),
+    (jloss.orthogonal, oracle.orthogonal, {}),
+    (jloss.spectral, oracle.spectral, {"iterations": 200}),
+]
+
+
+@pytest.mark.parametrize(("penalty", "truth", "options"), OF_PARAMS)
+def test_value_and_gradient(penalty, truth, options):
+    plain = {} if penalty is jloss.spectral else options
+    with jax.enable_x64(True):
+        params = {n: jnp.asarray(w, jnp.float64) for n, w in PARAMS.items()}
+        value, gradient = jax.jit(jax.value_and_grad(lambda p: penalty(p, **options)))(params)
+    np.testing.assert_allclose(value, truth(PARAMS, **plain), rtol=1e-6)
+    for name, w in PARAMS.items():
+        wide = {n: np.asarray(v, np.float64) for n, v in PARAMS.items()}
+        for at in np.ndindex(w.shape):
+            ends = []
+            for step in (1e-6, -1e-6):
+                moved = wide[name].copy()
+                moved[at] += step
+                ends.append(truth({**wide, name: moved}, **plain))
+            np.testing.assert_allclose(gradient[name][at], (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("penalty", "truth", "options"), OF_PARAMS)
+def test_at_0_the_gradient_is_0(penalty, truth, options):
+    zeros = {n: jnp.zeros_like(w) for n, w in PARAMS.items()}
+    gradient = jax.jit(jax.grad(lambda p: penalty(p, **options)))(zeros)
+    assert not any(np.asarray(g).any() for g in gradient.values())
+
+
+def test_paths():
+    params = {
+        "dense": {"kernel": jnp.array([[1.0, -2.0]]), "bias": jnp.array([10.0])},
+        "layers": [jnp.array([100.0])],
+        "step": jnp.array(7),
+    }
+    seen = []
+    assert float(jloss.l1(params, where=lambda path: seen.append(path) or path == "dense/kernel")) == 3.0
+    assert sorted(seen) == ["dense/bias", "dense/kernel", "layers/0", "step"]
+    assert float(jloss.l1(params)) == 113.0  # the integer is no weight
+    assert float(jloss.l2(params, where=lambda path: path.startswith("layers"))) == 10_000.0
+    assert float(jloss.l1(params, where=lambda path: False)) == 0.0
+    assert float(jloss.l1({})) == 0.0
+    assert float(jloss.l1(jnp.array([1.0, -1.0]))) == 2.0
+
+
+def test_flax_paths():
+    nnx = pytest.importorskip("flax.nnx")
+    state = nnx.state(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), nnx.Param)
+    paths = []
+    jloss.l2(state, where=lambda path: paths.append(path) or True)
+    assert [p for p in paths if "kernel" in p]
+    assert [p for p in paths if "bias" in p]
+
+
+def test_half_precision_is_summed_in_float32():
+    weights = jnp.full(10_000, 0.01, jnp.bfloat16)
+    value, gradient = jax.value_and_grad(jloss.l1)({"w": weights})
+    assert value.dtype == jnp.float32
+    assert gradient["w"].dtype == jnp.bfloat16
+    np.testing.assert_allclose(value, 10_000 * float(weights[0]), rtol=1e-5)
+
+
+def test_structural_risk():
+    x, y = draws(5, 5)
+    risk = jloss.regularized(jloss.huber, jloss.l2, 0.1)
+    np.testing.assert_allclose(risk(x, y, PARAMS), jloss.huber(x, y) + 0.1 * jloss.l2(PARAMS), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: jloss.elastic_net(PARAMS, l1_ratio=1.5), "elastic_net: `l1_ratio` must be between 0 and 1, got 1.5."),
+        (lambda: jloss.group_lasso(PARAMS, axis=1), "group_lasso: `axis` is 1, but 'bias' has 1 axes; leave it out with `where`."),
+        (lambda: jloss.spectral(PARAMS, iterations=0), "spectral: `iterations` must be 1 or more, got 0."),
+    ],
+)
+def test_bad_options(call, words):
+    with pytest.raises(ValueError, match=words.partition(":")[0]) as caught:
+        call()
+    assert str(caught.value) == words
+
+
+# ---------------------------------------------------------------- derivatives
+
+
+def network(x):
+    return jnp.tanh(jnp.asarray(KERNEL) @ x)
+
+
+def test_jacobian_penalty_is_unbiased():
+    (inputs,) = draws((3, 3), seed=8)
+    exact = [float(np.sum(np.square(jax.jacobian(network)(x)))) for x in inputs]
+    key = jax.random.key(0)
+    values = jloss.jacobian_penalty(network, inputs, key, projections=None, reduction="none")
+    np.testing.assert_allclose(values, exact, rtol=1e-5)
+    estimate = jax.jit(lambda k: jloss.jacobian_penalty(network, inputs, k, projections=2, reduction="none"))
+    many = jax.vmap(estimate)(jax.random.split(key, 2000))
+    np.testing.assert_allclose(many.mean(0), exact, atol=4 * float(many.std(0).max()) / 2000**0.5)
+
+
+def test_gradient_penalty():
+    inputs, direction = draws((5, 3), (3,), seed=9)
+    slope = float(np.linalg.norm(direction))
+    for target in (1.0, 0.0):
+        value = jloss.gradient_penalty(lambda x: direction @ x, inputs, target=target)
+        np.testing.assert_allclose(value, (slope - target) ** 2, rtol=1e-5)
+    assert float(jloss.gradient_penalty(lambda x: direction @ x / 1e3, inputs, one_sided=True)) == 0.0
+    learn = jax.grad(lambda w: jloss.gradient_penalty(lambda x: w @ x, inputs))
+    assert not np.asarray(learn(jnp.zeros(3))).any()  # no NaN where the slope is 0
+    np.testing.assert_allclose(learn(jnp.asarray(direction)), 2 * (slope - 1) * direction / slope, rtol=1e-5)
+
+
+@pytest.mark.parametrize("keywords", [{"where": jnp.array([True, False, True])}, {"weights": jnp.array([1.0, 0.0, 1.0])}])
+def test_masked_examples_have_no_influence(keywords):
+    (inputs,) = draws((3, 3), seed=10)
+    bad = inputs.copy()
+    bad[1] = np.nan
+
+    def risk(w, x, **keywords):
+        def critic(x):
+            return jnp.sum(jnp.tanh(w @ x))
+
+        jacobian = jloss.jacobian_penalty(lambda x: w @ x**2, x, jax.random.key(1), projections=None, **keywords)
+        return jloss.gradient_penalty(critic, x, **keywords) + jacobian
+
+    got = jax.value_and_grad(risk)(jnp.asarray(KERNEL), bad, **keywords)
+    wanted = jax.value_and_grad(risk)(jnp.asarray(KERNEL), inputs[[0, 2]])
+    for g, w in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(g, w, rtol=1e-4)
+
+
+def test_entropy_of_absent_classes():
+    value, gradient = jax.value_and_grad(jloss.entropy_penalty)(jnp.array([0.0, 0.0, -jnp.inf]))
+    np.testing.assert_allclose(value, np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(gradient, np.zeros(3), atol=1e-7)
+
+
+def test_a_flat_image_has_no_gradient():
+    for isotropic in (False, True):
+        gradient = jax.grad(lambda x, isotropic=isotropic: jloss.total_variation_penalty(x, isotropic=isotropic))(jnp.ones((4, 4, 1)))
+        assert not np.asarray(gradient).any()
