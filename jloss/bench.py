@@ -83,6 +83,11 @@ ROWS: dict[str, Row] = {
         lambda p, t: optax.losses.kl_divergence_with_log_targets(p, t).mean(),
         lambda f, p, t: f.kl_div(p, t, reduction="batchmean", log_target=True),
     ),
+    # segmentation
+    "dice": Row(torch=lambda f, p, y: (1 - (2 * (p * y).sum((-2, -1)) + 1e-5) / ((p + y).sum((-2, -1)) + 1e-5)).mean()),
+    "lovasz_softmax": Row(
+        torch=lambda f, p, y: _torch_lovasz(p.flatten(1, 2), y.flatten(1)), sizes={"k": 21, "s0": 256, "s1": 256}
+    ),
     # embedding
     "cosine_distance": Row(lambda p, t: optax.cosine_distance(p, t).mean(), lambda f, p, t: (1 - f.cosine_similarity(p, t)).mean()),
     "cosine_embedding": Row(torch=lambda f, p, t, y: f.cosine_embedding_loss(p, t, y)),
@@ -97,6 +102,16 @@ ROWS: dict[str, Row] = {
         inputs=lambda rng, size: (rng.normal(size=(size, 64, 32)).astype(np.float32), rng.integers(1, 32, (size, 16)).astype(np.int32)),
     ),
 }
+
+
+def _torch_lovasz(p: Any, labels: Any) -> Any:
+    """The Lovasz softmax of (batch, pixels, classes), vectorised; all classes are present in the samples."""
+    truth = (labels[..., None] == labels.new_tensor(range(p.shape[-1]))).to(p)
+    errors, order = (truth - p).abs().sort(1, descending=True)
+    sorted_truth = truth.gather(1, order)
+    missed = truth.sum(1, keepdim=True) - sorted_truth.cumsum(1)
+    score = 1 - missed / (truth.sum(1, keepdim=True) + (1 - sorted_truth).cumsum(1))
+    return (errors * score.diff(dim=1, prepend=0 * score[:, :1])).sum(1).mean()
 
 
 class Numbers(NamedTuple):
