@@ -184,7 +184,8 @@ def sigmoid_cross_entropy(
 
     with `logits` z, `targets` t and `positive_weight` w. The gradient in the logits is sigmoid(z) - t (for w = 1): bounded, and
     not lost where the sigmoid rounds to 0 or 1. An infinite logit of the right sign costs 0 (torch: NaN), of the wrong sign inf.
-    With many more easy negatives than positives see `sigmoid_focal` and `asymmetric`.
+    Targets outside 0..1 are taken as they are, and may make the loss negative. With many more easy negatives than positives see
+    `sigmoid_focal` and `asymmetric`.
 
     Args:
         logits: Log-odds of "yes".

@@ -152,9 +152,10 @@ def asymmetric(
     .. math::
         \ell = -t\,(1 - p)^{\gamma_+} \log p - (1 - t)\, p_m^{\gamma_-} \log(1 - p_m) \qquad p_m = \max(p - \text{clip}, 0)
 
-    with p the sigmoid of `logits` and `targets` t. Negatives with p below `clip` have no loss and no gradient. The focusing weights are
-    differentiated, as in the paper's formula; its code can switch that off, sums instead of averaging, and floors the logarithm at
-    1e-8. The paper's experiments use gamma_positive = 0; the default is the code's 1. All zero is `sigmoid_cross_entropy`.
+    with p the sigmoid of `logits` and `targets` t. Negatives with p below `clip` have no loss and no gradient, and an infinite
+    logit counts as 1e30. The focusing weights are differentiated, as in the paper's formula; its code can switch that off, sums
+    instead of averaging, and floors the logarithm at 1e-8. The paper's experiments use gamma_positive = 0; the default is the
+    code's 1. All zero is `sigmoid_cross_entropy`.
 
     Args:
         logits: Log-odds of "yes".
