@@ -83,8 +83,10 @@ def over_batch(signature: str, domains: str) -> Callable[[Callable[P, R]], Calla
             arrays = {n: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a for n, a in arrays.items()}
             batch, places = batch_shape(name, inputs, {n: arrays.get(n) for n in inputs})
 
+            example: Callable[..., R] = core
+
             def one(*cores: Array) -> R:
-                return core(**dict(zip(arrays, cores, strict=True)), **given)  # type: ignore[arg-type]
+                return example(**dict(zip(arrays, cores, strict=True)), **given)
 
             for level in range(len(batch)):
                 one = jax.vmap(one, in_axes=[None if places[n].batch[level] is None else 0 for n in arrays])
@@ -101,3 +103,15 @@ def checked_blank(name: str, blank: int, classes: int) -> int:
     if not -classes <= blank < classes:
         raise ValueError(f"{name}: `blank` must be a class, from {-classes} to {classes - 1}, got {blank}.")
     return blank % classes
+
+
+def diagonals(x: Array, count: int, fill: float) -> Array:
+    """Row n holds ``x[n - s, s]``, the n-th diagonal; `fill` outside. Rows one longer than `count` slide by one per row."""
+    height, width = x.shape
+    padded = jnp.pad(x.T, ((0, 0), (0, count + 1 - height)), constant_values=fill)
+    return padded.reshape(-1)[: width * count].reshape(width, count).T
+
+
+def delayed(x: Array, first: float) -> Array:
+    """The entry before each, with `first` in front."""
+    return lax.pad(x, jnp.asarray(first, x.dtype), [(1, -1, 0)])

@@ -12,7 +12,7 @@ from jax import Array
 
 from jloss._loss import Reduce, loss
 from jloss._math import logaddexp, pick, positive_part
-from jloss._recursion import checked_blank, inside, log_normalizer, recursion
+from jloss._recursion import checked_blank, delayed, inside, log_normalizer, recursion
 
 
 @loss("(t,k),(u),(),()->()", "real class length length")
@@ -68,8 +68,8 @@ def ctc(
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"ctc: `chunk_size` must be 1 or more, got {chunk_size}.")
     wrong = (labels < 0) | (labels >= classes) | (labels == blank)
-    extended = jnp.concatenate([jnp.full_like(labels, blank, shape=(1,)), jnp.where(wrong, blank, labels)])
-    can_skip = labels != jnp.concatenate([jnp.full_like(labels, blank, shape=(1,)), labels[:-1]])[:count]
+    extended = jnp.pad(jnp.where(wrong, blank, labels), (1, 0), constant_values=blank)
+    can_skip = jnp.pad(labels != delayed(labels, blank), (0, 1))
     rows = (logits,) if logit_length is None else (logits, inside(logit_length, steps))
 
     def emissions(logits: Array, *valid: Array) -> tuple[Array, ...]:
@@ -81,21 +81,21 @@ def ctc(
         return (picked - peak) - log_total, *valid
 
     def step(states: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[Array, Array]:
-        """`gaps[s]`: all prefixes that end in the blank before label s. `marks[s]`: that end in label s."""
+        """`gaps[s]`: all prefixes of s labels that end in a blank. `marks[s]`: that end in label s."""
         gaps, marks = states
         emission, *valid = row
-        arrived = logaddexp(gaps, _delayed(marks))
-        entered = logaddexp(marks, jnp.where(can_skip, arrived[:-1], gaps[:-1]))
-        moved = arrived + emission[0], entered + emission[1:]
+        either = logaddexp(gaps, marks)
+        entering = jnp.where(can_skip, either, gaps)
+        moved = either + emission[0], logaddexp(marks, delayed(entering, -jnp.inf)) + emission
         return jax.tree.map(lambda new, old: jnp.where(valid[0], new, old), moved, states) if valid else moved
 
-    nowhere = jnp.full_like(logits, -jnp.inf, shape=(count,))
-    start = jnp.concatenate([jnp.zeros_like(logits, shape=(1,)), nowhere]), nowhere
+    nowhere = jnp.full_like(logits, -jnp.inf, shape=(count + 1,))
+    start = delayed(nowhere, 0.0), nowhere
     if chunk_size is not None and classes <= count:  # the narrower array is the one to keep
         gaps, marks = recursion(step, start, rows, chunk_size=chunk_size, prepare=emissions)
     else:
         gaps, marks = recursion(step, start, emissions(*rows), chunk_size=chunk_size)
-    ended = logaddexp(gaps, _delayed(marks))
+    ended = logaddexp(gaps, marks)
     wrong = wrong if label_length is None else wrong & inside(label_length, count)
     bad = jnp.any(wrong)
     if logit_length is not None:
@@ -103,8 +103,3 @@ def ctc(
     result = -(ended[-1] if label_length is None else pick(ended, label_length))
     result = positive_part(jnp.where(result == jnp.inf, jnp.inf if infeasible == "inf" else 0.0, result))
     return jnp.where(bad, jnp.nan, result)
-
-
-def _delayed(marks: Array) -> Array:
-    """The label before each gap."""
-    return jnp.concatenate([jnp.full_like(marks, -jnp.inf, shape=(1,)), marks])

@@ -14,7 +14,7 @@ from jax import Array, lax
 
 from jloss._loss import Reduce, loss
 from jloss._math import logaddexp, logsumexp, pick, positive_part
-from jloss._recursion import checked_blank, inside, log_normalizer, over_batch, recursion
+from jloss._recursion import checked_blank, delayed, diagonals, inside, log_normalizer, over_batch, recursion
 
 Kind = Literal["regular", "modified", "constrained"]
 
@@ -251,7 +251,7 @@ def rnnt_ranges(
     index, _ = _checked_labels(labels, label_length, acoustic.shape[-1], blank)
     acoustic, language = lax.stop_gradient((acoustic, language))
     scores = _simple_scores(acoustic, language, index, logit_length, label_length, blank, 0.0, 0.0)
-    label, stay = jax.grad(lambda *s: -_lattice("rnnt_ranges", *s, logit_length, label_length, kind), (0, 1))(*scores)
+    label, stay = jax.grad(lambda s: -_lattice("rnnt_ranges", s[0], s[1], logit_length, label_length, kind))(scores)
     visits = stay + jnp.pad(label, ((0, 0), (0, 1)))
     before = jnp.pad(jnp.cumsum(visits, axis=1), ((0, 0), (1, 0)))
     kept = before[:, width:] - before[:, :-width] if width <= count else visits[:, :1]
@@ -288,7 +288,7 @@ def rnnt_prune(language: Array, starts: Array, *, width: int = 5) -> Array:
 def _checked_labels(labels: Array, label_length: Array | None, classes: int, blank: int) -> tuple[Array, Array]:
     """One label more than there are, all in range, and whether one within the length was not."""
     wrong = (labels < 0) | (labels >= classes) | (labels == blank)
-    index = jnp.concatenate([jnp.where(wrong, blank, labels), jnp.full_like(labels, blank, shape=(1,))])
+    index = jnp.pad(jnp.where(wrong, blank, labels), (0, 1), constant_values=blank)
     return index, jnp.any(wrong if label_length is None else wrong & inside(label_length, labels.shape[0]))
 
 
@@ -379,7 +379,7 @@ def _lattice(
         label_scores = label_scores + blank_scores[:, 1:]
     rows = label_scores, blank_scores
     if kind == "regular":
-        rows = _diagonals(label_scores, steps + count), _diagonals(blank_scores, steps + count)
+        rows = diagonals(label_scores, steps + count, -jnp.inf), diagonals(blank_scores, steps + count, -jnp.inf)
     running: tuple[Array, ...] = ()
     if valid is not None:  # the state stays as it is at the end of the path
         last = jnp.asarray(steps, jnp.int32) if logit_length is None else logit_length
@@ -389,11 +389,11 @@ def _lattice(
 
     def step(alpha: Array, row: tuple[Array, ...]) -> Array:
         label, stay, *running = row
-        written = jnp.concatenate([jnp.full_like(alpha, -jnp.inf, shape=(1,)), alpha[:-1] + label])
+        written = jnp.pad(alpha[:-1] + label, (1, 0), constant_values=-jnp.inf)
         moved = logaddexp(alpha + stay, written)
         return jnp.where(running[0], moved, alpha) if running else moved
 
-    start = jnp.concatenate([jnp.zeros_like(blank_scores, shape=(1,)), jnp.full_like(blank_scores, -jnp.inf, shape=(count,))])
+    start = delayed(jnp.full_like(blank_scores, -jnp.inf, shape=(count + 1,)), 0.0)
     alpha = recursion(step, start, (*rows, *running))
     end = alpha[-1] if label_length is None else pick(alpha, label_length)
     result = jnp.where(end == -jnp.inf, jnp.inf, -end)
@@ -402,10 +402,3 @@ def _lattice(
 
 def _take(x: Array, index: Array) -> Array:
     return x.at[index].get(mode="promise_in_bounds")
-
-
-def _diagonals(x: Array, count: int) -> Array:
-    """Row n holds ``x[n - s, s]``, the n-th diagonal; -inf outside. Rows of one more than `count` slide by one per row."""
-    width = x.shape[1]
-    padded = jnp.pad(x.T, ((0, 0), (0, count + 1 - x.shape[0])), constant_values=-jnp.inf)
-    return padded.reshape(-1)[: width * count].reshape(width, count).T

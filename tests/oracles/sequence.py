@@ -1,5 +1,6 @@
 """Sequence losses by enumeration of all alignments."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -26,6 +27,15 @@ def lengths(given, size):
     return length if 0 <= length <= size else None
 
 
+@functools.cache
+def readings(t, k, blank):
+    """All paths of t steps, by the labels they read."""
+    found = {}
+    for path in itertools.product(range(k), repeat=t):
+        found.setdefault(tuple(c for c, _ in itertools.groupby(path) if c != blank), []).append(path)
+    return {read: np.array(paths, int).reshape(len(paths), t) for read, paths in found.items()}
+
+
 def draw_ctc(rng, batch):
     t, u, k = 5, 2, 4
     logit_length = rng.integers(3, t + 1, batch)
@@ -43,10 +53,7 @@ def ctc(logits, labels, logit_length=None, label_length=None, blank=0, infeasibl
     if t is None or u is None or any(not 0 <= c < logits.shape[1] or c == blank % logits.shape[1] for c in labels[:u]):
         return np.nan
     log_probs = log_softmax(logits[:t])
-    found = []
-    for path in itertools.product(range(logits.shape[1]), repeat=t):
-        read = [c for c, _ in itertools.groupby(path) if c != blank % logits.shape[1]]
-        if read == list(labels[:u]):
-            found.append(sum(log_probs[step, c] for step, c in enumerate(path)))
+    paths = readings(t, logits.shape[1], blank % logits.shape[1]).get(tuple(int(c) for c in labels[:u]), np.zeros((0, t), int))
+    found = log_probs[np.arange(t), paths].sum(-1)
     loss = -total(found)
-    return 0.0 if loss == np.inf and infeasible == "zero" else max(loss, 0.0)
+    return 0.0 if loss < 0 or (loss == np.inf and infeasible == "zero") else loss
