@@ -48,8 +48,7 @@ def chunked_sum(
         chunk_size: Rows in a chunk, at most; by default there are sixteen chunks.
         backward: When the derivative is computed.
     """
-    if backward not in ("cached", "recompute"):
-        raise ValueError(f"`backward` must be 'cached' or 'recompute', got {backward!r}.")
+    check_schedule(chunk_size, backward)
     layout = _layout(_batch(rows, where, levels), chunk_size)
     chunks = layout.split(rows), layout.split_where(where)
     if backward == "cached":
@@ -71,6 +70,14 @@ def chunked_map(
     return layout.join(_scan(*_checkpointed(function, layout.split(rows), layout.split_where(where), shared)))
 
 
+def check_schedule(chunk_size: int | None, backward: str = "cached") -> None:
+    """Raises where a chunk size or schedule is none."""
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(f"`chunk_size` must be 1 or more, got {chunk_size}.")
+    if backward not in ("cached", "recompute"):
+        raise ValueError(f"`backward` must be 'cached' or 'recompute', got {backward!r}.")
+
+
 # ---------------------------------------------------------------- schedules
 
 
@@ -81,7 +88,7 @@ def _scan(function: Callable[..., Any], rows: Any, where: Any, shared: Any) -> A
 
 def _checkpointed(function: Callable[..., Any], rows: Any, where: Any, shared: Any) -> tuple[Callable[..., Any], Any, Any, Any]:
     """The function under `jax.checkpoint`, and its shared arrays widened, so that their gradients add up in float32."""
-    shared = _vary_like_result(function, rows, where, shared)
+    rows, where, shared = _vary_like_result(function, rows, where, shared)
     dtypes = jax.tree.map(lambda a: a.dtype, shared)
 
     def body(rows: Any, wide: Any, where: Array | None) -> Any:
@@ -93,7 +100,7 @@ def _checkpointed(function: Callable[..., Any], rows: Any, where: Any, shared: A
 
 def _cached(function: Callable[..., Array], rows: Any, where: Array | None, shared: Any) -> Array:
     """The sum whose gradients are computed beside it, chunk by chunk, and scaled when the outer cotangent is known."""
-    shared = _vary_like_result(function, rows, where, shared)
+    rows, where, shared = _vary_like_result(function, rows, where, shared)
     closed, found = jax.closure_convert(function, _first(rows), shared, _first(where))  # it may hold on to what is differentiated
     row_leaves, row_tree = jax.tree.flatten(rows)
     shared_leaves, shared_tree = jax.tree.flatten((shared, found))
@@ -164,9 +171,9 @@ def _first(tree: Any) -> Any:
     return jax.tree.map(lambda a: lax.index_in_dim(a, 0, keepdims=False), tree)
 
 
-def _vary_like_result(function: Callable[..., Any], rows: Any, where: Any, shared: Any) -> Any:
-    """Inside `jax.shard_map`: the shared arrays, varying over the mesh axes over which the result varies. The transpose of this
-    sums their gradients over devices once, after the last chunk, and not in each."""
+def _vary_like_result(function: Callable[..., Any], rows: Any, where: Any, shared: Any) -> tuple[Any, Any, Any]:
+    """Inside `jax.shard_map`: the arguments, varying over the mesh axes over which the result varies, so that every device scales
+    its own gradients. The transpose sums those of replicated arrays over devices once, after the last chunk, and not in each."""
     results = jax.eval_shape(function, _first(rows), shared, _first(where))
     axes = frozenset().union(*map(_varying, jax.tree.leaves(results)))
 
@@ -174,7 +181,7 @@ def _vary_like_result(function: Callable[..., Any], rows: Any, where: Any, share
         missing = tuple(sorted(axes - _varying(array)))
         return lax.pcast(array, missing, to="varying") if missing else array
 
-    return jax.tree.map(vary, shared)
+    return jax.tree.map(vary, (rows, where, shared))
 
 
 def _varying(array: Array) -> frozenset[str]:
@@ -230,8 +237,7 @@ def _batch(rows: Any, where: Array | None, levels: int) -> tuple[Any, ...]:
 
 def _layout(sizes: tuple[Any, ...], chunk_size: int | None) -> _Layout:
     """Cuts the longest axis first, where possible into equal strides."""
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"`chunk_size` must be 1 or more, got {chunk_size}.")
+    check_schedule(chunk_size)
     known = all(isinstance(n, int) for n in sizes)
     total = math.prod(sizes)
     wanted = CHUNKS if chunk_size is None else -(-total // chunk_size)

@@ -13,7 +13,7 @@ from typing import Any, Unpack, get_args
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._chunk import Backward, chunked_map, chunked_sum
+from jloss._chunk import Backward, check_schedule, chunked_map, chunked_sum
 from jloss._loss import (
     Entry,
     OverClasses,
@@ -305,6 +305,8 @@ def in_chunks(
         vector: Instead of the core: gives one value per class; `where` and `weights` may then be per example or per class.
         narrow: Inputs that are not widened, because the core does so where it does not cost memory.
     """
+
+    check_schedule(chunk_size, backward)
 
     def evaluate(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
         arrays = {n: as_domain(found.name, n, given[n], d) for n, d in found.domains.items()}
