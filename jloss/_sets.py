@@ -75,10 +75,17 @@ def mean_of_totals(given: tuple[Array, Array]) -> Array:
     return safe_divide(jnp.sum(given[0]), jnp.sum(given[1]))
 
 
-def over_rows(function: Callable[[Any], Any], rows: Any, size: int = 128) -> Any:
+def over_rows(function: Callable[[Any], Any], rows: Any, size: int | None = None) -> Any:
     """`function` of blocks of `rows` (arrays with one leading axis), stacked; a block is computed again for its gradient."""
     n = jax.tree.leaves(rows)[0].shape[0]
-    return function(rows) if n <= WHOLE else chunked_map(lambda block, *_: function(block), rows, chunk_size=size)
+    if size is None or n <= size:
+        return function(rows)
+    return chunked_map(lambda block, *_: function(block), rows, chunk_size=size)
+
+
+def in_blocks(function: Callable[[Any], Any], rows: Any, size: int = 128) -> Any:
+    """`over_rows` for large sets, whose temporaries then stay below one n x n matrix; the others at once."""
+    return over_rows(function, rows, None if jax.tree.leaves(rows)[0].shape[0] <= WHOLE else size)
 
 
 def _snap(squared: Array, size: Array) -> Array:

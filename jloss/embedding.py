@@ -11,7 +11,7 @@ from jax import Array, lax
 
 from jloss._loss import Reduce, loss
 from jloss._math import absolute, normalize, positive_part, safe_norm, safe_sqrt, softplus
-from jloss._sets import Items, items, mean_of_totals, mean_where, moved, over_rows, pairs, squared_distances, totals
+from jloss._sets import Items, in_blocks, items, mean_of_totals, mean_where, moved, pairs, squared_distances, totals
 
 
 @loss("(d),(d)->()", "real real")
@@ -196,7 +196,7 @@ def batch_hard_triplet(
         nearest = jnp.argmin(jnp.where(negative, squares, jnp.inf), axis=1)
         return farthest, nearest, jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
 
-    farthest, nearest, usable = over_rows(choose, columns)
+    farthest, nearest, usable = in_blocks(choose, columns)
 
     def to(chosen: Array) -> Array:
         difference = given.vectors - given.vectors[chosen]
@@ -247,7 +247,7 @@ def batch_semi_hard_triplet(
         violation = values - jnp.take_along_axis(values, jnp.maximum(rank, 0), axis=1) + margin
         return totals(positive_part(violation), is_positive & (last >= 0))
 
-    return mean_of_totals(over_rows(block, columns, size=64))
+    return mean_of_totals(in_blocks(block, columns, size=64))
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -291,7 +291,7 @@ def batch_all_triplet(
         violation = nearer * values - jnp.cumsum(jnp.where(is_negative, values, 0), axis=1)
         return totals(violation, is_positive)[0], totals(nearer, is_positive)[0]
 
-    return mean_of_totals(over_rows(block, columns, size=64))
+    return mean_of_totals(in_blocks(block, columns, size=64))
 
 
 def _distances(rows: Items, columns: Items, squared: bool) -> Array:

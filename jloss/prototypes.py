@@ -13,7 +13,7 @@ from jax import Array, lax
 
 from jloss._loss import Reduce, loss
 from jloss._math import log_softmax, logsumexp, normalize, pick, safe_norm, softplus
-from jloss._sets import Items, dot, items, mean_where, over_rows
+from jloss._sets import Items, dot, in_blocks, items, mean_where
 
 
 @loss("(d),(),(k,d)->()", "real class real", scale="positive")
@@ -267,7 +267,7 @@ def proxy_nca(
         squares = own[:, None] + present[None, :] - 2 * dot(rows.vectors, units)
         return -jax.vmap(pick)(log_softmax(-scale * squares), rows.labels)
 
-    return mean_where(over_rows(block, given), given.kept)
+    return mean_where(in_blocks(block, given), given.kept)
 
 
 @loss("(n,d),(n),(k,d),(n)->()", "real class real mask", alpha="positive")
@@ -315,7 +315,7 @@ def proxy_anchor(
         pushed = logsumexp(jnp.where(~own & given.kept[None, :], alpha * (cosines + margin), -jnp.inf), axis=1)
         return softplus(drawn), softplus(pushed), jnp.any(own & given.kept[None, :], axis=1)
 
-    drawn, pushed, has_items = over_rows(block, (normalize(proxies), classes))
+    drawn, pushed, has_items = in_blocks(block, (normalize(proxies), classes))
     known = jnp.all(((given.labels >= 0) & (given.labels < proxies.shape[0])) | ~given.kept)
     return jnp.where(known, mean_where(drawn, has_items) + jnp.mean(pushed), jnp.nan)
 

@@ -11,7 +11,7 @@ from jax import Array, lax
 
 from jloss._loss import Reduce, loss
 from jloss._math import logsumexp, positive_part, safe_divide, safe_log, safe_sqrt, softplus
-from jloss._sets import Items, dot, items, mean_of_totals, mean_where, moved, over_rows, pairs, squared_distances, totals
+from jloss._sets import Items, dot, in_blocks, items, mean_of_totals, mean_where, moved, pairs, squared_distances, totals
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -55,7 +55,7 @@ def multi_similarity(
         similarity = dot(rows.vectors, columns.vectors) - base
         return softplus(_among(-alpha * similarity, positive)) / alpha + softplus(_among(beta * similarity, negative)) / beta
 
-    return mean_where(over_rows(block, columns), columns.kept)
+    return mean_where(in_blocks(block, columns), columns.kept)
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -95,7 +95,7 @@ def circle(
         usable = jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
         return softplus(jnp.where(usable, near, 0) + jnp.where(usable, far, 0)), usable
 
-    return mean_where(*over_rows(block, columns))
+    return mean_where(*in_blocks(block, columns))
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -132,7 +132,7 @@ def pair_margin(
         active = (positive | negative) & (violation != 0)
         return totals(violation, active)
 
-    return mean_of_totals(over_rows(block, columns))
+    return mean_of_totals(in_blocks(block, columns))
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -166,7 +166,7 @@ def lifted_structure(
         _, negative = pairs(rows, columns)
         return _among(margin - _distances(rows, columns), negative)
 
-    pushed = over_rows(repulsion, columns)
+    pushed = in_blocks(repulsion, columns)
 
     def block(given: tuple[Items, Array]) -> tuple[Array, Array]:
         rows, mine = given
@@ -175,7 +175,7 @@ def lifted_structure(
         violation = logsumexp(both, axis=0) + _distances(rows, columns)
         return totals(0.5 * jnp.square(positive_part(violation)), positive)
 
-    return mean_of_totals(over_rows(block, (columns, pushed)))
+    return mean_of_totals(in_blocks(block, (columns, pushed)))
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -208,7 +208,7 @@ def n_pairs(embeddings: Array, labels: Array, mask: Array | None = None, **reduc
         positive, _ = pairs(rows, columns)
         return jnp.sum(positive & (columns.index[None, :] < rows.index[:, None]), axis=1, dtype=jnp.int32)
 
-    rank = over_rows(ranks, columns)
+    rank = in_blocks(ranks, columns)
     second = columns.kept & (rank == 1)
 
     def block(given: tuple[Items, Array]) -> tuple[Array, Array]:
@@ -220,7 +220,7 @@ def n_pairs(embeddings: Array, labels: Array, mask: Array | None = None, **reduc
         mine = jnp.sum(jnp.where(own, similarity, 0), axis=1)
         return softplus(_among(similarity - mine[:, None], second[None, :] & ~own)), usable
 
-    return mean_where(*over_rows(block, (columns, rank)))
+    return mean_where(*in_blocks(block, (columns, rank)))
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -257,7 +257,7 @@ def angular(embeddings: Array, labels: Array, mask: Array | None = None, *, alph
         peak = jnp.where(peak > -jnp.inf, peak, 0)
         return jnp.exp(jnp.where(negative, logits - peak[:, None], -jnp.inf)), peak
 
-    powers, peaks = over_rows(exponentials, columns)
+    powers, peaks = in_blocks(exponentials, columns)
 
     def block(given: tuple[Items, Array, Array]) -> tuple[Array, Array]:
         rows, power, peak = given
@@ -266,7 +266,7 @@ def angular(embeddings: Array, labels: Array, mask: Array | None = None, *, alph
         violation = softplus(total - 2 * (1 + tangent) * dot(rows.vectors, columns.vectors))
         return totals(violation, positive & jnp.any(negative, axis=1, keepdims=True))
 
-    return mean_of_totals(over_rows(block, (columns, powers, peaks)))
+    return mean_of_totals(in_blocks(block, (columns, powers, peaks)))
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -306,7 +306,7 @@ def tuplet_margin(
         violation = softplus(pushed - scale * (cosine * jnp.cos(slack) + sine * jnp.sin(slack)))
         return totals(violation, positive & jnp.any(negative, axis=1, keepdims=True))
 
-    return mean_of_totals(over_rows(block, columns))
+    return mean_of_totals(in_blocks(block, columns))
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -347,7 +347,7 @@ def fast_ap(embeddings: Array, labels: Array, mask: Array | None = None, *, bins
         precision = jnp.sum(safe_divide(here * below, all_below), axis=1)
         return 1 - safe_divide(precision, number), number > 0
 
-    return mean_where(*over_rows(block, columns))
+    return mean_where(*in_blocks(block, columns))
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -381,7 +381,7 @@ def histogram(embeddings: Array, labels: Array, mask: Array | None = None, *, bi
         place = (jnp.clip(dot(rows.vectors, columns.vectors), -1, 1) + 1) * (bins / 2)
         return _histogram(place, positive, bins), _histogram(place, negative, bins)
 
-    like, unlike = (jnp.sum(counts, axis=0) for counts in over_rows(block, columns))
+    like, unlike = (jnp.sum(counts, axis=0) for counts in in_blocks(block, columns))
     share = safe_divide(unlike, jnp.sum(unlike)) * safe_divide(jnp.cumsum(like), jnp.sum(like))
     return jnp.sum(share)
 
@@ -431,7 +431,7 @@ def ranked_list(
         weights = jax.nn.softmax(jnp.where(near, lax.stop_gradient(temperature * inside), -1e30), axis=1)
         return jax.vmap(mean_where)(outside, far) + jnp.sum(jnp.where(near, weights * inside, 0), axis=1)
 
-    return mean_where(over_rows(block, columns), columns.kept)
+    return mean_where(in_blocks(block, columns), columns.kept)
 
 
 def _among(logits: Array, chosen: Array) -> Array:

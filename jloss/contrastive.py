@@ -1,0 +1,395 @@
+"""Contrastive learning: one example is a set of `n` items with `d` features, whose other items are the negatives.
+
+All of these normalise their vectors. `mask` drops an item (NaN included) as row and as column. `chunk_size` bounds the memory:
+no more than so many rows are compared with all others at once, and they are compared again for the gradient. Inside
+`jax.shard_map`, `negatives_axis_name` says over which mesh axis the other items of the set lie; the loss is then that of the
+whole set, the same number on every device, with the exact gradient. They are gathered, or, with `ring`, visited one
+device's items at a time.
+"""
+
+from typing import Unpack
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._contrast import Devices, both_kept, devices, negatives, one_sided, others, over_devices, positives, symmetric, two_sided
+from jloss._loss import Reduce, loss
+from jloss._math import logsumexp, softplus
+from jloss._sets import Items, dot, items, moved, over_rows, squared_distances
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
+def info_nce(
+    queries: Array,
+    keys: Array,
+    mask: Array | None = None,
+    *,
+    temperature: float = 0.1,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Each query should recognise its key among the keys of the whole set: one direction, cross-modal or self-supervised.
+
+    .. math::
+        \ell = \operatorname*{mean}_i -\log \frac{e^{\cos(q_i, k_i) / \tau}}{\sum_j e^{\cos(q_i, k_j) / \tau}}
+
+    Both directions together are `clip`; with the other queries as further negatives it is `nt_xent`. A single item has nothing
+    to be told from and gives 0. Smooth; a zero vector has gradient 0.
+
+    Args:
+        queries: Vectors, normalised here.
+        keys: The vector that belongs to each query, normalised here.
+        mask: Which pairs to use; all by default.
+        temperature: Small is sharp; may be learned.
+        chunk_size: Rows at once; all by default.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether keys of other devices come one device at a time.
+
+    >>> round(float(info_nce(jnp.eye(2), jnp.eye(2), temperature=1.0)), 4)
+    0.3133
+
+    References:
+        van den Oord, Li, Vinyals, Representation Learning with Contrastive Predictive Coding, 2018. https://arxiv.org/abs/1807.03748
+    """
+    where = devices("info_nce", chunk_size, negatives_axis_name, ring)
+    rows = where.globally(items(queries, mask=mask, unit=True))
+    columns = where.globally(items(keys, mask=mask, unit=True))
+    scale = 1 / temperature
+    own = scale * jnp.sum(rows.vectors * columns.vectors, axis=1)
+    return where.mean(one_sided(rows, columns, scale, both_kept, chunk_size, where) - own, rows.kept)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
+def nt_xent(
+    first: Array,
+    second: Array,
+    mask: Array | None = None,
+    *,
+    temperature: float = 0.1,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""SimCLR's loss: two views of each item; every view should recognise the other among all 2n - 1 remaining ones.
+
+    .. math::
+        \ell = \operatorname*{mean}_{i \in 1..2n} -\log \frac{e^{s_{i i'} / \tau}}{\sum_{j \ne i} e^{s_{ij} / \tau}}
+
+    `s` are cosines of the 2n vectors, `i'` is the other view of `i`. The 2n x 2n matrix is symmetric: each block is computed
+    once and serves its rows and its columns, and the whole matrix is never held. A single item gives 0. The form by labels, in
+    which more than two views belong together, is `supervised_contrastive` (optax.ntxent is yet another: the other positives
+    are left out of its denominator, it is NaN without positives, and needs n * n * d memory).
+
+    Args:
+        first: First views, normalised here.
+        second: Second views, normalised here.
+        mask: Which items to use; all by default.
+        temperature: Small is sharp; SimCLR has 0.1 for ImageNet and 0.5 for CIFAR.
+        chunk_size: Rows at once; by default what is fast.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether views on other devices come one device at a time.
+
+    >>> round(float(nt_xent(jnp.eye(2), jnp.eye(2), temperature=1.0)), 4)
+    0.5514
+
+    References:
+        Chen, Kornblith, Norouzi, Hinton, A Simple Framework for Contrastive Learning of Visual Representations, 2020.
+        https://arxiv.org/abs/2002.05709
+    """
+    where = devices("nt_xent", chunk_size, negatives_axis_name, ring)
+    views, cosines = _views(first, second, mask, where)
+    scale = 1 / temperature
+    if where.axis_name is None:
+        among, _ = symmetric(views, scale, others, chunk_size)
+    else:
+        among = one_sided(views, views, scale, others, chunk_size, where)
+    return where.mean(among - scale * cosines, views.kept)
+
+
+@loss("(n,d),(n),(n)->()", "real class mask", temperature="positive")
+def supervised_contrastive(
+    embeddings: Array,
+    labels: Array,
+    mask: Array | None = None,
+    *,
+    temperature: float = 0.1,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Every item should recognise all others of its class: contrastive learning with labels.
+
+    .. math::
+        \ell = \operatorname*{mean}_{i:\, P_i \ne \emptyset} \frac{1}{|P_i|} \sum_{p \in P_i}
+        -\log \frac{e^{s_{ip} / \tau}}{\sum_{j \ne i} e^{s_{ij} / \tau}}
+
+    ``P_i`` are the other items with the label of `i`. The mean is over items that have a positive (0 if none has): the original
+    is 0/0 there, pytorch-metric-learning averages over items with a loss other than 0. The factor ``temperature / 0.07`` of
+    the original is left out. Embed both views of an image and repeat the labels.
+
+    Args:
+        embeddings: One vector per item, normalised here.
+        labels: Which items belong together: any integers.
+        mask: Which items to use; all by default.
+        temperature: Small is sharp.
+        chunk_size: Rows at once; by default what is fast.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether items on other devices come one device at a time.
+
+    >>> round(float(supervised_contrastive(jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 0, 1]), temperature=1.0)), 4)
+    0.3133
+
+    References:
+        Khosla et al., Supervised Contrastive Learning, 2020. https://arxiv.org/abs/2004.11362
+    """
+    where = devices("supervised_contrastive", chunk_size, negatives_axis_name, ring)
+    given = items(embeddings, labels, mask, unit=True)
+    given = where.globally(given)._replace(labels=given.labels)
+    scale = 1 / temperature
+    if where.axis_name is None:
+        among, drawn = symmetric(given, scale, others, chunk_size, attract=True)
+    else:
+        among = one_sided(given, given, scale, others, chunk_size, where)
+
+        def attraction(columns: Items) -> Array:
+            def block(rows: Items) -> Array:
+                return jnp.sum(jnp.where(positives(rows, columns), scale * dot(rows.vectors, columns.vectors), 0), axis=1)
+
+            return over_rows(block, given, chunk_size)
+
+        drawn = over_devices(attraction, given, jnp.add, where)
+    number = over_devices(lambda columns: _number_of_positives(given, columns, chunk_size), given, jnp.add, where)
+    return where.mean(among - drawn / jnp.maximum(number, 1).astype(drawn.dtype), number > 0)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive", sigma="positive")
+def decoupled_contrastive(
+    first: Array,
+    second: Array,
+    mask: Array | None = None,
+    *,
+    temperature: float = 0.1,
+    sigma: float | None = None,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""`nt_xent` without the positive in the denominator: the gradient does not fade where the positive is easy.
+
+    .. math::
+        \ell = \operatorname*{mean}_{i \in 1..2n} -w_i \frac{s_{i i'}}{\tau} + \log \sum_{j \ne i, i'} e^{s_{ij} / \tau}
+        \qquad w_i = 2 - \frac{e^{s_{i i'} / \sigma}}{\operatorname{mean}_j e^{s_{j j'} / \sigma}}
+
+    Learns well from small sets, where `nt_xent` does not. Without `sigma` the weights are 1 (DCL), with it they are constants
+    for the gradient (DCL-W). May be below 0. A set of one item has no negatives and gives 0.
+
+    Args:
+        first: First views, normalised here.
+        second: Second views, normalised here.
+        mask: Which items to use; all by default.
+        temperature: Small is sharp.
+        sigma: Weighs hard positives more; 0.5 in the paper, None for equal weights.
+        chunk_size: Rows at once; by default what is fast.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether views on other devices come one device at a time.
+
+    >>> round(float(decoupled_contrastive(jnp.eye(2), jnp.eye(2), temperature=1.0)), 4)
+    -0.3069
+
+    References:
+        Yeh et al., Decoupled Contrastive Learning, 2021. https://arxiv.org/abs/2110.06848
+    """
+    where = devices("decoupled_contrastive", chunk_size, negatives_axis_name, ring)
+    views, cosines = _views(first, second, mask, where)
+    scale = 1 / temperature
+    if where.axis_name is None:
+        among, _ = symmetric(views, scale, negatives, chunk_size)
+    else:
+        among = one_sided(views, views, scale, negatives, chunk_size, where)
+    weight = jnp.ones_like(cosines)
+    if sigma is not None:
+        sharp = lax.stop_gradient((cosines - 1) / sigma)
+        weight = 2 - jnp.exp(sharp) / where.mean(jnp.exp(sharp), views.kept)
+    usable = views.kept & (among > -jnp.inf)
+    return where.mean(jnp.where(usable, among, 0) - weight * scale * cosines, usable)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
+def clip(
+    images: Array,
+    texts: Array,
+    mask: Array | None = None,
+    *,
+    scale: float = 1 / 0.07,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Each image should recognise its text among all texts, and each text its image among all images.
+
+    .. math::
+        \ell = \tfrac{1}{2} \operatorname*{mean}_i \Big( -\log \frac{e^{z_{ii}}}{\sum_j e^{z_{ij}}}
+        -\log \frac{e^{z_{ii}}}{\sum_j e^{z_{ji}}} \Big) \qquad z_{ij} = \text{scale} \cos(\text{image}_i, \text{text}_j)
+
+    One matrix of logits serves both directions, and on several devices, too: the sums over images are completed between
+    them, the images themselves never move. A single pair gives 0. For large sets without a softmax see `siglip`.
+
+    Args:
+        images: Vectors, normalised here.
+        texts: The vector that belongs to each image, normalised here.
+        mask: Which pairs to use; all by default.
+        scale: The inverse temperature; learned in practice, as ``jnp.minimum(jnp.exp(log_scale), 100)``.
+        chunk_size: Rows at once; all by default.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether texts of other devices come one device at a time.
+
+    >>> round(float(clip(jnp.eye(2), jnp.eye(2), scale=1.0)), 4)
+    0.3133
+
+    References:
+        Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021. https://arxiv.org/abs/2103.00020
+    """
+    where = devices("clip", chunk_size, negatives_axis_name, ring)
+    rows, columns = items(images, mask=mask, unit=True), items(texts, mask=mask, unit=True)
+    by_row, by_column = two_sided(rows, columns, scale, chunk_size, where)
+    own = scale * jnp.sum(rows.vectors * columns.vectors, axis=1)
+    return where.mean(0.5 * (by_row + by_column) - own, rows.kept)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
+def siglip(
+    images: Array,
+    texts: Array,
+    mask: Array | None = None,
+    *,
+    scale: float = 10.0,
+    bias: float = -10.0,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""A sigmoid for every pair of image and text, does it belong together or not: `clip` without the softmax.
+
+    .. math::
+        \ell = \frac{1}{n} \sum_{ij} \log\big(1 + e^{-y_{ij} (\text{scale} \cos(\text{image}_i, \text{text}_j) + \text{bias})}\big)
+        \qquad y_{ij} = \pm 1
+
+    The sum over all pairs is divided by the number of rows, not of pairs. Pairs do not compete, so it works for small sets, and
+    chunks and rings need nothing but a sum. The gradient is bounded by `scale`.
+
+    Args:
+        images: Vectors, normalised here.
+        texts: The vector that belongs to each image, normalised here.
+        mask: Which pairs to use; all by default.
+        scale: The inverse temperature; learned in practice, through its logarithm.
+        bias: Added to every logit; learned, it starts low because most pairs are negative.
+        chunk_size: Rows at once; all by default.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether texts of other devices come one device at a time.
+
+    >>> round(float(siglip(jnp.eye(2), jnp.eye(2))), 4)
+    0.6932
+
+    References:
+        Zhai, Mustafa, Kolesnikov, Beyer, Sigmoid Loss for Language Image Pre-Training, 2023. https://arxiv.org/abs/2303.15343
+    """
+    where = devices("siglip", chunk_size, negatives_axis_name, ring)
+    rows = where.globally(items(images, mask=mask, unit=True))
+
+    def against(columns: Items) -> Array:
+        def block(rows: Items) -> Array:
+            logits = scale * dot(rows.vectors, columns.vectors) + bias
+            own = rows.index[:, None] == columns.index[None, :]
+            return jnp.sum(jnp.where(both_kept(rows, columns), softplus(jnp.where(own, -logits, logits)), 0), axis=1)
+
+        return over_rows(block, rows, chunk_size)
+
+    columns = where.globally(items(texts, mask=mask, unit=True))
+    return where.mean(over_devices(against, columns, jnp.add, where), rows.kept)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask")
+def alignment(first: Array, second: Array, mask: Array | None = None, **reduce: Unpack[Reduce]) -> Array:
+    r"""Mean squared distance of the two views of each item on the unit sphere; the attracting half of contrastive learning.
+
+    .. math::
+        \ell = \operatorname*{mean}_i |x_i - y_i|^2
+
+    Between 0 and 4. Alone it collapses to one point: add `uniformity`.
+
+    Args:
+        first: First views, normalised here.
+        second: Second views, normalised here.
+        mask: Which items to use; all by default.
+
+    >>> alignment(jnp.eye(2), jnp.array([[1.0, 0.0], [1.0, 0.0]]))
+    Array(1., dtype=float32)
+
+    References:
+        Wang, Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere, 2020.
+        https://arxiv.org/abs/2005.10242
+    """
+    a, b = items(first, mask=mask, unit=True), items(second, mask=mask, unit=True)
+    squares = jnp.sum(jnp.square(a.vectors - b.vectors), axis=1)
+    return jnp.sum(jnp.where(a.kept, squares, 0)) / jnp.maximum(jnp.sum(a.kept, dtype=jnp.int32), 1).astype(squares.dtype)
+
+
+@loss("(n,d),(n)->()", "real mask", t="positive")
+def uniformity(
+    embeddings: Array, mask: Array | None = None, *, t: float = 2.0, chunk_size: int | None = None, **reduce: Unpack[Reduce]
+) -> Array:
+    r"""How unevenly items cover the unit sphere: the logarithm of their mean Gaussian potential; the repelling half.
+
+    .. math::
+        \ell = \log \operatorname*{mean}_{i \ne j} e^{-t |x_i - x_j|^2}
+
+    At most 0, which it is when all items coincide (with gradient 0). One item, or none, gives 0.
+
+    Args:
+        embeddings: Vectors, normalised here.
+        mask: Which items to use; all by default.
+        t: Sharpness of the potential.
+        chunk_size: Rows at once; all by default.
+
+    >>> round(float(uniformity(jnp.array([[1.0, 0.0], [-1.0, 0.0]]))), 4)
+    -8.0
+
+    References:
+        Wang, Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere, 2020.
+        https://arxiv.org/abs/2005.10242
+    """
+    devices("uniformity", chunk_size, None, False)
+    columns = moved(items(embeddings, mask=mask, unit=True))
+
+    def block(rows: Items) -> Array:
+        return logsumexp(jnp.where(others(rows, columns), -t * squared_distances(rows.vectors, columns.vectors), -jnp.inf), axis=1)
+
+    number = jnp.sum(columns.kept, dtype=jnp.int32).astype(columns.vectors.dtype)
+    total = logsumexp(over_rows(block, columns, chunk_size))
+    return jnp.where(number > 1, jnp.where(number > 1, total, 0) - jnp.log(jnp.maximum(number * (number - 1), 1)), 0)
+
+
+def _views(first: Array, second: Array, mask: Array | None, where: Devices) -> tuple[Items, Array]:
+    """The views of all items, those of an item with one label, and the cosine of each view with its other one."""
+    a, b = items(first, mask=mask, unit=True), items(second, mask=mask, unit=True)
+    views = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), a, b)
+    n = a.index.shape[0]
+    index = jnp.arange(2 * n, dtype=a.index.dtype)
+    cosines = jnp.sum(a.vectors * b.vectors, axis=1)
+    views = views._replace(index=index)
+    if where.axis_name is not None:
+        shard = lax.axis_index(where.axis_name).astype(index.dtype)
+        views = views._replace(index=index + 2 * n * shard, labels=views.labels + n * shard)
+    return views, jnp.concatenate([cosines, cosines])
+
+
+def _number_of_positives(rows: Items, columns: Items, chunk_size: int | None) -> Array:
+    return over_rows(lambda block: jnp.sum(positives(block, columns), axis=1, dtype=jnp.int32), rows, chunk_size)
