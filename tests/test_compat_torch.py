@@ -26,6 +26,8 @@ def run(name, arguments, keywords):
         return jnp.sum(value * cotangent(value.shape)), value
 
     (_, value), gradient = jax.value_and_grad(f, has_aux=True)(first)
+    if name == "ctc_loss":  # torch gives the gradient in front of a log_softmax, jloss that of the argument
+        gradient = jax.vjp(jax.nn.log_softmax, first)[1](gradient)[0]
     return np.asarray(value), np.asarray(gradient)
 
 
@@ -92,7 +94,7 @@ def samples(inputs):
 
 def refused(name, arguments):
     """Calls that jloss refuses on purpose: broadcasting shapes."""
-    shapes = [tuple(a.shape) for a in arguments if hasattr(a, "shape")]
+    shapes = [tuple(a.shape) for a in arguments[:2] if a.ndim]  # a number is shared by all
     pairs = (
         "l1_loss",
         "mse_loss",
@@ -104,7 +106,7 @@ def refused(name, arguments):
         "kl_div",
     )
     more = ("margin_ranking_loss", "gaussian_nll_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss", "cosine_embedding_loss")
-    return name in (*pairs, *more) and len(set(shapes[:2])) > 1
+    return name in (*pairs, *more) and len(set(shapes)) > 1
 
 
 @pytest.mark.parametrize("name", sorted(set(TORCH) - BEYOND))
@@ -122,6 +124,8 @@ def test_torch_sample_inputs(name):
     with jax.enable_x64(True):
         for sample in samples(drawn):
             arguments = [sample.input, *sample.args]
+            if name == "hinge_embedding_loss" and not (arguments[1].abs() == 1).all():
+                continue  # torch adds both branches for a label that is no sign
             if refused(name, arguments):
                 with pytest.raises((ValueError, TypeError)):
                     run(name, [numpy_of(a) for a in arguments], {k: numpy_of(v) for k, v in sample.kwargs.items()})

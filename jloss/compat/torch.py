@@ -20,9 +20,10 @@ binary_cross_entropy_with_logits at +-inf       NaN                            0
 kl_div where the target is 0                    gradient NaN                   finite
 cosine_embedding_loss of a zero vector          gradient 1e6                   gradient 0
 cosine_embedding_loss, label 0                  loss 0                         as label -1
+hinge_embedding_loss, label neither 1 nor -1    the sum of both branches       as label -1
 float16 and bfloat16 input                      computed and returned in half  float32 loss, gradient in half
 integer class labels                            int64 or uint8                 any integer dtype
-binary_cross_entropy, gradient at 0 and 1       1e12                           that of the log floored at -100
+binary_cross_entropy, gradient at 0 and 1       1e12                           0, that of the log floored at -100
 probability-and-index ambiguity of shapes       decided by shape               decided by dtype
 ==============================================  =============================  ======================================
 
@@ -373,6 +374,7 @@ def multi_margin_loss(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.multi_margin`; the weight of the label's class multiplies, and the mean divides by the count."""
+    input = jnp.atleast_1d(input)
     target = jnp.reshape(target, input.shape[:-1])
     values = jloss.multi_margin(input, target, p=p, margin=margin, reduction="none")
     weights = None if weight is None else _of_label(weight, target, jnp.ones(target.shape, bool))
@@ -383,6 +385,7 @@ def multilabel_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
     """`jloss.multilabel_margin` of class indices, a negative one ending the list; a class named twice counts twice."""
+    input, target = jnp.atleast_1d(input), jnp.atleast_1d(target)
     classes = input.shape[-1]
     listed = jnp.cumsum((target < 0).astype(jnp.int32), axis=-1) == 0
     hit = listed[..., None] & (jax.nn.one_hot(target, classes) > 0)
