@@ -206,6 +206,8 @@ from jloss.crf import crf as crf
 from jloss.crf import crf_decode as crf_decode
 from jloss.crf import crf_marginals as crf_marginals
 from jloss.sequence import ctc as ctc
+from jloss.sequence import ctc_alignment as ctc_alignment
+from jloss.sequence import ctc_greedy_decode as ctc_greedy_decode
 from jloss.transducer import rnnt as rnnt
 from jloss.transducer import rnnt_lattice as rnnt_lattice
 from jloss.transducer import rnnt_prune as rnnt_prune
@@ -218,10 +220,22 @@ from jloss.contrastive import alignment as alignment
 from jloss.contrastive import clip as clip
 from jloss.contrastive import decoupled_contrastive as decoupled_contrastive
 from jloss.contrastive import info_nce as info_nce
+from jloss.contrastive import matryoshka as matryoshka
 from jloss.contrastive import nt_xent as nt_xent
 from jloss.contrastive import siglip as siglip
 from jloss.contrastive import supervised_contrastive as supervised_contrastive
 from jloss.contrastive import uniformity as uniformity
+
+# self-distillation
+from jloss.self_distillation import barlow_twins as barlow_twins
+from jloss.self_distillation import byol as byol
+from jloss.self_distillation import dino as dino
+from jloss.self_distillation import ibot as ibot
+from jloss.self_distillation import koleo as koleo
+from jloss.self_distillation import sigreg as sigreg
+from jloss.self_distillation import simsiam as simsiam
+from jloss.self_distillation import swav as swav
+from jloss.self_distillation import vicreg as vicreg
 
 # regularization
 from jloss.regularization import l1 as l1

@@ -1,6 +1,7 @@
 """Edges of the sequence losses, and their peers."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -179,3 +180,53 @@ def test_ctc_oracle_by_hand():
     """The oracle itself: two steps, one label: (1, 1), (0, 1), (1, 0)."""
     p = np.array([[0.2, 0.8], [0.6, 0.4]])
     np.testing.assert_allclose(oracles.ctc(np.log(p), np.array([1])), -np.log(0.8 * 0.4 + 0.2 * 0.4 + 0.8 * 0.6))
+
+
+# ----------------------------------------------------------------------------------------------------- alignment, decoding
+
+
+def test_ctc_alignment_is_the_best_of_all_paths(rng):
+    logits = rng.normal(size=(8, 5, 4)).astype(np.float32) * 2
+    labels = rng.integers(1, 4, (8, 2)).astype(np.int32)
+    labels[0] = 2
+    logit_length, label_length = np.array([5, 5, 4, 3, 5, 5, 1, 3]), np.array([2, 1, 2, 2, 0, 2, 1, 2])
+    classes, positions, score = jax.tree.map(np.asarray, jloss.ctc_alignment(logits, labels, logit_length, label_length))
+    for i in range(8):
+        t, u = logit_length[i], label_length[i]
+        log_probs = oracles.log_softmax(logits[i, :t].astype(float))
+        paths = oracles.readings(int(t), 4, 0)[tuple(labels[i, :u])]
+        scores = log_probs[np.arange(t), paths].sum(-1)
+        np.testing.assert_allclose(score[i], scores.max(), rtol=1e-5)
+        np.testing.assert_array_equal(classes[i, :t], paths[scores.argmax()])
+        np.testing.assert_array_equal(classes[i, t:], -1)
+        spoken = positions[i][positions[i] >= 0]
+        np.testing.assert_array_equal(labels[i][spoken], classes[i, :t][classes[i, :t] != 0])
+        np.testing.assert_array_equal(np.unique(spoken), np.arange(u))
+
+
+def test_ctc_alignment_without_a_path():
+    logits, labels = jnp.zeros((3, 2, 3)), jnp.array([[1, 1], [1, 3], [1, 2]])
+    classes, positions, score = jloss.ctc_alignment(logits, labels)
+    np.testing.assert_array_equal(score[:2], [-np.inf, np.nan])
+    np.testing.assert_array_equal(classes, [[-1, -1], [-1, -1], [1, 2]])
+    np.testing.assert_array_equal(positions, [[-1, -1], [-1, -1], [0, 1]])
+
+
+def test_ctc_greedy_decode_reads_what_python_reads(rng):
+    best = rng.integers(0, 3, (6, 9))
+    length = np.array([9, 8, 0, 5, 9, 1])
+    for blank in (0, -1):
+        labels, count = jloss.ctc_greedy_decode(jax.nn.one_hot(best, 3), length, blank=blank)
+        for i in range(6):
+            wanted = [c for c, _ in itertools.groupby(best[i, : length[i]]) if c != blank % 3]
+            assert np.asarray(labels[i]).tolist() == wanted + [-1] * (9 - len(wanted))
+            assert count[i] == len(wanted)
+
+
+def test_helpers_check_their_inputs():
+    with pytest.raises(ValueError, match="ctc_alignment: `labels` has batch axes"):
+        jloss.ctc_alignment(jnp.zeros((2, 4, 3)), jnp.zeros((3, 2), int))
+    with pytest.raises(TypeError, match="ctc_alignment: `labels` must be integer"):
+        jloss.ctc_alignment(jnp.zeros((4, 3)), jnp.zeros(2))
+    half = jloss.crf_marginals(jnp.zeros((2, 3), jnp.bfloat16), jnp.zeros((3, 3), jnp.bfloat16))
+    assert half.dtype == jnp.float32
