@@ -15,6 +15,7 @@ from jloss._math import (
     absolute,
     exp_remainder,
     logsumexp,
+    order_of,
     positive_part,
     power_divergence,
     safe_divide,
@@ -332,10 +333,11 @@ def wasserstein_1d(predictions: Array, targets: Array, *, p: int = 1, **reduce: 
     first, second = jnp.cumsum(predictions)[:-1], jnp.cumsum(targets)[:-1]
     if p == 1:
         return jnp.sum(absolute(first - second))
-    steps = jnp.concatenate([jnp.ones_like(first), -jnp.ones_like(second)])
-    levels, steps = lax.sort((jnp.concatenate([first, second]), steps), num_keys=1)
+    levels = jnp.concatenate([first, second])
+    order = order_of(levels)
+    steps = jnp.where(order < first.shape[0], 1.0, -1.0).astype(levels.dtype)
     apart = jnp.abs(jnp.cumsum(steps))[:-1]  # what lies between two levels moves over so many classes
-    total = jnp.sum(positive_part(jnp.diff(levels)) * apart**p)
+    total = jnp.sum(positive_part(jnp.diff(levels[order])) * apart**p)
     positive = total > 0
     return jnp.where(positive, jnp.power(jnp.where(positive, total, 1), 1 / p), total)
 
