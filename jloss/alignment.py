@@ -187,10 +187,13 @@ def _soft_dtw(costs: Array, first_length: Array | None, second_length: Array | N
     gamma = jnp.asarray(gamma, costs.dtype)
 
     def soft_min(*ways: Array) -> Array:
-        """inf where all are; an infinite way has no weight, and no gradient in gamma."""
+        """inf where all are. Ways of no weight have no gradient in gamma, so that a small gamma does not overflow."""
         least = lax.stop_gradient(jnp.minimum(jnp.minimum(*ways[:2]), ways[2]))
         least = jnp.where(least == jnp.inf, 0, least)
-        total = sum(jnp.where(way == jnp.inf, 0, jnp.exp((least - jnp.where(way == jnp.inf, least, way)) / gamma)) for way in ways)
+        total = jnp.zeros_like(least)
+        for way in ways:
+            far = way - least >= 200 * gamma
+            total = total + jnp.where(far, 0, jnp.exp(-jnp.where(far, 0, way - least) / gamma))
         none = total == 0
         return jnp.where(none, jnp.inf, least - gamma * jnp.log(jnp.where(none, 1, total)))
 
