@@ -196,6 +196,19 @@ from jloss.prototypes import sphereface as sphereface
 from jloss.prototypes import subcenter_arcface as subcenter_arcface
 
 # language
+from jloss.language import load_balancing as load_balancing
+from jloss.language import router_entropy as router_entropy
+from jloss.language import router_z as router_z
+from jloss.language import sequence_cross_entropy as sequence_cross_entropy
+from jloss.language import sequence_log_prob as sequence_log_prob
+from jloss.language import token_log_probs as token_log_probs
+from jloss.language import unlikelihood as unlikelihood
+
+# distillation
+from jloss.distillation import decoupled_distillation as decoupled_distillation
+from jloss.distillation import distillation as distillation
+from jloss.distillation import generalized_jsd as generalized_jsd
+from jloss.distillation import reverse_kl as reverse_kl
 
 # sequence
 from jloss.alignment import smith_waterman as smith_waterman

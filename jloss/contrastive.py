@@ -7,7 +7,8 @@ whole set, the same number on every device, with the exact gradient. They are ga
 device's items at a time.
 """
 
-from typing import Unpack
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from jloss._contrast import Devices, both_kept, devices, negatives, one_sided, o
 from jloss._loss import Reduce, loss
 from jloss._math import logsumexp, softplus
 from jloss._sets import Items, dot, items, moved, over_rows, squared_distances
+from jloss._transform import Loss, derived, loss_entry
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
@@ -375,6 +377,48 @@ def uniformity(
     number = jnp.sum(columns.kept, dtype=jnp.int32).astype(columns.vectors.dtype)
     total = logsumexp(over_rows(block, columns, chunk_size))
     return jnp.where(number > 1, jnp.where(number > 1, total, 0) - jnp.log(jnp.maximum(number * (number - 1), 1)), 0)
+
+
+def matryoshka(loss: Loss, dims: Sequence[int], weights: Sequence[float] | None = None) -> Loss:
+    r"""The loss on the first 64, 128, 256, ... features of its embeddings, added up: embeddings that can be cut off.
+
+    .. math::
+        \ell' = \sum_d w_d\, \ell(z_{1..d})
+
+    A loss that normalises its vectors does so after the cut, as it should. Every input with an axis `d` is cut: embeddings,
+    both views, proxies.
+
+    Args:
+        loss: A loss of embeddings with an axis `d`, such as `info_nce`.
+        dims: The lengths, from 1 to the number of features.
+        weights: One per length; 1 by default.
+
+    >>> matryoshka(squared_euclidean, (1, 3))(jnp.array([1.0, 1.0, 1.0]), jnp.zeros(3))
+    Array(4., dtype=float32)
+
+    References:
+        Kusupati et al., Matryoshka Representation Learning, 2022. https://arxiv.org/abs/2205.13147
+    """
+    found = loss_entry(loss)
+    cut = [name for name, axes in found.inputs.items() if "d" in axes]
+    weights = [1.0] * len(dims) if weights is None else list(weights)
+    if not cut:
+        raise TypeError(f"matryoshka: {found.name} has no input with an axis `d`.")
+    if not dims or min(dims) < 1 or len(dims) != len(weights):
+        raise ValueError(f"matryoshka: `dims` must be lengths from 1, with a weight each, got {tuple(dims)} and {tuple(weights)}.")
+
+    def nested(core: Callable[..., Array], given: dict[str, Any]) -> Array:
+        size = given[cut[0]].shape[found.inputs[cut[0]].index("d")]
+        if max(dims) > size:
+            raise ValueError(f"matryoshka: `dims` goes to {max(dims)}, but `{cut[0]}` has {size} features.")
+
+        def first(x: Array, name: str, d: int) -> Array:
+            return lax.slice_in_dim(x, 0, d, axis=found.inputs[name].index("d"))
+
+        total = [w * core(**{**given, **{n: first(given[n], n, d) for n in cut}}) for d, w in zip(dims, weights, strict=True)]
+        return jnp.sum(jnp.stack(total))
+
+    return derived(f"matryoshka({found.name})", found, nested, {}, {})
 
 
 def _views(first: Array, second: Array, mask: Array | None, where: Devices) -> tuple[Items, Array]:

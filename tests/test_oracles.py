@@ -4,6 +4,7 @@ import inspect
 from typing import get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,8 +13,12 @@ from tests.cases import LOSSES, ORACLES, case
 
 
 def example(inputs, batched, index):
-    """One example, float64, as NumPy."""
-    return {n: jax.tree.map(np.asarray, v) if n not in batched else np.asarray(v)[index] for n, v in inputs.items()}
+    """One example, float64, as NumPy (but for a random key)."""
+
+    def whole(value):
+        return value if jnp.issubdtype(value.dtype, jax.dtypes.prng_key) else np.asarray(value)
+
+    return {n: jax.tree.map(whole, v) if n not in batched else np.asarray(v)[index] for n, v in inputs.items()}
 
 
 def numeric_gradient(function, inputs, name, step=1e-6):
