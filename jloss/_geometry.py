@@ -70,7 +70,7 @@ def compare(first: Array, second: Array) -> Pair:
     (width, overlap_x, hull_x), (height, overlap_y, hull_y) = _side(x0, x1, a0, a1), _side(y0, y1, b0, b1)
     overlap = overlap_x * overlap_y
     union = positive_part(width) * positive_part(height) + positive_part(a1 - a0) * positive_part(b1 - b0) - overlap
-    offset = (x0 + x1 - a0 - a1) / 2, (y0 + y1 - b0 - b1) / 2
+    offset = ((x0 - a0) + (x1 - a1)) / 2, ((y0 - b0) + (y1 - b1)) / 2  # exactly 0 at a match
     return Pair((width, height), (a1 - a0, b1 - b0), offset, (hull_x, hull_y), overlap, union)
 
 

@@ -43,17 +43,16 @@ def focal_eiou(predictions: Array, targets: Array, *, gamma: float = 0.5, **redu
 
 
 @loss("(4),(4)->()", "box box", alpha="positive")
-def alpha_iou(
-    predictions: Array, targets: Array, *, alpha: float = 3.0, base: Base = "iou", **reduce: Unpack[Reduce]
-) -> Array:
+def alpha_iou(predictions: Array, targets: Array, *, alpha: float = 3.0, base: Base = "iou", **reduce: Unpack[Reduce]) -> Array:
     r"""The terms of `iou`, `giou`, `diou` or `ciou`, each raised to a power: above 1, good boxes get the larger gradients.
 
     .. math::
         \ell = 1 - \mathrm{IoU}^\alpha + P^\alpha + (\beta v)^\alpha
 
     with :math:`P` the penalty of `giou` or `diou`, and :math:`\beta v` that of `ciou`, whose :math:`\beta` is a constant for the
-    gradient. With ``alpha=3`` the gradient is nearly dead below an IoU of 0.3; disjoint boxes attract each other through
-    :math:`P` only. A term that is 0 has gradient 0, also for `alpha` below 1. The paper's choice is 3, its code's default 2.
+    gradient; more than 1, which exchanged corners reach, counts as 1. With ``alpha=3`` the gradient is nearly dead below an IoU of
+    0.3; disjoint boxes attract each other through :math:`P` only. A term that is 0 has gradient 0, also for `alpha` below 1. The
+    paper's choice is 3, its code's default 2.
 
     Args:
         predictions: Corners of the predicted box.
@@ -77,7 +76,7 @@ def alpha_iou(
     if base in ("diou", "ciou"):
         value += power(pair.distance, alpha)
     if base == "ciou":
-        value += power(pair.aspect_weight * pair.aspect, alpha)
+        value += power(jnp.minimum(pair.aspect_weight * pair.aspect, 1), alpha)
     return value
 
 

@@ -3,7 +3,7 @@
 A box stands for a Gaussian with its centre as mean and ``R diag(w^2, h^2) R^T`` over 4 (over 12 in `probiou`) as covariance; so
 a turn by half a circle, or by a right angle with the sides exchanged, changes nothing, and the angle of a square is invisible. All
 forms are closed and written as sums of squares in the sides ``w, h, v, k`` of the two boxes and the cosine and sine of the
-angle between them: no eigenvalue, no square root of a matrix, no cancellation at a match, no epsilon.
+angle between them: no eigenvalue, no square root of a matrix, no epsilon; what is 0 at a match is a product of differences.
 Negative sides count as 0. The corners of an axis-aligned box are for `boxes`.
 """
 
@@ -48,8 +48,12 @@ def gwd(predictions: Array, targets: Array, *, tau: float = 1.0, **reduce: Unpac
     cosine, sine = _turn(predictions[4] - targets[4])
     mixed = cosine * (jnp.square(w * v) + jnp.square(h * k)) + sine * (jnp.square(w * k) + jnp.square(h * v))  # 16 tr(S T)
     mean = safe_sqrt(mixed + 2 * w * h * v * k)  # 4 tr((S^1/2 T S^1/2)^1/2)
-    stretch, target_stretch = _stretch(predictions, w, h), _stretch(targets, v, k)
-    unlike = squared_length((stretch[0] - target_stretch[0], stretch[1] - target_stretch[1])) + 4 * jnp.square(w * h - v * k)
+    target_stretch = (v - k) * (v + k)  # 8 times the traceless part of T is this by (cos 2a, sin 2a)
+    change = (w - v) * (w + v) - (h - k) * (h + k)
+    both, angle, turned = predictions[4] + targets[4], 2 * predictions[4], 2 * jnp.sin(predictions[4] - targets[4])
+    across = change * jnp.cos(angle) - target_stretch * turned * jnp.sin(both)
+    aslant = change * jnp.sin(angle) + target_stretch * turned * jnp.cos(both)
+    unlike = squared_length((across, aslant)) + 4 * jnp.square(h * (w - v) + v * (h - k))
     apart = squared_length((predictions[0] - targets[0], predictions[1] - targets[1]))
     distance = safe_sqrt(apart + safe_divide(unlike, 4 * (trace + 2 * mean)))  # trace - 2 mean, times its conjugate over it
     return 1 - 1 / (tau + jnp.log1p(distance))
@@ -187,7 +191,9 @@ def _compare(first: Array, second: Array) -> _Pair:
     w, h, v, k = w / scale, h / scale, v / scale, k / scale
     dx, dy = (first[0] - second[0]) / scale, (first[1] - second[1]) / scale
     cosine, sine = _turn(first[4] - second[4])
-    excess = jnp.square(w * h - v * k) + cosine * jnp.square(w * k - h * v) + sine * jnp.square(w * v - h * k)
+    wider, higher = w - v, h - k
+    grown, slimmer = h * wider + v * higher, h * wider - w * higher  # w h - v k and h v - w k, exactly 0 at a match
+    excess = jnp.square(grown) + cosine * jnp.square(slimmer) + sine * jnp.square(w * v - h * k)
     (x, y), (a, b) = _along(dx, dy, first[4]), _along(dx, dy, second[4])
     apart = squared_length((h * x, w * y)) + squared_length((k * a, v * b))
     return _Pair(w * h, v * k, excess, apart)
@@ -213,9 +219,3 @@ def _along(dx: Array, dy: Array, angle: Array) -> tuple[Array, Array]:
 def _turn(angle: Array) -> tuple[Array, Array]:
     """Cosine and sine, squared."""
     return jnp.square(jnp.cos(angle)), jnp.square(jnp.sin(angle))
-
-
-def _stretch(box: Array, w: Array, h: Array) -> tuple[Array, Array]:
-    """The traceless part of the covariance, times 8: how far from round, and which way."""
-    stretch = jnp.square(w) - jnp.square(h)
-    return stretch * jnp.cos(2 * box[4]), stretch * jnp.sin(2 * box[4])

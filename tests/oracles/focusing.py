@@ -27,7 +27,7 @@ def alpha_iou(predictions, targets, alpha=3.0, base="iou", frozen=None):
         value += p.center_term(t) ** alpha
     if base == "ciou":
         weight = ciou_weight(*pair(frozen["predictions"], frozen["targets"]))
-        value += (weight * 4 / math.pi**2 * p.angle(t) ** 2) ** alpha
+        value += min(weight * 4 / math.pi**2 * p.angle(t) ** 2, 1.0) ** alpha
     return value
 
 

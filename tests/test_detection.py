@@ -1,0 +1,188 @@
+"""Heads and set prediction: against torch formulas, scipy's assignment and a plain implementation, with padding and devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, PartitionSpec
+from scipy.optimize import linear_sum_assignment
+
+import jloss
+from tests.peers import agree, draws
+
+
+def same_cost(cost, found, columns):
+    """`found` is a one-to-one assignment of the `columns` with scipy's total cost."""
+    rows, chosen = linear_sum_assignment(cost[:, columns])
+    has = np.flatnonzero(found >= 0)
+    assert set(has) <= set(columns)
+    assert len(has) == len(rows) == len(set(found[has]))
+    np.testing.assert_allclose(cost[found[has], has].sum(), cost[:, columns][rows, chosen].sum(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(("n", "m"), [(6, 4), (4, 6), (5, 5), (1, 3), (24, 10)])
+def test_match_is_scipys(n, m):
+    rng = np.random.default_rng(0)
+    cost = rng.normal(size=(40, n, m)).astype(np.float32)
+    cost[:10] = np.round(cost[:10])  # ties
+    mask = rng.uniform(size=(40, m)) < 0.6
+    masked, whole = np.asarray(jloss.match(cost, mask)), np.asarray(jloss.match(cost))
+    assert masked.dtype == np.int32
+    for i in range(40):
+        same_cost(cost[i], masked[i], np.flatnonzero(mask[i]))
+        same_cost(cost[i], whole[i], np.arange(m))
+
+
+def test_match_is_optaxs():
+    optax = pytest.importorskip("optax")
+    cost = np.random.default_rng(1).normal(size=(7, 5)).astype(np.float32)
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        rows, columns = optax.assignment.hungarian_algorithm(jnp.asarray(cost))
+    np.testing.assert_array_equal(np.asarray(jloss.match(cost))[np.asarray(columns)], rows)
+
+
+def test_match_of_nothing_and_of_nan():
+    assert jloss.match(jnp.zeros((3, 0))).shape == (0,)
+    np.testing.assert_array_equal(jloss.match(jnp.zeros((0, 2))), [-1, -1])
+    np.testing.assert_array_equal(jloss.match(jnp.zeros((2, 2)), jnp.zeros(2, bool)), [-1, -1])
+    np.testing.assert_array_equal(np.sort(jloss.match(jnp.full((3, 2), jnp.nan))), [0, 1])
+    np.testing.assert_array_equal(jloss.match(jnp.array([[jnp.nan, 1.0], [2.0, 1.0]])), [1, 0])
+    with pytest.raises(ValueError, match=r"match: expected cost\(..., n, m\), mask\(..., m\), got cost\(3, 2\), mask\(3,\)"):
+        jloss.match(jnp.zeros((3, 2)), jnp.ones(3, bool))
+
+
+def test_match_has_no_gradient_and_runs_inside_shard_map():
+    cost = jnp.asarray(np.random.default_rng(2).normal(size=(4, 5, 3)).astype(np.float32))
+    gradient = jax.grad(lambda c: jnp.sum(jnp.where(jloss.match(c) >= 0, 1.0, 0.0)))(cost)
+    assert not np.any(gradient)
+    mesh = jax.make_mesh((2,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
+    spec = PartitionSpec("i")
+    np.testing.assert_array_equal(jax.shard_map(jloss.match, mesh=mesh, in_specs=spec, out_specs=spec)(cost), jloss.match(cost))
+
+
+def an_image(seed, n=7, m=4, k=5):
+    rng = np.random.default_rng(seed)
+
+    def boxes(count):
+        corner, size = rng.uniform(0, 0.6, (count, 2)), rng.uniform(0.05, 0.4, (count, 2))
+        return np.concatenate([corner, corner + size], axis=1).astype(np.float32)
+
+    return rng.normal(size=(n, k)).astype(np.float32), boxes(n), rng.integers(0, k - 1, m).astype(np.int32), boxes(m)
+
+
+def test_detr_against_torch():
+    torch = pytest.importorskip("torch")
+
+    def plain(logits, boxes, labels, targets, mask, normaliser):
+        """One image, as the paper says it: scipy's assignment, cross entropy, L1 on centres, GIoU."""
+
+        def convert(b):
+            return torch.cat([(b[:, :2] + b[:, 2:]) / 2, b[:, 2:] - b[:, :2]], dim=1)
+
+        def giou(b, t):
+            overlap = (torch.minimum(b[..., 2:], t[..., 2:]) - torch.maximum(b[..., :2], t[..., :2])).clamp(min=0).prod(-1)
+            union = (b[..., 2:] - b[..., :2]).prod(-1) + (t[..., 2:] - t[..., :2]).prod(-1) - overlap
+            hull = (torch.maximum(b[..., 2:], t[..., 2:]) - torch.minimum(b[..., :2], t[..., :2])).prod(-1)
+            return 2 - overlap / union - union / hull
+
+        labels, targets = labels[mask].long(), targets[mask]
+        l1 = (convert(boxes)[:, None] - convert(targets)[None]).abs().sum(-1)
+        cost = -logits.softmax(-1)[:, labels] + 5 * l1 + 2 * giou(boxes[:, None], targets[None])
+        rows, columns = linear_sum_assignment(cost.detach().numpy())
+        classes = torch.full((len(logits),), logits.shape[1] - 1)
+        classes[rows] = labels[columns]
+        weight = torch.ones(logits.shape[1])
+        weight[-1] = 0.1
+        entropy = torch.nn.functional.cross_entropy(logits, classes, weight)
+        return entropy + (5 * l1[rows, columns] + 2 * giou(boxes[rows], targets[columns])).sum() / normaliser
+
+    for seed, mask in enumerate(([True] * 4, [True, False, True, False])):
+        logits, boxes, labels, targets = an_image(seed)
+        labels_given = np.where(mask, labels, -7).astype(np.int32)  # padding is not looked at
+        targets_given = np.where(np.array(mask)[:, None], targets, np.nan).astype(np.float32)
+
+        def ours(p, b, labels=labels_given, targets=targets_given, mask=mask):
+            return jloss.detr(p, b, labels, targets, jnp.array(mask))
+
+        def theirs(p, b, labels=labels, targets=targets, mask=mask):
+            return plain(p, b, torch.tensor(labels), torch.tensor(targets), torch.tensor(mask), sum(mask))
+
+        agree(ours, theirs, logits, boxes)
+
+
+def test_detr_with_the_number_of_boxes_over_all_images():
+    images = [an_image(seed) for seed in range(4)]
+    logits, boxes, labels, targets = (jnp.stack(x) for x in zip(*images, strict=True))
+    mask = jnp.arange(4)[None, :] < jnp.array([4, 1, 0, 2])[:, None]
+    count = jnp.sum(mask, axis=1).astype(jnp.float32)
+    each = jloss.detr(logits, boxes, labels, targets, mask, class_cost=0.0, reduction="none")
+    wanted = jnp.sum(each * count) / 7
+    np.testing.assert_allclose(jloss.detr(logits, boxes, labels, targets, mask, class_cost=0.0, weights=count), wanted, rtol=1e-5)
+    mesh = jax.make_mesh((2,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
+    spec = PartitionSpec("i")
+    mapped = jax.shard_map(
+        lambda *x: jloss.detr(*x[:-1], class_cost=0.0, weights=x[-1], axis_name="i"), mesh=mesh, in_specs=spec, out_specs=PartitionSpec()
+    )
+    np.testing.assert_allclose(mapped(logits, boxes, labels, targets, mask, count), wanted, rtol=1e-5)
+
+
+def test_detr_learns_a_set():
+    optax = pytest.importorskip("optax")
+    logits, boxes, labels, targets = an_image(9)
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.05, 400))
+    parameters = (jnp.asarray(logits), jloss.to_center_size(boxes))
+
+    def loss(parameters):
+        return jloss.detr(parameters[0], jloss.from_center_size(parameters[1]), labels, targets)
+
+    def step(carry, _):
+        parameters, state = carry
+        updates, state = optimizer.update(jax.grad(loss)(parameters), state)
+        return (optax.apply_updates(parameters, updates), state), None
+
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        (parameters, _), _ = jax.jit(lambda p: jax.lax.scan(step, (p, optimizer.init(p)), None, length=400))(parameters)
+    found = jloss.pairwise_iou(jloss.from_center_size(parameters[1]), targets)
+    assert (jnp.max(found, axis=0) > 0.9).all()
+    best = np.argmax(found, axis=0)
+    np.testing.assert_array_equal(np.argmax(parameters[0][best], axis=1), labels)
+
+
+def test_heads_against_torch():
+    torch = pytest.importorskip("torch")
+    f = torch.nn.functional
+    z, quality = draws(64, scale=3.0)[0], np.random.default_rng(3).uniform(0.05, 0.95, 64).astype(np.float32)
+
+    def qfl(z, q):
+        return ((q - z.sigmoid()).abs() ** 2 * f.binary_cross_entropy_with_logits(z, q, reduction="none")).mean()
+
+    agree(jloss.quality_focal, qfl, z, quality)
+
+    def vfl(z):
+        q = torch.tensor(mixed)
+        weight = torch.where(q > 0, q, 0.75 * z.sigmoid() ** 2)
+        return (weight * f.binary_cross_entropy_with_logits(z, q, reduction="none")).mean()
+
+    mixed = np.where(np.arange(64) % 2 == 0, quality, 0).astype(np.float32)
+    agree(lambda z: jloss.varifocal(z, mixed), vfl, z)
+
+    logits, place = draws((32, 8))[0], np.random.default_rng(4).uniform(0, 6.9, 32).astype(np.float32)
+
+    def dfl(logits):
+        y = torch.tensor(place)
+        low = y.long()
+        left = f.cross_entropy(logits, low, reduction="none") * (low + 1 - y)
+        return (left + f.cross_entropy(logits, low + 1, reduction="none") * (y - low)).mean()
+
+    agree(lambda x: jloss.distribution_focal(x, place), dfl, logits)
+
+
+def test_heads_at_their_ends():
+    logits = jnp.array([0.0, 1.0, 2.0, 3.0])
+    ends = jloss.distribution_focal(jnp.stack([logits] * 4), jnp.array([3.0, 3.7, 0.0, -1.0]), reduction="none")
+    np.testing.assert_allclose(ends, -jax.nn.log_softmax(logits)[jnp.array([3, 3, 0, 0])], rtol=1e-6)
+    for loss in (jloss.quality_focal, jloss.varifocal):
+        z, q = jnp.array([1e4, -1e4, 1e4, -1e4, 0.0]), jnp.array([1.0, 0.0, 0.0, 1.0, 0.5])
+        gradient = jax.grad(lambda z, q=q, loss=loss: loss(z, q, reduction="sum"))(z)
+        assert np.isfinite(gradient).all()
+        np.testing.assert_allclose(loss(z, q, reduction="none")[:2], 0, atol=1e-6)
