@@ -260,11 +260,22 @@ def _whole(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
     arrays, places, batch, where, weights = place_inputs(found, given)
     if where is not None:  # inputs, not only outputs: 0 * NaN is NaN in the gradient
         arrays = {n: fill_masked(a, where, places[n], found.domains[n]) if n in places else a for n, a in arrays.items()}
+    arrays, places = _fixed_axes_first(found, arrays, places)
     settings = settle(found, given, traced, widest(arrays))
     values = map_examples(found.core, arrays, places, settings, len(batch), not any(found.inputs.values()))
     if values.shape != batch:
         raise ValueError(f"{found.name}: one example must give one number; the core gave {values.shape} for batch axes {batch}.")
     return reduce(values, where, weights, given["reduction"], given["axis_name"])
+
+
+def _fixed_axes_first(found: Entry, arrays: dict[str, Any], places: dict[str, Place]) -> tuple[dict[str, Any], dict[str, Place]]:
+    """Moves the numbers of a box in front of the batch: XLA on CPUs then computes columns, not strides, in half the time."""
+    for name, dims in found.inputs.items():
+        if len(dims) == 1 and dims[0].isdigit() and name in places:
+            (at,) = places[name].core
+            batch = tuple(None if b is None else b + (b < at) for b in places[name].batch)
+            arrays, places = arrays | {name: jnp.moveaxis(arrays[name], at, 0)}, places | {name: Place(batch, (0,))}
+    return arrays, places
 
 
 def settle(found: Entry, given: dict[str, Any], traced: set[str], dtype: Any) -> dict[str, Any]:
