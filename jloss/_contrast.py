@@ -76,7 +76,7 @@ def negatives(rows: Items, columns: Items) -> Array:
 # ---------------------------------------------------------------- two sets
 
 
-def two_sided(rows: Items, columns: Items, scale: Array, chunk_size: int | None, where: Devices) -> tuple[Array, Array]:
+def two_sided(rows: Items, columns: Items, scale: Array | float, chunk_size: int | None, where: Devices) -> tuple[Array, Array]:
     """Of ``scale * rows @ columns.T`` of all devices: log sum exp of each local row, and of each local column."""
     if where.ring:
         return _ring_two_sided(rows, columns, scale, chunk_size, where)
@@ -87,22 +87,22 @@ def two_sided(rows: Items, columns: Items, scale: Array, chunk_size: int | None,
     by_row, by_column = _two_sided(rows, columns, scale, chunk_size)
     if where.axis_name is None:
         return by_row, by_column
-    return by_row, logsumexp(by_column[None, :], axis=0, axis_name=where.axis_name)[own]  # type: ignore[arg-type]
+    return by_row, logsumexp(by_column[None, :], axis=0, axis_name=where.axis_name)[own]
 
 
-def one_sided(rows: Items, columns: Items, scale: Array, among: Among, chunk_size: int | None, where: Devices) -> Array:
+def one_sided(rows: Items, columns: Items, scale: Array | float, among: Among, chunk_size: int | None, where: Devices) -> Array:
     """Log sum exp of each local row over those columns of all devices that are `among` it."""
 
     def local(columns: Items) -> Array:
-        def safe(rows: Items, columns: Items, scale: Array, size: int | None) -> Array:
+        def safe(rows: Items, columns: Items, scale: Array | float, size: int | None) -> Array:
             return _by_rows(lambda block: _masked_logsumexp(block, columns, scale, among), rows, size)
 
-        def quick(rows: Items, columns: Items, scale: Array) -> Array:
+        def quick(rows: Items, columns: Items, scale: Array | float) -> Array:
             return safe_log(jnp.sum(_exponentials(rows, columns, scale, among), axis=1))
 
         if chunk_size is not None:
             return safe(rows, columns, scale, chunk_size)
-        slow = jax.checkpoint(lambda *given: safe(*given, BLOCK))
+        slow = jax.checkpoint(lambda rows, columns, scale: safe(rows, columns, scale, BLOCK))
         return lax.cond(is_small(scale), quick, slow, rows, columns, scale)
 
     return over_devices(local, columns, _add_logs, where)
@@ -116,24 +116,24 @@ def over_devices(function: Callable[[Items], Any], columns: Items, merge: Callab
     return _walk(lambda columns, found: (columns, merge(found, function(columns))), columns, first, where)[1]
 
 
-def is_small(scale: Array) -> Array:
+def is_small(scale: Array | float) -> Array:
     """Whether exp, its square and their sums over any set stay inside the range of the dtype."""
-    return jnp.abs(scale) <= 0.45 * jnp.log(jnp.finfo(scale.dtype).max)
+    return jnp.abs(scale) <= 0.45 * jnp.log(jnp.finfo(jnp.result_type(scale)).max)
 
 
-def _two_sided(rows: Items, columns: Items, scale: Array, chunk_size: int | None) -> tuple[Array, Array]:
-    def quick(rows: Items, columns: Items, scale: Array) -> tuple[Array, Array]:
+def _two_sided(rows: Items, columns: Items, scale: Array | float, chunk_size: int | None) -> tuple[Array, Array]:
+    def quick(rows: Items, columns: Items, scale: Array | float) -> tuple[Array, Array]:
         powers = _exponentials(rows, columns, scale, both_kept)
         return safe_log(jnp.sum(powers, axis=1)), safe_log(jnp.sum(powers, axis=0))
 
-    def slow(rows: Items, columns: Items, scale: Array) -> tuple[Array, Array]:
+    def slow(rows: Items, columns: Items, scale: Array | float) -> tuple[Array, Array]:
         logits = jnp.where(both_kept(rows, columns), scale * dot(rows.vectors, columns.vectors), -jnp.inf)
         return logsumexp(logits, axis=1), logsumexp(logits, axis=0)
 
-    def block(rows: Items, columns: Items, scale: Array) -> tuple[Array, Array]:
+    def block(rows: Items, columns: Items, scale: Array | float) -> tuple[Array, Array]:
         return lax.cond(is_small(scale), quick, slow, rows, columns, scale)
 
-    def chunked(rows: Items, columns: Items, scale: Array, size: int) -> tuple[Array, Array]:
+    def chunked(rows: Items, columns: Items, scale: Array | float, size: int) -> tuple[Array, Array]:
         n = rows.index.shape[0]
         if n <= size:
             return jax.checkpoint(block)(rows, columns, scale)
@@ -151,10 +151,11 @@ def _two_sided(rows: Items, columns: Items, scale: Array, chunk_size: int | None
 
     if chunk_size is not None:
         return chunked(rows, columns, scale, chunk_size)
-    return lax.cond(is_small(scale), quick, jax.checkpoint(lambda *given: chunked(*given, BLOCK)), rows, columns, scale)
+    careful = jax.checkpoint(lambda rows, columns, scale: chunked(rows, columns, scale, BLOCK))
+    return lax.cond(is_small(scale), quick, careful, rows, columns, scale)
 
 
-def _ring_two_sided(rows: Items, columns: Items, scale: Array, chunk_size: int | None, where: Devices) -> tuple[Array, Array]:
+def _ring_two_sided(rows: Items, columns: Items, scale: Array | float, chunk_size: int | None, where: Devices) -> tuple[Array, Array]:
     """The columns and what is known of them travel together, and are complete when they are home again."""
 
     def visit(guest: tuple[Items, Array], by_row: Array) -> tuple[tuple[Items, Array], Array]:
@@ -202,7 +203,7 @@ def _gathered(columns: Items, where: Devices) -> Items:
 # ---------------------------------------------------------------- one set with itself
 
 
-def symmetric(given: Items, scale: Array, among: Among, chunk_size: int | None, attract: bool = False) -> tuple[Array, Array]:
+def symmetric(given: Items, scale: Array | float, among: Among, chunk_size: int | None, attract: bool = False) -> tuple[Array, Array]:
     """Of each item log sum exp over those `among` it, and (with `attract`) the sum of the logits of its positives.
 
     Each pair of blocks is computed once, for its rows and its columns. The blocks stand in a circle, of odd length; in round k
@@ -248,13 +249,13 @@ def symmetric(given: Items, scale: Array, among: Among, chunk_size: int | None, 
 
     zero = jnp.zeros_like(blocks.vectors[:, :, 0])
     peaks = zero
-    peaks = lax.stop_gradient(lax.cond(small, lambda *_: zero, lambda *a: _peaks(*a, among), blocks, scale))
+    peaks = lax.stop_gradient(lax.cond(small, lambda *_: zero, lambda blocks, scale: _peaks(blocks, scale, among), blocks, scale))
     found = circle(meet, (zero, zero) if attract else (zero,))
     lse = (safe_log(found[0]) + peaks).reshape(-1)[:n]
     return lse, found[1].reshape(-1)[:n] if attract else lse
 
 
-def _peaks(blocks: Items, scale: Array, among: Among) -> Array:
+def _peaks(blocks: Items, scale: Array | float, among: Among) -> Array:
     """The largest logit of each item among those that count; 0 where none does."""
     columns = jax.tree.map(lambda x: lax.stop_gradient(x.reshape(-1, *x.shape[2:])), blocks)
 
@@ -269,12 +270,12 @@ def _peaks(blocks: Items, scale: Array, among: Among) -> Array:
 # ---------------------------------------------------------------- blocks
 
 
-def _exponentials(rows: Items, columns: Items, scale: Array, among: Among) -> Array:
+def _exponentials(rows: Items, columns: Items, scale: Array | float, among: Among) -> Array:
     scale = jnp.where(is_small(scale), scale, 0)  # under vmap over scales both branches run
     return jnp.where(among(rows, columns), jnp.exp(scale * dot(rows.vectors, columns.vectors)), 0)
 
 
-def _masked_logsumexp(rows: Items, columns: Items, scale: Array, among: Among) -> Array:
+def _masked_logsumexp(rows: Items, columns: Items, scale: Array | float, among: Among) -> Array:
     return logsumexp(jnp.where(among(rows, columns), scale * dot(rows.vectors, columns.vectors), -jnp.inf), axis=1)
 
 

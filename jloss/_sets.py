@@ -22,7 +22,7 @@ class Items(NamedTuple):
     vectors: Array  # (n,d); zero where not kept
     labels: Array  # (n,)
     kept: Array  # (n,)
-    index: Array  # (n,)
+    index: Array  # type: ignore[assignment]  # (n,); hides tuple.index
 
 
 def items(embeddings: Array, labels: Array | None = None, mask: Array | None = None, unit: bool = False) -> Items:

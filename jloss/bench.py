@@ -85,9 +85,7 @@ ROWS: dict[str, Row] = {
     ),
     # segmentation
     "dice": Row(torch=lambda f, p, y: (1 - (2 * (p * y).sum((-2, -1)) + 1e-5) / ((p + y).sum((-2, -1)) + 1e-5)).mean()),
-    "lovasz_softmax": Row(
-        torch=lambda f, p, y: _torch_lovasz(p.flatten(1, 2), y.flatten(1)), sizes={"k": 21, "s0": 256, "s1": 256}
-    ),
+    "lovasz_softmax": Row(torch=lambda f, p, y: _torch_lovasz(p.flatten(1, 2), y.flatten(1)), sizes={"k": 21, "s0": 256, "s1": 256}),
     # embedding
     "cosine_distance": Row(lambda p, t: optax.cosine_distance(p, t).mean(), lambda f, p, t: (1 - f.cosine_similarity(p, t)).mean()),
     "cosine_embedding": Row(torch=lambda f, p, t, y: f.cosine_embedding_loss(p, t, y)),

@@ -315,7 +315,7 @@ def _cosine_distance(first: Array, second: Array) -> Array:
     return 0.5 * jnp.sum(jnp.square(a - b)) + absent[0] + absent[1]
 
 
-def _norm(x: Array, p: Array) -> Array:
+def _norm(x: Array, p: Array | float) -> Array:
     """The p-norm, with gradient 0 at zero; the common norm does not pay for logarithms."""
     return lax.cond(p == 2, jax.checkpoint(lambda x, p: safe_norm(x)), jax.checkpoint(_any_norm), x, p)
 

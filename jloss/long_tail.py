@@ -291,9 +291,7 @@ def ghm(bins: int = 30, momentum: float = 0.75) -> StatefulLoss:
         density = counts / mass
         share = jnp.sum(found) / (jnp.maximum(jnp.sum(found > 0), 1).astype(dtype) * jnp.where(found > 0, density, 1))
         factor = share.at[place].get(mode="fill", fill_value=1, wrap_negative_indices=False)
-        value = _scaled_cross_entropy(
-            logits, targets, factor, where=where, weights=weights, reduction=reduction, axis_name=axis_name
-        )
+        value = _scaled_cross_entropy(logits, targets, factor, where=where, weights=weights, reduction=reduction, axis_name=axis_name)
         return value, GradientDensity(counts, mass)
 
     return StatefulLoss(init, apply)
@@ -380,9 +378,7 @@ def _equalized_focal(logits: Array, targets: Array, focus: Array, *, gamma: floa
     return focus / gamma * entry(sigmoid_focal).core(logits, targets, alpha=alpha, gamma=focus)
 
 
-def _histogram(
-    places: Array, size: int, where: Array | None, weights: Array | None, axis_name: str | tuple[str, ...] | None
-) -> Array:
+def _histogram(places: Array, size: int, where: Array | None, weights: Array | None, axis_name: str | tuple[str, ...] | None) -> Array:
     """How many of `places` are 0, 1, ... size - 1, without masked examples and over all devices."""
     places = jnp.asarray(places)
     kept = (places >= 0) & (places < size)

@@ -106,9 +106,7 @@ def reverse_cross_entropy(
 
 
 @loss("(k),()->()", "real class")
-def normalized_cross_entropy(
-    logits: Array, labels: Array, *, class_axis_name: str | None = None, **reduce: Unpack[OverClasses]
-) -> Array:
+def normalized_cross_entropy(logits: Array, labels: Array, *, class_axis_name: str | None = None, **reduce: Unpack[OverClasses]) -> Array:
     r"""Cross entropy of the label, divided by the sum over all labels it could have been: between 0 and 1, and robust.
 
     .. math:: \ell = \frac{\log p_y}{\sum_c \log p_c} \qquad p = \operatorname{softmax}(\text{logits})

@@ -345,7 +345,7 @@ def center(embeddings: Array, labels: Array, centers: Array, **reduce: Unpack[Re
     return 0.5 * jnp.sum(jnp.square(embeddings - _row(centers, labels)))
 
 
-def _arcface(unit: Array, labels: Array, prototypes: Array, margin: Array, scale: Array) -> Array:
+def _arcface(unit: Array, labels: Array, prototypes: Array, margin: Array | float, scale: Array | float) -> Array:
     k, c, d = prototypes.shape
     cosines = _cosines(unit, prototypes.reshape(k * c, d)).reshape(k, c)
     nearest = jnp.argmax(cosines, axis=1)

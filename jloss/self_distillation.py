@@ -402,14 +402,14 @@ def _standardized(given: Items, number: Array, where: Devices) -> Array:
     return jnp.where(varies[None, :], centred / jnp.sqrt(jnp.where(varies, variance, 1))[None, :], 0)
 
 
-def _distilled(student: Array, teacher: Array, center: Array, mask: Array | None, warm: Array, cool: Array) -> Array:
+def _distilled(student: Array, teacher: Array, center: Array, mask: Array | None, warm: Array | float, cool: Array | float) -> Array:
     kept = jnp.ones(student.shape[0], bool) if mask is None else mask
     student, teacher = (jnp.where(kept[:, None], x, 0) for x in (student, lax.stop_gradient(teacher)))
     targets = jax.nn.softmax((teacher - lax.stop_gradient(center)[None, :]) / cool, axis=1)
     return mean_where(-jnp.sum(targets * log_softmax(student / warm), axis=1), kept)
 
 
-def _assigned(scores: Array, kept: Array, epsilon: Array, iterations: int, where: Devices) -> Array:
+def _assigned(scores: Array, kept: Array, epsilon: Array | float, iterations: int, where: Devices) -> Array:
     """Assignments of items to prototypes, which get about the same number each; a constant."""
     logs = jnp.where(kept[:, None], lax.stop_gradient(scores) / epsilon, -jnp.inf)
     for _ in range(iterations):

@@ -53,9 +53,7 @@ def lovasz_hinge(logits: Array, targets: Array, *, mask: Array | None = None, **
 
 
 @loss("(*s,k),(*s),(*s)->()", "prob class mask")
-def lovasz_softmax(
-    probabilities: Array, labels: Array, *, mask: Array | None = None, **reduce: Unpack[SpatialOverClasses]
-) -> Array:
+def lovasz_softmax(probabilities: Array, labels: Array, *, mask: Array | None = None, **reduce: Unpack[SpatialOverClasses]) -> Array:
     r"""Surrogate of the mean intersection over union of the classes, from probabilities.
 
     .. math::
