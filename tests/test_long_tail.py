@@ -36,9 +36,7 @@ def test_ldam_margins():
     np.testing.assert_allclose(jloss.ldam_margins(jnp.array([10000, 16, 1])), [0.05, 0.25, 0.5], rtol=1e-6)
     np.testing.assert_allclose(jloss.ldam_margins(jnp.array([16, 0]), max_margin=1.0), [0.5, 1.0], rtol=1e-6)
     margins = jloss.ldam_margins(jnp.array([10000, 16, 1, 4]))
-    np.testing.assert_allclose(
-        jloss.ldam(LOGITS, LABELS, jnp.zeros(4), scale=2.0), jloss.cross_entropy(2 * LOGITS, LABELS), rtol=1e-6
-    )
+    np.testing.assert_allclose(jloss.ldam(LOGITS, LABELS, jnp.zeros(4), scale=2.0), jloss.cross_entropy(2 * LOGITS, LABELS), rtol=1e-6)
     assert jloss.ldam(LOGITS, LABELS, margins) > jloss.ldam(LOGITS, LABELS, 0 * margins)
 
 

@@ -69,7 +69,7 @@ def excess(name, prop, seed, scale):
         return middle - ends, ends
     if prop == "shift_invariant":
         shift = jnp.asarray(np.random.default_rng([seed, 1]).normal(size=(DRAWS,)).astype(np.float32)) * 3
-        moved = {n: v + shift.reshape((DRAWS,) + (1,) * (v.ndim - 1)) for n, v in inputs.items() if n in ((pair(name) or [first]))}
+        moved = {n: v + shift.reshape((DRAWS,) + (1,) * (v.ndim - 1)) for n, v in inputs.items() if n in (pair(name) or [first])}
         return jnp.abs(run({**inputs, **moved}) - value), value
     factor = jnp.asarray(np.random.default_rng([seed, 2]).uniform(0.5, 3.0, size=(DRAWS,)).astype(np.float32))
     return jnp.abs(run({**inputs, first: inputs[first] * factor.reshape((DRAWS,) + (1,) * (inputs[first].ndim - 1))}) - value), value

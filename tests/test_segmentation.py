@@ -178,9 +178,7 @@ def test_optax_dice():
     labels = jax.nn.one_hot(RNG.integers(0, 3, (2, 4, 5)), 3)
 
     def ours(z):
-        return jloss.tversky(
-            jax.nn.softmax(z), labels, axis=-1, fp_weight=0.2, fn_weight=0.9, smooth_numerator=1.0, smooth_denominator=1.0
-        )
+        return jloss.tversky(jax.nn.softmax(z), labels, axis=-1, fp_weight=0.2, fn_weight=0.9, smooth_numerator=1.0, smooth_denominator=1.0)
 
     def theirs(z):
         return jnp.mean(optax.losses.dice_loss(z, labels, alpha=0.2, beta=0.9, smooth=1.0))

@@ -39,7 +39,11 @@ ORACLES: dict[str, Oracle] = {}
 
 
 def oracle(
-    properties: str = "", *, options: list[dict[str, Any]] | None = None, frozen: bool = False, sample: Callable[..., dict[str, Any]] | None = None
+    properties: str = "",
+    *,
+    options: list[dict[str, Any]] | None = None,
+    frozen: bool = False,
+    sample: Callable[..., dict[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Registers the oracle of the loss of the same name."""
     words = frozenset(properties.split())

@@ -121,9 +121,7 @@ def generalized_dice(predictions, targets, mask=None, weighting="square", smooth
 
 
 @oracle("", options=[*SMOOTHING, {"background": 3}])
-def wasserstein_dice(
-    probabilities, targets, distances, mask=None, background=0, smooth_numerator=1e-5, smooth_denominator=1e-5
-):
+def wasserstein_dice(probabilities, targets, distances, mask=None, background=0, smooth_numerator=1e-5, smooth_denominator=1e-5):
     p, y = pixels(np.ones(np.shape(targets)[:-1]) if mask is None else mask, probabilities, targets)
     hit = missed = 0.0
     for a, b in zip(p, y, strict=True):

@@ -1,6 +1,5 @@
 """Fenchel-Young losses: the maximum over the simplex, with the threshold found by bisection."""
 
-
 from tests.oracles import oracle
 
 
