@@ -330,9 +330,9 @@ def wasserstein_1d(predictions: Array, targets: Array, *, p: int = 1, **reduce: 
     """
     if p < 1:
         raise ValueError(f"wasserstein_1d: `p` must be 1 or more, got {p}.")
-    first, second = jnp.cumsum(predictions)[:-1], jnp.cumsum(targets)[:-1]
     if p == 1:
-        return jnp.sum(absolute(first - second))
+        return jnp.sum(absolute(jnp.cumsum(predictions - targets)[:-1]))
+    first, second = jnp.cumsum(predictions)[:-1], jnp.cumsum(targets)[:-1]
     levels = jnp.concatenate([first, second])
     order = order_of(levels)
     steps = jnp.where(order < first.shape[0], 1.0, -1.0).astype(levels.dtype)
