@@ -237,7 +237,7 @@ def reduce(
     if where is not None:
         values = jnp.where(where, values, 0)
     if weights is not None:
-        weights = jnp.where(where, weights.astype(values.dtype), 0)
+        weights = jnp.where(where, weights.astype(values.dtype), 0)  # type: ignore[arg-type]
         values = weights * values
     if reduction == "none":
         return values
@@ -261,6 +261,9 @@ def _whole(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
     if where is not None:  # inputs, not only outputs: 0 * NaN is NaN in the gradient
         arrays = {n: fill_masked(a, where, places[n], found.domains[n]) if n in places else a for n, a in arrays.items()}
     arrays, places = _fixed_axes_first(found, arrays, places)
+    per_class = given.get("axis") is not None and "k" not in {d for dims in found.inputs.values() for d in dims}
+    shared = [n for n in places if per_class and found.domains[n] == "mask"]
+    arrays, places = _masks_beside_classes(arrays, places, shared)
     settings = settle(found, given, traced, widest(arrays))
     values = map_examples(found.core, arrays, places, settings, len(batch), not any(found.inputs.values()))
     if values.shape != batch:
@@ -275,6 +278,23 @@ def _fixed_axes_first(found: Entry, arrays: dict[str, Any], places: dict[str, Pl
             (at,) = places[name].core
             batch = tuple(None if b is None else b + (b < at) for b in places[name].batch)
             arrays, places = arrays | {name: jnp.moveaxis(arrays[name], at, 0)}, places | {name: Place(batch, (0,))}
+    return arrays, places
+
+
+def _masks_beside_classes(arrays: dict[str, Any], places: dict[str, Place], shared: list[str]) -> tuple[dict[str, Any], dict[str, Place]]:
+    """Gives masks that the classes share a class axis where the classes have theirs: to meet one without, vmap would move it."""
+    like = next(iter(places), "")
+    classes = places[like].batch[-1] if like and places[like].batch else None
+    if classes is None:
+        return arrays, places
+    before = sum(c < classes for c in places[like].core)
+    for name in shared:
+        batch, core = places[name]
+        at = (*core, arrays[name].ndim)[before]
+        mask = jnp.expand_dims(arrays[name], at)
+        mask = jnp.broadcast_to(mask, (*mask.shape[:at], arrays[like].shape[classes], *mask.shape[at + 1 :]))
+        moved = tuple(None if i is None else i + (i >= at) for i in batch[:-1])
+        arrays, places = arrays | {name: mask}, places | {name: Place((*moved, at), tuple(i + (i >= at) for i in core))}
     return arrays, places
 
 
@@ -298,7 +318,7 @@ def map_examples(core: Any, arrays: Any, places: Any, options: Any, levels: int,
         mapped = [places[n].batch[level] for n in names]
         earlier = [[b for b in places[n].batch[:level] if b is not None] for n in names]
         axes = [None if at is None else at - sum(b < at for b in done) for at, done in zip(mapped, earlier, strict=True)]
-        one = jax.vmap(one, in_axes=axes)  # type: ignore[assignment]
+        one = jax.vmap(one, in_axes=axes)
     return one(*(arrays[n] for n in names))
 
 
