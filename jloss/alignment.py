@@ -10,6 +10,8 @@ from jloss._loss import Reduce, loss
 from jloss._math import logaddexp, logsumexp
 from jloss._recursion import delayed, diagonals, inside, over_batch, recursion
 
+FAR = 1e30  # the cost of a point outside the matrix; none is ever an end
+
 
 @loss("(t,d),(u,d),(),()->()", "real real length length", gamma="positive")
 def soft_dtw(
@@ -186,30 +188,27 @@ def _soft_dtw(costs: Array, first_length: Array | None, second_length: Array | N
         return jnp.full_like(costs, 0 if rows == 0 else jnp.inf, shape=())
     gamma = jnp.asarray(gamma, costs.dtype)
 
+    rate, cut = 1 / gamma, 200 * gamma
+
     def soft_min(*ways: Array) -> Array:
-        """inf where all are. Ways of no weight have no gradient in gamma, so that a small gamma does not overflow."""
-        least = lax.stop_gradient(jnp.minimum(jnp.minimum(*ways[:2]), ways[2]))
-        least = jnp.where(least == jnp.inf, 0, least)
-        total = jnp.zeros_like(least)
-        for way in ways:
-            far = way - least >= 200 * gamma
-            total = total + jnp.where(far, 0, jnp.exp(-jnp.where(far, 0, way - least) / gamma))
-        none = total == 0
-        return jnp.where(none, jnp.inf, least - gamma * jnp.log(jnp.where(none, 1, total)))
+        """A way dearer by `cut` has no weight, and no gradient in gamma that could overflow."""
+        least = lax.stop_gradient(jnp.minimum(jnp.minimum(ways[0], ways[1]), ways[2]))
+        first, *others = (jnp.exp(-rate * jnp.minimum(way - least, cut)) for way in ways)
+        return least - gamma * jnp.log(sum(others, first))
 
     def step(state: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[Array, Array]:
         last, before = state
         cost, *run = row
-        new = cost + soft_min(last, delayed(last, jnp.inf), delayed(before, jnp.inf))
+        new = cost + soft_min(last, delayed(last, FAR), delayed(before, FAR))
         moved = new, last
         return jax.tree.map(lambda new, old: jnp.where(run[0], new, old), moved, state) if run else moved
 
-    table = diagonals(costs, rows + columns - 1, jnp.inf)
+    table = diagonals(costs, rows + columns - 1, FAR)
     running: tuple[Array, ...] = ()
     ends = [jnp.asarray(size, jnp.int32) if n is None else n for n, size in ((first_length, rows), (second_length, columns))]
     if first_length is not None or second_length is not None:
         running = (inside(ends[0] + ends[1] - 2, rows + columns - 2),)
-    last, _ = recursion(step, (table[0], jnp.full_like(table[0], jnp.inf)), (table[1:], *running))
+    last, _ = recursion(step, (table[0], jnp.full_like(table[0], FAR)), (table[1:], *running))
     if second_length is None and first_length is None:
         return last[-1]
     end = last.at[jnp.clip(ends[1] - 1, 0, columns - 1)].get(mode="promise_in_bounds")

@@ -29,7 +29,7 @@ def test_soft_dtw_tends_to_dtw(rng, t, u):
     first, second = rng.normal(size=(t, 2)).astype(np.float32), rng.normal(size=(u, 2)).astype(np.float32)
     wanted = hard_dtw(first, second)
     run = jax.jit(jax.value_and_grad(lambda x, y, gamma: jloss.soft_dtw(x, y, gamma=gamma), argnums=(0, 1, 2)))
-    for gamma in (1e-2, 1e-6, 1e-20):
+    for gamma in (1e-2, 1e-6, 1e-15):
         value, gradients = run(first, second, jnp.float32(gamma))
         np.testing.assert_allclose(value, wanted, rtol=2e-2 if gamma == 1e-2 else 1e-5)
         assert all(np.isfinite(g).all() for g in gradients)
