@@ -21,7 +21,7 @@ BAD = {  # a value outside each domain, and what is said of it
     "sign": (0.5, "must be -1 or +1, got 0.5"),
     "class": (99, "must be a class index from 0 to 4, got 99"),
     "prob": (7.0, "must be between 0 and 1, got 7.0"),
-    "log_prob": (2.0, "must be 0 or less"),
+    "log_prob": (2.0, "must be logarithms of probabilities"),
     "real": (np.nan, "must not be NaN"),
     "box": (np.nan, "must not be NaN"),
 }
