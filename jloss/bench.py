@@ -83,6 +83,8 @@ ROWS: dict[str, Row] = {
         lambda p, t: optax.losses.kl_divergence_with_log_targets(p, t).mean(),
         lambda f, p, t: f.kl_div(p, t, reduction="batchmean", log_target=True),
     ),
+    # boxes
+    "ciou": Row(torch=lambda f, p, t: _torch_ciou(p, t)),
     # segmentation
     "dice": Row(torch=lambda f, p, y: (1 - (2 * (p * y).sum((-2, -1)) + 1e-5) / ((p + y).sum((-2, -1)) + 1e-5)).mean()),
     "lovasz_softmax": Row(torch=lambda f, p, y: _torch_lovasz(p.flatten(1, 2), y.flatten(1)), sizes={"k": 21, "s0": 256, "s1": 256}),
@@ -100,6 +102,18 @@ ROWS: dict[str, Row] = {
         inputs=lambda rng, size: (rng.normal(size=(size, 64, 32)).astype(np.float32), rng.integers(1, 32, (size, 16)).astype(np.int32)),
     ),
 }
+
+
+def _torch_ciou(p: Any, t: Any) -> Any:
+    """The complete IoU of corners as torchvision evaluates it: column by column, two arctangents."""
+    (x0, y0, x1, y1), (a0, b0, a1, b1) = p.unbind(-1), t.unbind(-1)
+    overlap = (x1.minimum(a1) - x0.maximum(a0)).clamp(min=0) * (y1.minimum(b1) - y0.maximum(b0)).clamp(min=0)
+    iou = overlap / ((x1 - x0) * (y1 - y0) + (a1 - a0) * (b1 - b0) - overlap + 1e-7)
+    diagonal = (x1.maximum(a1) - x0.minimum(a0)) ** 2 + (y1.maximum(b1) - y0.minimum(b0)) ** 2 + 1e-7
+    apart = ((x0 + x1 - a0 - a1) / 2) ** 2 + ((y0 + y1 - b0 - b1) / 2) ** 2
+    aspect = (4 / math.pi**2) * (((a1 - a0) / (b1 - b0)).atan() - ((x1 - x0) / (y1 - y0)).atan()) ** 2
+    weight = (aspect / (1 - iou + aspect + 1e-7)).detach()
+    return (1 - iou + apart / diagonal + weight * aspect).mean()
 
 
 def _torch_lovasz(p: Any, labels: Any) -> Any:
