@@ -265,8 +265,15 @@ from jloss.regularization import total_variation_penalty as total_variation_pena
 
 # transforms
 from jloss.transforms import chunked as chunked
+from jloss.transforms import deep_supervision as deep_supervision
+from jloss.transforms import hardest as hardest
 from jloss.transforms import linear_head as linear_head
+from jloss.transforms import permutation_invariant as permutation_invariant
 from jloss.transforms import regularized as regularized
+from jloss.transforms import smoothed_metric as smoothed_metric
+from jloss.transforms import symmetric as symmetric
 from jloss.transforms import tilted as tilted
 from jloss.transforms import tolerant as tolerant
+from jloss.transforms import trimmed as trimmed
+from jloss.transforms import uncertainty_weighted as uncertainty_weighted
 from jloss.transforms import weighted_sum as weighted_sum

@@ -4,6 +4,7 @@ Where every logit is small enough for `exp` itself (unit vectors and a scale up 
 column, and no maximum is looked for. Elsewhere maxima are; `lax.cond` chooses, so that a learned scale may grow.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,13 +26,14 @@ class Devices(NamedTuple):
     axis_name: str | tuple[str, ...] | None
     ring: bool
 
-    def globally(self, given: Items) -> Items:
-        """The items with indices and labels counted over all devices; for labels that are indices."""
+    def globally(self, given: Items, labels_too: bool = True) -> Items:
+        """The items with indices (and labels that are indices) counted over all devices."""
         if self.axis_name is None:
             return given
-        start = lax.axis_index(self.axis_name).astype(given.index.dtype)
+        device = lax.axis_index(self.axis_name).astype(given.index.dtype)
         n = given.index.shape[0]
-        return given._replace(index=given.index + start * n, labels=given.labels + start.astype(given.labels.dtype) * n)
+        labels = given.labels + n * device.astype(given.labels.dtype) if labels_too else given.labels
+        return given._replace(index=given.index + n * device, labels=labels, kept=given.kept & (device >= 0))
 
     def total(self, x: Array) -> Array:
         """The sum over devices."""
@@ -175,7 +177,7 @@ def _walk(visit: Callable[[Any, Any], tuple[Any, Any]], guest: Any, found: Any, 
     first device of every leg, not those of all devices.
     """
     steps = lax.psum(1, where.axis_name) - 1
-    leg = next((k for k in range(int(steps**0.5) + 1, 1, -1) if steps % k == 0), 1)
+    leg = max(1, math.isqrt(steps))
 
     def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
         guest, found = carry
@@ -184,8 +186,8 @@ def _walk(visit: Callable[[Any, Any], tuple[Any, Any]], guest: Any, found: Any, 
     def legs(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
         return lax.scan(jax.checkpoint(step), carry, None, length=leg)
 
-    outer = jax.checkpoint(legs) if leg > 1 else legs
-    return lax.scan(outer, (guest, found), None, length=steps // leg)[0]
+    carry = lax.scan(jax.checkpoint(legs), (guest, found), None, length=steps // leg)[0]
+    return lax.scan(jax.checkpoint(step), carry, None, length=steps % leg)[0]
 
 
 def _next(tree: Any, where: Devices) -> Any:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack, get_args
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -125,7 +126,7 @@ def with_inputs(found: Entry, inputs: dict[str, tuple[str, ...]], domains: dict[
         parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
     if not axis:
         kept = {SpatialOverClasses: Spatial, OverClasses: Reduce, PerClass: Spatial}
-        last = last.replace(annotation=Unpack[kept.get(kind := get_args(last.annotation)[0], kind)])  # type: ignore[misc]
+        last = last.replace(annotation=Unpack[kept.get(kind := get_args(last.annotation)[0], kind)])
 
     def core(**given: Any) -> Array:
         return found.core(**given)
@@ -326,7 +327,7 @@ def in_chunks(
         }
         shared = {
             "inputs": {n: a for n, a in arrays.items() if a is not None and not is_row.get(n)},
-            "options": {n: v for n, v in settings.items() if n in traced and v is not None},
+            "options": {n: v for n, v in settings.items() if isinstance(v, jax.core.Tracer)},  # constants stay constants in the loop
         }
         places = {
             n: Place((*range(levels),), (*range(levels, levels + len(place.core)),)) for n, place in checked.places.items() if is_row[n]
@@ -413,3 +414,14 @@ def _both(where: Array | None, class_where: Array | None, ndim: int) -> Array | 
 
 def _axes(*names: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return tuple(axis for name in names if name is not None for axis in ((name,) if isinstance(name, str) else name))
+
+
+def head_logits(hidden: Array, kernel: Array, bias: Array | None, soft_cap: Array | None) -> Array:
+    """The logits of one token (or of each of its leading axes), in float32 or wider."""
+    wide = widest((hidden, kernel))
+    dtype = hidden.dtype if hidden.dtype == kernel.dtype else wide
+    over = (((hidden.ndim - 1,), (kernel.ndim - 1,)), ((), ()))
+    logits = lax.dot_general(hidden.astype(dtype), kernel.astype(dtype), over, preferred_element_type=wide)
+    if bias is not None:
+        logits = logits + jnp.expand_dims(bias.astype(wide), range(logits.ndim - 1))
+    return logits if soft_cap is None else soft_cap * jnp.tanh(logits / soft_cap)

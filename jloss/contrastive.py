@@ -151,7 +151,7 @@ def supervised_contrastive(
     """
     where = devices("supervised_contrastive", chunk_size, negatives_axis_name, ring)
     given = items(embeddings, labels, mask, unit=True)
-    given = where.globally(given)._replace(labels=given.labels)
+    given = where.globally(given, labels_too=False)
     scale = 1 / temperature
     if where.axis_name is None:
         among, drawn = symmetric(given, scale, others, chunk_size, attract=True)
@@ -259,7 +259,8 @@ def clip(
         Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021. https://arxiv.org/abs/2103.00020
     """
     where = devices("clip", chunk_size, negatives_axis_name, ring)
-    rows, columns = items(images, mask=mask, unit=True), items(texts, mask=mask, unit=True)
+    rows = where.globally(items(images, mask=mask, unit=True))
+    columns = where.globally(items(texts, mask=mask, unit=True))
     by_row, by_column = two_sided(rows, columns, scale, chunk_size, where)
     own = scale * jnp.sum(rows.vectors * columns.vectors, axis=1)
     return where.mean(0.5 * (by_row + by_column) - own, rows.kept)
@@ -425,14 +426,9 @@ def _views(first: Array, second: Array, mask: Array | None, where: Devices) -> t
     """The views of all items, those of an item with one label, and the cosine of each view with its other one."""
     a, b = items(first, mask=mask, unit=True), items(second, mask=mask, unit=True)
     views = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), a, b)
-    n = a.index.shape[0]
-    index = jnp.arange(2 * n, dtype=a.index.dtype)
+    views = views._replace(index=jnp.arange(2 * a.index.shape[0], dtype=a.index.dtype))
     cosines = jnp.sum(a.vectors * b.vectors, axis=1)
-    views = views._replace(index=index)
-    if where.axis_name is not None:
-        shard = lax.axis_index(where.axis_name).astype(index.dtype)
-        views = views._replace(index=index + 2 * n * shard, labels=views.labels + n * shard)
-    return views, jnp.concatenate([cosines, cosines])
+    return where.globally(views), jnp.concatenate([cosines, cosines])
 
 
 def _number_of_positives(rows: Items, columns: Items, chunk_size: int | None) -> Array:

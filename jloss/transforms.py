@@ -6,31 +6,36 @@ Some change the loss of one example (`tilted`, `tolerant`), others what is done 
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._chunk import Backward
 from jloss._loss import Entry, Reduction, entry, reduce
 from jloss._math import absolute, positive_part
-from jloss._shapes import widest
 from jloss._transform import (
     Loss,
     base,
     below,
     bind,
     derived,
+    head_logits,
     in_chunks,
     like,
     loss_entry,
     outer,
     reduced,
-    together,
     unreduced,
     with_inputs,
 )
+from jloss.detection import match
+from jloss.multitask import deep_supervision as deep_supervision
+from jloss.multitask import uncertainty_weighted as uncertainty_weighted
+from jloss.multitask import weighted_sum as weighted_sum
+from jloss.smoothing import smoothed_metric as smoothed_metric
 
 NUMBERS = {"real", "positive", "nonnegative", "above_minus_one"}  # domains with a unit in common
 
@@ -147,40 +152,135 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array =
     return outer(whole, public, examples, found.public, functools.partial(regularized, penalty=penalty, weight=weight))
 
 
-def weighted_sum(losses: Mapping[str, tuple[Any, Loss]]) -> Callable[..., tuple[Any, dict[str, Any]]]:
-    r"""Several losses at once: the weighted total, and each part by name, without its weight, for the log.
+def symmetric(loss: Loss) -> Loss:
+    r"""The mean of both directions of a loss of two inputs of one kind.
 
     .. math::
-        \ell' = \sum_i w_i(\text{step})\, \ell_i
+        \ell' = \tfrac12 \bigl(\ell(a, b) + \ell(b, a)\bigr)
 
-    A weight is a number, an array, or an optax schedule, which is asked at `step`. The losses share their inputs where these
-    have one meaning (``cross_entropy(logits, labels)`` and ``softmax_focal(logits, labels)``: one pair); otherwise
-    every loss takes its inputs by their names. A task with data of its own is given by its name as a tuple:
-    ``total, parts = both(depth=(predictions, targets), kind=(logits, labels))``. Options go, by keyword, to every loss that
-    has them. `where` and `weights` hold for all.
-
-    Inside another transform it is the total alone.
+    For a divergence, or a self-supervised loss of two views; ``symmetric(kl_divergence_with_log_targets)`` is half of Jeffreys'.
+    Both inputs get a gradient, unless the loss stops it.
 
     Args:
-        losses: ``{name: (weight, loss)}``.
+        loss: A loss whose first two inputs have the same axes and domain.
 
-    >>> total, parts = weighted_sum({"l2": (0.5, squared_error), "l1": (2.0, absolute_error)})(jnp.array([3.0]), jnp.array([1.0]))
-    >>> float(total), {name: float(value) for name, value in parts.items()}
-    (6.0, {'l2': 4.0, 'l1': 2.0})
+    >>> symmetric(linex)(jnp.array([1.0]), jnp.array([0.0]))
+    Array(0.5430806, dtype=float32)
 
     References:
-        Caruana, Multitask Learning, 1997. https://doi.org/10.1023/A:1007379606734
+        Jeffreys, An Invariant Form for the Prior Probability in Estimation Problems, 1946. https://doi.org/10.1098/rspa.1946.0056
     """
-    factors = {n: weight for n, (weight, _) in losses.items()}
-    scheduled = [n for n, weight in factors.items() if callable(weight)]
+    found = base(loss)
+    if found is None:
+        return below(loss, symmetric)
+    a, b, *_ = (*found.inputs, None, None)
+    if a is None or b is None or found.inputs[a] != found.inputs[b] or found.domains[a] != found.domains[b]:
+        words = ", ".join(f"{n} ({found.domains[n]})" for n in found.inputs)
+        raise TypeError(f"symmetric: needs two inputs of one kind; {found.name} takes {words}.")
 
-    def combine(parts: dict[str, Array], unit: Array, step: Any = None) -> Array:
-        if scheduled and step is None:
-            raise TypeError(f"weighted_sum: `step` is needed, the weight of {scheduled[0]!r} is a schedule.")
-        weights = {n: weight(step) if callable(weight) else weight for n, weight in factors.items()}
-        return sum(like(part, weights[n]) * part for n, part in parts.items())  # type: ignore[return-value]
+    def both_ways(core: Callable[..., Array], given: dict[str, Any]) -> Array:
+        return 0.5 * (core(**given) + core(**{**given, a: given[b], b: given[a]}))
 
-    return together("weighted_sum", {n: member for n, (_, member) in losses.items()}, combine, "step")
+    return derived(f"symmetric({found.name})", found, both_ways, {}, {})
+
+
+def permutation_invariant(loss: Loss) -> Loss:
+    r"""The loss of a set of predictions against a set of targets, under the best of all pairings.
+
+    .. math::
+        \ell' = \min_\pi \frac1p \sum_{i=1}^p \ell(\text{predictions}_i, \text{targets}_{\pi(i)})
+
+    For outputs without an order: separated voices, the slots of an object-centric model. The first two inputs of the loss get one
+    more axis in front, of the p items; all pairs are evaluated, and the best pairing is found exactly and has no gradient of its
+    own. An elementwise loss takes p vectors ``(p, d)`` and its mean over d.
+
+    Args:
+        loss: A loss of predictions and targets.
+
+    >>> permutation_invariant(squared_error)(jnp.array([[1.0], [2.0]]), jnp.array([[2.0], [1.5]]))
+    Array(0.125, dtype=float32)
+
+    References:
+        Yu, Kolbæk, Tan, Jensen, Permutation Invariant Training of Deep Models for Speaker-Independent Multi-talker Speech
+        Separation, 2017. https://arxiv.org/abs/1607.00325
+    """
+    found = base(loss)
+    if found is None:
+        return below(loss, permutation_invariant)
+    names = list(found.inputs)[:2]
+    elementwise = not any(found.inputs.values())
+    if len(names) < 2:
+        raise TypeError(f"permutation_invariant: needs a loss of predictions and targets; {found.name} takes {names[0]} alone.")
+    inputs = {n: (("p", *(("d",) if elementwise else dims)) if n in names else dims) for n, dims in found.inputs.items()}
+    sets = with_inputs(found, inputs, found.domains, axis=False)
+
+    def best(core: Callable[..., Array], given: dict[str, Any]) -> Array:
+        first, second = (given.pop(n) for n in names)
+
+        def pair(a: Array, b: Array) -> Array:
+            return jnp.mean(core(**{names[0]: a, names[1]: b}, **given))
+
+        cost = jax.vmap(jax.vmap(pair, (None, 0)), (0, None))(first, second)
+        partner = match(cost)
+        chosen = jnp.arange(cost.shape[0], dtype=partner.dtype)[:, None] == partner[None, :]
+        return jnp.sum(jnp.where(chosen, cost, 0)) / max(cost.shape[0], 1)
+
+    return derived(f"permutation_invariant({found.name})", sets, best, {}, {})
+
+
+def hardest(loss: Loss, fraction: float | Array) -> Loss:
+    r"""The mean over the hardest part of a batch: online hard example mining, or the conditional value at risk.
+
+    .. math::
+        \ell' = \frac{\sum_i w_i h_i \ell_i}{\sum_i w_i h_i}
+        \qquad h = 1 \text{ for the largest losses, up to a } \text{fraction} \text{ of } \textstyle\sum_i w_i
+
+    The example at the border counts in part, so that the value is continuous in `fraction` and an integer weight stays a
+    repetition: of 5 examples, ``fraction=0.5`` takes two and half of the third. The choice has no gradient. It is made among all that
+    count, over the devices of `axis_name`, too, which then exchange one number per example. ``"none"`` gives 0 for the others. Of
+    "parts" the choice is each micro-batch's own.
+
+    Args:
+        loss: Any loss.
+        fraction: Above 0, up to 1, where it is the loss itself.
+
+    >>> hardest(absolute_error, 0.5)(jnp.array([1.0, 5.0, 2.0, 3.0]), jnp.zeros(4))
+    Array(4., dtype=float32)
+
+    References:
+        Shrivastava, Gupta, Girshick, Training Region-based Object Detectors with Online Hard Example Mining, 2016.
+        https://arxiv.org/abs/1604.03540
+        Rockafellar, Uryasev, Optimization of Conditional Value-at-Risk, 2000. https://doi.org/10.21314/JOR.2000.038
+    """
+    if isinstance(fraction, int | float) and not 0 < fraction <= 1:
+        raise ValueError(f"hardest: `fraction` must be above 0 and up to 1, got {fraction}.")
+    return _chosen("hardest", loss, fraction, functools.partial(hardest, fraction=fraction), is_kept=True)
+
+
+def trimmed(loss: Loss, fraction: float | Array) -> Loss:
+    r"""The mean without the hardest part of a batch, for data in which so many labels are wrong.
+
+    .. math::
+        \ell' = \frac{\sum_i w_i (1 - h_i) \ell_i}{\sum_i w_i (1 - h_i)}
+
+    with h as in `hardest`, of which it is the rest: ``fraction * hardest + (1 - fraction) * trimmed`` is the loss. A loss of inf or
+    NaN is among the hardest.
+
+    Args:
+        loss: Any loss.
+        fraction: The part that is left out, from 0, where it is the loss itself, to below 1.
+
+    >>> trimmed(absolute_error, 0.25)(jnp.array([1.0, 100.0, 2.0, 3.0]), jnp.zeros(4))
+    Array(2., dtype=float32)
+
+    References:
+        Rousseeuw, Least Median of Squares Regression, 1984. https://doi.org/10.1080/01621459.1984.10477105
+        Shen, Sanghavi, Learning with Bad Training Data via Iterative Trimmed Loss Minimization, 2019.
+        https://arxiv.org/abs/1810.11874
+    """
+    if isinstance(fraction, int | float) and not 0 <= fraction < 1:
+        raise ValueError(f"trimmed: `fraction` must be 0 or more and below 1, got {fraction}.")
+    return _chosen("trimmed", loss, fraction, functools.partial(trimmed, fraction=fraction), is_kept=False)
 
 
 def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
@@ -263,7 +363,7 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
             given.pop("class_axis_name")  # nothing but the mean runs over classes
         elif "class_axis_name" not in found.options and given.pop("class_axis_name") is not None:
             raise TypeError(f"linear_head: {found.name} has no option `class_axis_name`; its classes cannot be sharded.")
-        return found.core(**{first: _logits(hidden, kernel, bias, soft_cap)}, **given)
+        return found.core(**{first: head_logits(hidden, kernel, bias, soft_cap)}, **given)
 
     def per_token(core: Callable[..., Array], given: dict[str, Any], **settings: Any) -> Array:
         value = per_class(**{"bias": None, **given, **settings})
@@ -273,17 +373,6 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     head = derived(f"linear_head({found.name})", headed, per_token, own, {"soft_cap": "positive"}, evaluate)
     head._below = loss, functools.partial(linear_head, chunk_size=chunk_size, backward=backward)  # type: ignore[attr-defined]
     return head
-
-
-def _logits(hidden: Array, kernel: Array, bias: Array | None, soft_cap: Array | None) -> Array:
-    """The logits of one token (or of each of its leading axes), in float32 or wider."""
-    wide = widest((hidden, kernel))
-    dtype = hidden.dtype if hidden.dtype == kernel.dtype else wide
-    over = (((hidden.ndim - 1,), (kernel.ndim - 1,)), ((), ()))
-    logits = lax.dot_general(hidden.astype(dtype), kernel.astype(dtype), over, preferred_element_type=wide)
-    if bias is not None:
-        logits = logits + jnp.expand_dims(bias.astype(wide), range(logits.ndim - 1))
-    return logits if soft_cap is None else soft_cap * jnp.tanh(logits / soft_cap)
 
 
 def _penalty(penalty: Callable[..., Any], params: Any) -> Array:
@@ -303,3 +392,41 @@ def _error_of(transform: str, found: Entry) -> tuple[str, str]:
             f"{found.name} takes {', '.join(f'{n} ({found.domains[n]})' for n in found.inputs)}."
         )
     return names[0], names[1]
+
+
+def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss], is_kept: bool) -> Loss:
+    """The loss reduced with the weights of the hardest examples, or of all others."""
+    found = loss_entry(loss)
+    whole = entry(derived(f"{title}({found.name})", found, lambda core, given: core(**given), {}, {}))
+
+    def examples(**given: Any) -> Any:
+        values, where, weights = unreduced(found.public, **given)
+        mass = jnp.ones_like(values) if weights is None else weights.astype(values.dtype)
+        mass = mass if where is None else jnp.where(where, mass, 0)
+        hard = _hardest(lax.stop_gradient(values), mass, like(values, fraction), given.get("axis_name"))
+        return values, where, hard if is_kept else mass - hard
+
+    def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
+        given = bind(whole, args, kwargs)
+        values, where, weights = examples(**given)
+        return reduce(values, where, weights, reduction, given.get("axis_name"))
+
+    return outer(whole, public, examples, found.public, again)
+
+
+def _hardest(values: Array, mass: Array, fraction: Array, axis_name: Any) -> Array:
+    """The mass of each example that belongs to the hardest `fraction` of all mass; NaN is hardest."""
+    keys, flat = jnp.where(jnp.isnan(values), jnp.inf, values).ravel(), mass.ravel()
+    count = flat.shape[0]
+    if axis_name is not None:
+        keys, flat = (lax.all_gather(x, axis_name, tiled=True) for x in (keys, flat))
+    order = jnp.argsort(keys, descending=True)
+    sorted_mass = flat[order]
+    before = (jnp.cumsum(sorted_mass) - sorted_mass)[jnp.argsort(order)]
+    if axis_name is not None:
+        own = lax.axis_index(axis_name) * count
+        before, flat = (lax.dynamic_slice_in_dim(x, own, count) for x in (before, flat))
+    total = jnp.sum(sorted_mass)
+    share = jnp.clip(fraction * total - before, 0, flat)
+    share = jnp.where(share < 1e-4 * flat, 0, jnp.where(share > (1 - 1e-4) * flat, flat, share))  # no slivers of rounding
+    return share.reshape(mass.shape)

@@ -36,7 +36,7 @@ def standardized(x):
     return np.where(flat, 0.0, centred / np.where(flat, 1.0, deviation))
 
 
-@oracle("nonnegative symmetric scale_invariant", options=[{"off_diagonal_weight": 0.5}], sample=sample_views)  # rounding hides the shift
+@oracle("nonnegative symmetric scale_invariant", options=[{"off_diagonal_weight": 0.5}], sample=sample_views)
 def barlow_twins(first, second, mask=None, off_diagonal_weight=0.0051):
     x, y = rows(first, mask), rows(second, mask)
     if len(x) < 2:
@@ -121,7 +121,7 @@ def sigreg(embeddings, key, mask=None, slices=1024, knots=17, t_max=3.0):
     if len(x) == 0:
         return 0.0
     directions = np.asarray(jax.random.normal(key, (slices, x.shape[1]), np.float64 if jax.config.jax_enable_x64 else np.float32), float)
-    directions /= np.sqrt(np.sum(directions**2, axis=1, keepdims=True))
+    directions = directions / np.sqrt(np.sum(directions**2, axis=1, keepdims=True))
     t = np.linspace(0, t_max, knots)
     phase = np.exp(1j * t[:, None, None] * (x @ directions.T)[None]).mean(1)  # (knots, slices)
     difference = np.abs(phase - np.exp(-(t**2) / 2)[:, None]) ** 2 * np.exp(-(t**2) / 2)[:, None]
