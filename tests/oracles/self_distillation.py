@@ -93,7 +93,11 @@ def assigned(scores, epsilon, iterations):
     return np.exp(logs - np.array([log_sum_exp(row) for row in logs])[:, None])
 
 
-@oracle("nonnegative symmetric shift_invariant", options=[{"temperature": 0.5, "epsilon": 0.3}, {"iterations": 0}, {"iterations": 5}], frozen=True)
+@oracle(
+    "nonnegative symmetric shift_invariant",
+    options=[{"temperature": 0.5, "epsilon": 0.3}, {"iterations": 0}, {"iterations": 5}],
+    frozen=True,
+)
 def swav(first, second, mask=None, temperature=0.1, epsilon=0.05, iterations=3, frozen=None):
     x, y = rows(first, mask), rows(second, mask)
     if len(x) == 0:
