@@ -427,7 +427,7 @@ def label_out_of_range_is_nan(case: Case) -> None:
 
 
 def _say(inputs: Inputs) -> str:
-    return ", ".join(f"{n}={_short(v)}" for n, v in inputs.items() if hasattr(v, "shape"))
+    return ", ".join(f"{n}={_short(v)}" for n, v in inputs.items() if isinstance(v, np.ndarray))
 
 
 def pickles_by_name(case: Case) -> None:
