@@ -5,6 +5,7 @@ tokens is `cross_entropy`; without ever holding its logits, ``linear_head(cross_
 whatever they hold. Losses that teach a small model with a large one are in `jloss.distillation`.
 """
 
+import functools
 from typing import Any, Literal, Unpack
 
 import jax
@@ -187,7 +188,7 @@ def load_balancing(
     if not 1 <= top_k <= experts:
         raise ValueError(f"load_balancing: `top_k` must be from 1 to the number of experts, {experts}, got {top_k}.")
     logits = _masked(logits, mask)
-    chosen = jnp.sum(jax.nn.one_hot(lax.top_k(lax.stop_gradient(logits), top_k)[1], experts, dtype=logits.dtype), axis=1)
+    chosen = _top(lax.stop_gradient(logits), top_k).astype(logits.dtype)
     kept = jnp.ones_like(logits[:, 0]) if mask is None else mask.astype(logits.dtype)
     sums = kept @ chosen, kept @ jnp.exp(jax.vmap(log_softmax)(logits)), jnp.sum(kept)
     counts, mass, count = sums if tokens_axis_name is None else lax.psum(sums, tokens_axis_name)
@@ -217,6 +218,7 @@ def router_entropy(logits: Array, mask: Array | None = None, **reduce: Unpack[Re
     return safe_divide(total, count)
 
 
+@functools.partial(jax.jit, static_argnames=("agreement", "class_axis_name", "chunk_size"))
 def token_log_probs(
     hidden: Array,
     kernel: Array,
@@ -280,6 +282,15 @@ def token_log_probs(
 
 
 _HEAD = entry(linear_head(cross_entropy))
+
+
+def _top(logits: Array, count: int) -> Array:
+    """Which experts are among the first of each token. By argmax, which stays on the device of its tokens; `lax.top_k` gathers them."""
+    left = jnp.maximum(logits, jnp.finfo(logits.dtype).min)
+    for _ in range(count):
+        first = jnp.arange(logits.shape[1])[None] == jnp.argmax(left, axis=1, keepdims=True)
+        left = jnp.where(first, -jnp.inf, left)
+    return left == -jnp.inf
 
 
 def _entropy(logits: Array, axis_name: str | None = None) -> Array:

@@ -414,6 +414,7 @@ def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss]
     return outer(whole, public, examples, found.public, again)
 
 
+@functools.partial(jax.jit, static_argnames="axis_name")
 def _hardest(values: Array, mass: Array, fraction: Array, axis_name: Any) -> Array:
     """The mass of each example that belongs to the hardest `fraction` of all mass; NaN is hardest."""
     keys, flat = jnp.where(jnp.isnan(values), jnp.inf, values).ravel(), mass.ravel()

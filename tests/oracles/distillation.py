@@ -33,7 +33,8 @@ def generalized_jsd(student_logits, teacher_logits, beta=0.5, frozen=None):
     return beta * kl(log_p, log_m) + (1 - beta) * kl(log_q, log_m)
 
 
-@oracle("nonnegative zero_at_match shift_invariant", options=[{"alpha": 0.5, "beta": 2.0, "temperature": 1.0}], frozen=True)
+# Convex as long as beta is at least alpha (1 - p_y): the sum is alpha lse(all) + (beta - alpha (1 - p_y)) lse(others) + linear.
+@oracle("nonnegative zero_at_match shift_invariant convex", options=[{"alpha": 0.5, "beta": 2.0, "temperature": 1.0}], frozen=True)
 def decoupled_distillation(student_logits, teacher_logits, labels, alpha=1.0, beta=8.0, temperature=4.0, frozen=None):
     def parts(logits):
         logits = np.asarray(logits, np.float64) / temperature

@@ -47,7 +47,14 @@ def unlikelihood(logits, candidates):
     return loss
 
 
-@oracle("nonnegative")
+def low_logits(rng, size):
+    """Log-partitions below 0, too, where the square is not convex."""
+    mask = rng.uniform(size=(*size, 6)) < 0.75
+    mask[..., :2] = True
+    return {"logits": rng.normal(size=(*size, 6, 4)) - 3.0, "mask": mask}
+
+
+@oracle("nonnegative", sample=low_logits)
 def router_z(logits, mask=None):
     kept = steps_of(mask, len(logits))
     totals = [max(logits[i]) + np.log(sum(np.exp(v - max(logits[i])) for v in logits[i])) for i in kept]
