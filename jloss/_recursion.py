@@ -45,14 +45,18 @@ def recursion(
     return run(state, jax.tree.map(lambda x: x[whole:], rows)) if whole < count else state
 
 
-def log_normalizer(logits: Array) -> tuple[Array, Array]:
-    """The pair ``log sum exp(logits - peak)``, ``peak`` over the last axis, which is kept.
+def log_normalizer(logits: Array, valid: Array | None = None) -> tuple[Array, Array]:
+    """The pair ``log sum exp(logits - peak)``, ``peak`` over the last axis, which is kept; of zeros where not `valid`.
 
     Like `_math.log_partition`, but the gradient computes the exponentials again: an array as large as the logits is not kept.
     """
-    peak = jnp.max(lax.stop_gradient(logits), axis=-1, keepdims=True)
+
+    def clean(logits: Array) -> Array:
+        return logits if valid is None else jnp.where(valid[..., None], logits, 0)
+
+    peak = jnp.max(clean(lax.stop_gradient(logits)), axis=-1, keepdims=True)
     peak = jnp.where(jnp.isfinite(peak), peak, 0)
-    total = jax.checkpoint(lambda logits, peak: jnp.sum(jnp.exp(logits - peak), axis=-1, keepdims=True))(logits, peak)
+    total = jax.checkpoint(lambda logits, peak: jnp.sum(jnp.exp(clean(logits) - peak), axis=-1, keepdims=True))(logits, peak)
     return jnp.log(total), peak
 
 
@@ -115,3 +119,18 @@ def diagonals(x: Array, count: int, fill: float) -> Array:
 def delayed(x: Array, first: float) -> Array:
     """The entry before each, with `first` in front."""
     return lax.pad(x, jnp.asarray(first, x.dtype), [(1, -1, 0)])
+
+
+def pick_columns(logits: Array, index: Array) -> Array:
+    """``logits[:, index]``: a gather; on TPUs a product with one-hot columns, exact, of half the traffic and a fifth of the memory."""
+
+    def gathered(logits: Array, index: Array) -> Array:
+        return logits.at[:, index].get(mode="promise_in_bounds")
+
+    def multiplied(logits: Array, index: Array) -> Array:
+        columns = jnp.arange(logits.shape[-1], dtype=index.dtype)[:, None] == index[None]
+        finite = jnp.where(logits == -jnp.inf, -1e30, logits)  # 0 * -inf is NaN
+        picked = jnp.matmul(finite, columns.astype(logits.dtype), precision=lax.Precision.HIGHEST)
+        return jnp.where(picked < -1e29, -jnp.inf, picked)
+
+    return lax.platform_dependent(logits, index, tpu=multiplied, default=gathered)

@@ -13,7 +13,7 @@ from jax import Array, lax
 
 from jloss._loss import Reduce, loss
 from jloss._math import log_softmax, logaddexp, pick, positive_part
-from jloss._recursion import checked_blank, delayed, inside, log_normalizer, over_batch, recursion
+from jloss._recursion import checked_blank, delayed, inside, log_normalizer, over_batch, pick_columns, recursion
 
 
 @loss("(t,k),(u),(),()->()", "real class length length")
@@ -75,10 +75,10 @@ def ctc(
 
     def emissions(logits: Array, *valid: Array) -> tuple[Array, ...]:
         """Log-probabilities of the blank and of the labels, the only ones needed."""
-        picked = logits.at[:, extended].get(mode="promise_in_bounds")
-        if valid:  # both: the normaliser reads classes that are not picked
-            logits, picked = (jnp.where(valid[0][:, None], x, 0) for x in (logits, picked))
-        log_total, peak = log_normalizer(logits)
+        picked = pick_columns(logits, extended)
+        log_total, peak = log_normalizer(logits, *valid)
+        if valid:
+            picked = jnp.where(valid[0][:, None], picked, 0)
         return (picked - peak) - log_total, *valid
 
     def step(states: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[Array, Array]:
