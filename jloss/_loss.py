@@ -330,7 +330,9 @@ def _with_keywords(signature: inspect.Signature) -> tuple[inspect.Signature, lis
     kind = get_args(last.annotation)[0]
     hints = _hints(kind)
     defaults = _DEFAULTS | ({"axis": None} if kind is PerClass else {})
-    extra = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=defaults[n], annotation=hints[n]) for n in _DEFAULTS if n in hints]
+    extra = [
+        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=defaults[n], annotation=hints[n]) for n in _DEFAULTS if n in hints
+    ]
     return signature.replace(parameters=[*plain, *extra], return_annotation=Array), [p.name for p in extra]
 
 
@@ -395,5 +397,13 @@ def _document(doc: str | None, inputs: dict[str, Dims], kinds: dict[str, str]) -
     if not doc:
         return doc
     width = max(map(len, inputs), default=0)
-    rows = [f"    {n.ljust(width)}  (..., {', '.join(d)})".replace("..., )", "...)") + f", {DOMAINS[kinds[n]].meaning}" for n, d in inputs.items()]
-    return inspect.cleandoc(doc) + "\n\nShapes:\n" + "\n".join(rows) + "\n\n`where`, `weights`, `reduction`, `axis_name`: see `jloss.Reduce`.\n"
+    rows = [
+        f"    {n.ljust(width)}  (..., {', '.join(d)})".replace("..., )", "...)") + f", {DOMAINS[kinds[n]].meaning}"
+        for n, d in inputs.items()
+    ]
+    return (
+        inspect.cleandoc(doc)
+        + "\n\nShapes:\n"
+        + "\n".join(rows)
+        + "\n\n`where`, `weights`, `reduction`, `axis_name`: see `jloss.Reduce`.\n"
+    )

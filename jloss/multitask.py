@@ -132,6 +132,6 @@ def deep_supervision(loss: Loss, weights: Sequence[float | Array]) -> Loss:
         pairs = [found.public(**call, reduction="parts") for call in calls(given)]
         mass = pairs[0][1]
         total = sum(like(t, w) * t * safe_divide(mass, m) for w, (t, m) in zip(factors, pairs, strict=True))
-        return reduced(total, mass, reduction)  # type: ignore[arg-type]
+        return reduced(total, mass, reduction)
 
     return outer(whole, public, examples, found.public, functools.partial(deep_supervision, weights=factors))
