@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 import re
 
 import jax
@@ -12,7 +13,21 @@ import pytest
 
 import jloss
 from jloss.testing import LAWS, check
-from jloss.transforms import regularized, tilted, tolerant, weighted_sum
+from jloss.transforms import (
+    chunked,
+    deep_supervision,
+    hardest,
+    linear_head,
+    permutation_invariant,
+    regularized,
+    smoothed_metric,
+    symmetric,
+    tilted,
+    tolerant,
+    trimmed,
+    uncertainty_weighted,
+    weighted_sum,
+)
 
 P = jnp.array([2.0, 0.0, 1.5, -1.0, 0.9])
 T = jnp.array([1.0, 1.0, 1.0, 1.0, 1.0])
@@ -123,21 +138,186 @@ def test_weighted_sum_of_tasks_routes_inputs_by_name():
         weighted_sum({"logits": (1.0, jloss.cross_entropy)})
 
 
+REDUCTIONS = [{"reduction": r, "where": WHERE, "weights": WEIGHTS} for r in ("mean", "sum", "none", "parts")]
+
+
+@pytest.mark.parametrize("make", [lambda loss: hardest(loss, 1.0), lambda loss: trimmed(loss, 0.0)], ids=["hardest", "trimmed"])
+def test_all_of_the_batch_is_the_loss(make):
+    for keywords in REDUCTIONS:
+        same(make(jloss.huber)(P, T, **keywords), jloss.huber(P, T, **keywords))
+    same(gradient(make(jloss.huber), P, T, where=WHERE), gradient(jloss.huber, P, T, where=WHERE))
+
+
+def test_hardest_and_trimmed_share_the_loss():
+    for fraction in (0.3, 0.5):
+        for keywords in ({}, {"where": WHERE}, {"weights": WEIGHTS}):
+            parts = [make(jloss.huber, fraction)(P, T, **keywords) for make in (hardest, trimmed)]
+            same(fraction * parts[0] + (1 - fraction) * parts[1], jloss.huber(P, T, **keywords))
+
+
+def test_hardest_takes_the_largest_losses_and_part_of_the_one_at_the_border():
+    errors = jnp.array([1.0, 5.0, 2.0, 3.0, 4.0])
+    zeros = jnp.zeros(5)
+    same(hardest(jloss.absolute_error, 0.4)(errors, zeros), 4.5)
+    same(hardest(jloss.absolute_error, 0.5)(errors, zeros), (5 + 4 + 1.5) / 2.5)
+    same(hardest(jloss.absolute_error, 0.5)(errors, zeros, reduction="none"), jnp.array([0, 5, 0, 1.5, 4]))
+    same(jax.grad(hardest(jloss.absolute_error, 0.4))(errors, zeros), jnp.array([0, 0.5, 0, 0, 0.5]))
+    repeated = hardest(jloss.absolute_error, 0.5)(jnp.array([1.0, 5.0, 5.0, 2.0]), jnp.zeros(4))
+    same(hardest(jloss.absolute_error, 0.5)(jnp.array([1.0, 5.0, 2.0]), jnp.zeros(3), weights=jnp.array([1.0, 2.0, 1.0])), repeated)
+
+
+def test_trimmed_survives_outliers_and_wrong_labels():
+    same(trimmed(jloss.absolute_error, 0.25)(jnp.array([1.0, 1e30, 2.0, 3.0]), jnp.zeros(4)), 2.0)
+    labels = LABELS.at[2].set(-100)  # NaN, and left out as the hardest
+    value, slope = jax.value_and_grad(trimmed(jloss.cross_entropy, 0.2))(LOGITS, labels)
+    same(value, jloss.cross_entropy(LOGITS, labels, where=labels >= 0))
+    assert np.isfinite(slope).all()
+    assert np.isnan(hardest(jloss.cross_entropy, 0.2)(LOGITS, labels))
+
+
+def test_hardest_is_chosen_among_all_devices():
+    mesh = jax.make_mesh((4,), ("i",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
+    errors, where = jnp.asarray(np.random.default_rng(1).normal(size=12), jnp.float32), jnp.arange(12) % 5 != 1
+    spec = jax.sharding.PartitionSpec("i")
+    loss = hardest(jloss.squared_error, 0.3)
+
+    def local(p, t, where):
+        return loss(p, t, where=where, axis_name="i")
+
+    mapped = jax.shard_map(local, mesh=mesh, in_specs=spec, out_specs=jax.sharding.PartitionSpec())
+    arguments = errors, jnp.zeros(12), where
+    same(jax.jit(jax.value_and_grad(mapped))(*arguments), jax.value_and_grad(lambda p, t, w: loss(p, t, where=w))(*arguments))
+
+
+def test_symmetric_of_a_symmetric_loss_is_the_loss():
+    same(gradient(symmetric(jloss.huber), P, T), gradient(jloss.huber, P, T))
+    p, q = jax.nn.log_softmax(LOGITS), jax.nn.log_softmax(-2.0 * LOGITS)
+    kl = jloss.kl_divergence_with_log_targets
+    same(symmetric(kl)(p, q), symmetric(kl)(q, p))
+    same(symmetric(kl)(p, q), 0.5 * (kl(p, q) + kl(q, p)))
+
+
+def test_permutation_invariant():
+    rng = np.random.default_rng(2)
+    voices, targets = (jnp.asarray(rng.normal(size=(3, 4, 6)), jnp.float32) for _ in range(2))
+    loss = permutation_invariant(jloss.squared_error)
+    value, slope = jax.value_and_grad(loss)(voices, targets)
+    order = jnp.array([2, 0, 3, 1])
+    shuffled, moved = jax.value_and_grad(loss)(voices[:, order], targets)
+    same(shuffled, value)
+    same(moved, slope[:, order])
+    orders = jnp.array(list(itertools.permutations(range(4))))
+    each = jnp.mean(jnp.square(voices[:, None] - targets[:, orders]), axis=(2, 3))
+    same(value, jnp.mean(jnp.min(each, axis=1)))
+    same(permutation_invariant(jloss.huber)(voices[:, :1], targets[:, :1]), jloss.huber(voices[:, :1], targets[:, :1]))
+    classes = permutation_invariant(jloss.cross_entropy)(LOGITS, LABELS)  # one set of five
+    best = min(np.mean([-jax.nn.log_softmax(LOGITS)[i, LABELS[j]] for i, j in enumerate(o)]) for o in itertools.permutations(range(5)))
+    same(classes, best)
+
+
+def test_deep_supervision_of_one_depth_is_the_loss():
+    one = deep_supervision(jloss.huber, [1.0])
+    for keywords in REDUCTIONS:
+        same(one((P,), T, **keywords), jloss.huber(P, T, **keywords))
+    two = deep_supervision(jloss.huber, [1.0, 0.25])
+    same(two((P, 2 * P), T, where=WHERE), jloss.huber(P, T, where=WHERE) + 0.25 * jloss.huber(2 * P, T, where=WHERE))
+    coarse = two((P, P[:2]), (T, T[:2]))  # another resolution
+    same(coarse, jloss.huber(P, T) + 0.25 * jloss.huber(P[:2], T[:2]))
+    slopes = jax.grad(two)((P, P[:2]), (T, T[:2]))
+    assert [g.shape for g in slopes] == [(5,), (2,)]
+    with pytest.raises(ValueError, match="`predictions` must be a tuple of 2 arrays"):
+        two(P, T)
+
+
+def test_uncertainty_weighted_at_its_best_variances():
+    tasks = uncertainty_weighted({"near": jloss.squared_error, "far": jloss.absolute_error})
+    total, parts = tasks(P, T, log_variances={"near": 0.0, "far": 0.0}, where=WHERE)
+    same(total, 0.5 * (parts["near"] + parts["far"]))
+    best = jnp.log(jnp.array([parts["near"], parts["far"]]))
+    slope = jax.grad(lambda s: tasks(P, T, log_variances=s, where=WHERE)[0])(best)
+    same(slope, jnp.zeros(2))
+    for keywords in REDUCTIONS[:3]:
+        total = tasks(P, T, log_variances=best, **keywords)[0]
+        each = tasks(P, T, log_variances=best, **{**keywords, "reduction": "none"})[0]
+        mass = jnp.sum(jnp.where(WHERE, WEIGHTS, 0))
+        same(jnp.sum(each), jnp.sum(total) * (mass if keywords["reduction"] == "mean" else 1))
+    with pytest.raises(TypeError, match="`log_variances` is needed"):
+        tasks(P, T)
+
+
+def accuracy(choice, target):
+    return jnp.sum(choice * target)
+
+
+def f1(chosen, target):
+    return 2 * jnp.sum(chosen * target) / jnp.maximum(jnp.sum(chosen) + jnp.sum(target), 1e-6)
+
+
+def ndcg(rank, grades):
+    gains = jnp.exp2(grades) - 1
+    ideal = jnp.sum(-jnp.sort(-gains) / jnp.log2(2 + jnp.arange(gains.size, dtype=jnp.float32)))
+    return jnp.sum(gains / jnp.log2(1 + rank)) / ideal
+
+
+METRICS = {
+    "argmax": (accuracy, jax.nn.one_hot(LABELS, 4), jnp.mean(jnp.argmax(LOGITS, 1) == LABELS)),
+    "threshold": (f1, jnp.array([[1.0, 0, 1, 0]] * 5), None),
+    "rank": (ndcg, jnp.array([[2.0, 0, 1, 3]] * 5), None),
+}
+
+
+@pytest.mark.parametrize("decision", METRICS)
+def test_smoothed_metric_sharpens_to_the_metric(decision):
+    metric, targets, known = METRICS[decision]
+    if decision == "threshold":
+        known = np.mean([f1((LOGITS[i] > 0).astype(jnp.float32), targets[i]) for i in range(5)])
+    if decision == "rank":
+        known = np.mean([ndcg(1 + jnp.argsort(jnp.argsort(-LOGITS[i])).astype(jnp.float32), targets[i]) for i in range(5)])
+    for perturbed in (False, True):
+        keys = (jax.random.key(0),) if perturbed else ()
+        loss = smoothed_metric(metric, 1e-4, decision=decision, perturbed=perturbed, samples=4)
+        np.testing.assert_allclose(loss(LOGITS, targets, *keys), 1 - known, atol=1e-3)
+        soft = smoothed_metric(metric, 1.0, decision=decision, perturbed=perturbed, samples=16)
+        slope = jax.grad(soft)(LOGITS, targets, *keys)
+        assert np.isfinite(slope).all()
+        assert slope.any()
+
+
+def test_training_on_a_smoothed_metric_improves_the_metric():
+    loss = smoothed_metric(accuracy, 1.0)
+    logits, targets = LOGITS, jax.nn.one_hot(LABELS, 4)
+    step = jax.jit(lambda x: x - 5.0 * jax.grad(loss)(x, targets))
+    for _ in range(60):
+        logits = step(logits)
+    assert jnp.mean(jnp.argmax(logits, 1) == LABELS) == 1
+
+
+def test_perturbed_gradient_is_that_of_the_smoothed_metric():
+    loss = smoothed_metric(f1, 1.0, decision="threshold", perturbed=True, samples=20000)
+    scores, targets = jnp.array([0.3]), jnp.array([1.0])  # the metric is 1 above 0: its mean over normal noise is the cumulative normal
+    value, slope = jax.value_and_grad(loss)(scores, targets, jax.random.key(1))
+    np.testing.assert_allclose(value, 1 - jax.scipy.stats.norm.cdf(0.3), atol=0.02)
+    np.testing.assert_allclose(slope[0], -jax.scipy.stats.norm.pdf(0.3), atol=0.02)
+
+
 # ---------------------------------------------------------------- the contract
 
 
 TRANSFORMED = {
-    "tilted": lambda: tilted(jloss.huber, 2.0, 0.5),
-    "tolerant": lambda: tolerant(jloss.pseudo_huber, 0.05),
     "regularized": lambda: regularized(jloss.cross_entropy, ridge, 0.1),
-    "weighted_sum": lambda: jloss.entry(weighted_sum({"a": (1.0, jloss.cross_entropy), "b": (0.5, jloss.softmax_focal)})).public,
     "tilted_tolerant": lambda: tilted(tolerant(jloss.huber, 0.05), 2.0),
     "tilted_regularized": lambda: tilted(regularized(jloss.huber, ridge, 0.1), 2.0),
+    "symmetric_tolerant": lambda: symmetric(tolerant(jloss.log_cosh, 0.05)),
+    "permutation_invariant": lambda: permutation_invariant(jloss.cross_entropy),
+    "trimmed_tilted": lambda: trimmed(tilted(jloss.huber, 2.0), 0.0),
+    "hardest_linear_head": lambda: hardest(linear_head(jloss.cross_entropy, chunk_size=2), 1.0),
+    "smoothed_metric": lambda: smoothed_metric(f1, decision="threshold"),
+    "chunked_symmetric": lambda: chunked(symmetric(jloss.huber), chunk_size=2),
     "regularized_weighted_sum": lambda: regularized(weighted_sum({"a": (1.0, jloss.huber), "b": (0.5, jloss.log_cosh)}), ridge),
 }
 
 
-QUICK = ["batch_equals_one_by_one", "masked_equals_absent", "parts_add_up", "shard_map_equals_one_device"]
+QUICK = ["masked_equals_absent", "parts_add_up", "shard_map_equals_one_device"]
 IN_FULL = ("tilted_tolerant", "regularized")
 
 
@@ -145,6 +325,30 @@ IN_FULL = ("tilted_tolerant", "regularized")
 def test_keeps_the_contract(name):
     report = check(TRANSFORMED[name](), laws=CONTRACT if name in IN_FULL else QUICK)
     assert report, str(report)
+
+
+def test_every_order_of_two_is_one_loss():
+    """A transform of examples acts below one of batches, whichever is written first."""
+    pairs = [
+        (lambda loss: tilted(loss, 2.0), lambda loss: hardest(loss, 0.5)),
+        (lambda loss: tolerant(loss, 0.2), lambda loss: trimmed(loss, 0.5)),
+        (lambda loss: symmetric(loss), lambda loss: hardest(loss, 0.5)),
+        (lambda loss: tilted(loss, 2.0), lambda loss: chunked(loss, 2)),
+    ]
+    for below, above in pairs:
+        first, second = below(above(jloss.huber)), above(below(jloss.huber))
+        assert first.__name__ == second.__name__
+        same(gradient(first, P, T, where=WHERE), gradient(second, P, T, where=WHERE))
+    params = {"w": jnp.array([3.0])}
+    one, other = (f(jloss.huber) for f in (lambda x: hardest(regularized(x, ridge), 0.5), lambda x: regularized(hardest(x, 0.5), ridge)))
+    for keywords in REDUCTIONS:
+        same(one(P, T, params, **keywords), other(P, T, params, **keywords))
+    deep = deep_supervision(hardest(jloss.huber, 0.5), [1.0, 0.5])
+    same(deep((P, P), T), 1.5 * hardest(jloss.huber, 0.5)(P, T))
+    sums = weighted_sum({"a": (1.0, hardest(jloss.huber, 0.5)), "b": (2.0, trimmed(jloss.absolute_error, 0.5))})
+    total, parts = sums(P, T, where=WHERE)
+    same(total, parts["a"] + 2 * parts["b"])
+    same(parts["a"], hardest(jloss.huber, 0.5)(P, T, where=WHERE))
 
 
 def test_options_of_a_transform_are_traced_and_learnable():
@@ -182,6 +386,13 @@ def test_a_partial_is_a_loss_with_other_defaults():
         (lambda: tolerant(jloss.sigmoid_cross_entropy, 0.1), "sigmoid_cross_entropy takes logits (real), targets (unit)."),
         (lambda: tolerant(jloss.huber, -1.0), "tolerant: `margin` must be 0 or more, got -1.0."),
         (lambda: regularized(jloss.huber, lambda w: w)(P, T, P), "regularized: a penalty must be one number, got shape (5,)."),
+        (lambda: hardest(jloss.huber, 0.0), "hardest: `fraction` must be above 0 and up to 1, got 0.0."),
+        (lambda: trimmed(jloss.huber, 1.0), "trimmed: `fraction` must be 0 or more and below 1, got 1.0."),
+        (lambda: symmetric(jloss.cross_entropy), "symmetric: needs two inputs of one kind"),
+        (lambda: permutation_invariant(jloss.router_z)(P, T), "router_z"),
+        (lambda: deep_supervision(jloss.huber, []), "deep_supervision: `weights` needs a number for each depth."),
+        (lambda: smoothed_metric(f1, 0.0), "smoothed_metric: `temperature` must be greater than 0, got 0.0."),
+        (lambda: smoothed_metric(f1, decision="guess"), "smoothed_metric: `decision` must be one of"),
         (lambda: weighted_sum({}), "weighted_sum: needs at least one loss."),
         (lambda: tilted(lambda p, t: p - t), "'<lambda>' is not a jloss loss"),
     ],
