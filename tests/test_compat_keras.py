@@ -28,6 +28,8 @@ def test_needs_two_inputs(keras):
 
     with pytest.raises(ValueError, match="a Keras loss has two"):
         loss(jloss.router_z)
+    with pytest.raises(ValueError, match="takes the inputs anchors, positives, negatives; a Keras loss has two"):
+        loss(jloss.triplet_margin)
 
 
 def test_labels_keep_their_integers(keras):

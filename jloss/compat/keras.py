@@ -5,6 +5,7 @@ Here labels keep their dtype, a sample weight of 0 removes a sample whatever it 
 of the weights.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -30,8 +31,9 @@ def loss(function: Callable[..., Any], **options: Any) -> Any:
     except ModuleNotFoundError:
         raise ImportError("keras is not installed; get it with: pip install keras") from None
     found = entry(function)
-    if len(found.inputs) < 2:
-        raise ValueError(f"{found.name} takes the inputs {', '.join(found.inputs)}; a Keras loss has two, predictions and targets.")
+    needed = [n for n in found.inputs if inspect.signature(found.core).parameters[n].default is inspect.Parameter.empty]
+    if len(needed) != 2:
+        raise ValueError(f"{found.name} takes the inputs {', '.join(needed)}; a Keras loss has two, predictions and targets.")
     if keras.backend.backend() != "jax":
         raise ValueError(
             f"jloss runs on Keras's JAX backend, not on {keras.backend.backend()}; set KERAS_BACKEND=jax before importing keras."
