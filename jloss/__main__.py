@@ -1,4 +1,4 @@
-"""The commands: ``python -m jloss train | list | show | bench``, or ``jloss ...``."""
+"""The commands: ``python -m jloss train | list | show | check | bench``, or ``jloss ...``."""
 
 import argparse
 import inspect
@@ -14,12 +14,12 @@ DATA = ("digits", "breast_cancer", "diabetes")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; 0 if it went well, 2 if what was asked for does not exist or does not fit."""
+    """Runs one command; 0 if it went well, 1 if `check` found a fault, 2 if what was asked for does not exist or does not fit."""
     import jloss  # noqa: F401  the families fill the catalogue
 
     arguments = parser().parse_args(argv)
     try:
-        arguments.command(arguments)
+        return arguments.command(arguments) or 0
     except (Mistake, MissingExtra) as error:
         print(f"jloss: {error}", file=sys.stderr)
         return 2
@@ -55,6 +55,16 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("name")
     show.add_argument("--plot", type=Path, metavar="FILE", help="draw it and its derivative, as PNG, PDF or SVG")
     show.set_defaults(command=_show)
+
+    check = commands.add_parser("check", help="try the laws on a loss of your own, and say what is broken and what to do")
+    check.add_argument("target", metavar="MODULE:LOSS", help="a module, from this directory or installed, and the name of a loss in it")
+    help_inputs = "for a plain function: a tuple of arrays, batch axis first, or a function that returns one"
+    check.add_argument("--inputs", metavar="MODULE:NAME", help=help_inputs)
+    check.add_argument("--law", action="append", default=[], metavar="A,B", help="only these laws; may be repeated")
+    check.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the loss; may be repeated")
+    check.add_argument("--stops-gradients", action="store_true", help="a stop_gradient is meant: no finite differences")
+    check.add_argument("--quick", action="store_true", help="do not look for smaller examples of what is broken")
+    check.set_defaults(command=_check)
 
     bench = commands.add_parser("bench", help="time value and gradient against optax and torch")
     bench.add_argument("--loss", metavar="A,B", help="names, with commas; all if left out")
@@ -157,6 +167,24 @@ def _train(arguments: argparse.Namespace) -> None:
         losses[name][key] = option(find(name), key, value)
     asked = {n: getattr(arguments, n) for n in ("steps", "seed", "imbalance", "noise", "out")}
     train.run(arguments.data, losses, **asked)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from jloss import _check
+
+    for text in arguments.option:
+        if "=" not in text:
+            raise Mistake(f"--option reads NAME=VALUE, as delta=2.0; got `{text}`.")
+    laws = [law.strip() for text in arguments.law for law in text.split(",")]
+    report = _check.run(
+        arguments.target,
+        inputs=arguments.inputs,
+        laws=laws,
+        options=arguments.option,
+        stops_gradients=arguments.stops_gradients,
+        small=not arguments.quick,
+    )
+    return 0 if report else 1
 
 
 def _bench(arguments: argparse.Namespace) -> None:
