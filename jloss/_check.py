@@ -53,7 +53,7 @@ def run(
         small: Whether to look for smaller examples than those that the laws drew.
     """
     with contextlib.suppress(RuntimeError):  # too late: someone has used jax already
-        jax.config.update("jax_num_cpu_devices", max(4, jax.config.jax_num_cpu_devices))
+        jax.config.update("jax_num_cpu_devices", max(4, jax.config.jax_num_cpu_devices))  # type: ignore[attr-defined]
     module, thing = resolve(target)
     subject: Any
     if isinstance(thing, Case):

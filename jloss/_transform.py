@@ -95,7 +95,15 @@ def unreduced(loss: Loss, **given: Any) -> tuple[Array, Array | None, Array | No
     where = where if where is None else jnp.asarray(where)
     weights = weights if weights is None else jnp.asarray(weights)
     kept = where if weights is None else (weights != 0 if where is None else where & (weights != 0))
-    return loss(**given, where=kept, reduction="none"), kept, weights
+    values = loss(**given, where=kept, reduction="none")
+    return values, _spread(kept, values), _spread(weights, values)
+
+
+def _spread(each: Array | None, values: Array) -> Array | None:
+    """One per example, also where each class of a linear head has a value of its own."""
+    if each is None or each.ndim == values.ndim:
+        return each
+    return jnp.broadcast_to(each.reshape(each.shape + (1,) * (values.ndim - each.ndim)), values.shape)
 
 
 def reduced(total: Array, mass: Array, reduction: Reduction) -> Any:
@@ -204,6 +212,8 @@ def together(
     same = len({tuple(found.domains.values()) for found in members.values()}) == 1
     rename = {n: dict(zip(found.inputs, first.inputs if same else found.inputs, strict=True)) for n, found in members.items()}
     shown = _united(members, rename, setting)
+    if setting != "step" and (nested := [n for n, found in members.items() if setting in found.options]):
+        raise ValueError(f"{title}: {nested[0]!r} takes `{setting}` itself; put its losses beside the others.")
     if clash := [n for n in members if n in shown.parameters]:
         raise ValueError(f"{title}: {clash[0]!r} is an input or option of these losses; call the part otherwise.")
 
@@ -213,7 +223,7 @@ def together(
             given = dict(shown.bind_partial(*args, **kwargs).arguments)
         except TypeError as error:
             raise TypeError(f"{name}: {error}.") from None
-        chosen = {setting: given.pop(setting)} if setting in given else {}
+        chosen = {setting: given[setting]} if setting in given else {}
         calls = {}
         for n, found in members.items():
             mine = {p: given[p] for p in inspect.signature(found.public).parameters if p in given and p not in found.inputs}
@@ -247,7 +257,7 @@ def _united(members: dict[str, Entry], rename: dict[str, dict[str, str]], settin
         for p in inspect.signature(found.public).parameters.values():
             if p.name in found.inputs:
                 inputs.setdefault(rename[n][p.name], p.replace(name=rename[n][p.name], kind=p.POSITIONAL_OR_KEYWORD))
-            else:
+            elif p.name != setting:  # a schedule within a schedule asks at the same step
                 others.setdefault(p.name, p)
     own = inspect.Parameter(setting, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Array | None)
     last = list(Reduce.__annotations__)
@@ -270,7 +280,9 @@ def _total(
         return None
     order = [p for p in shown.parameters if p in dims]
     defaults = {o: [f.options[o] for f in members.values() if o in f.options] for f in members.values() for o in f.options}
-    plain = [shown.parameters[o] for o, values in defaults.items() if all(v is values[0] or v == values[0] for v in values)]
+    plain = [
+        shown.parameters[o] for o, values in defaults.items() if o != setting and all(v is values[0] or v == values[0] for v in values)
+    ]
 
     def core(*args: Any, **kwargs: Any) -> Array:
         given = dict(zip(order, args, strict=False)) | kwargs

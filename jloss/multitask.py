@@ -115,7 +115,7 @@ def deep_supervision(loss: Loss, weights: Sequence[float | Array]) -> Loss:
     def calls(given: dict[str, Any]) -> list[dict[str, Any]]:
         if not isinstance(given.get(first), list | tuple) or len(given[first]) != len(factors):
             raise ValueError(f"{whole.name}: `{first}` must be a tuple of {len(factors)} arrays, one for each depth.")
-        several = {
+        several = {first} | {
             n for n, v in given.items() if isinstance(v, list | tuple) and len(v) == len(factors) and all(hasattr(x, "shape") for x in v)
         }
         return [{n: v[i] if n in several else v for n, v in given.items()} for i in range(len(factors))]

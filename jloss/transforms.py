@@ -130,8 +130,11 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array =
     found = loss_entry(loss)
     shown = with_inputs(found, {**found.inputs, "params": ()}, {**found.domains, "params": "tree"})
 
+    def take(given: dict[str, Any]) -> Any:
+        return given["params"] if "params" in found.inputs else given.pop("params")  # a second penalty is of the same parameters
+
     def penalized(core: Callable[..., Array], given: dict[str, Any]) -> Array:
-        params = given.pop("params")
+        params = take(given)
         return core(**given) + weight * penalty(params)
 
     whole = entry(derived(f"regularized({found.name})", shown, penalized, {}, {}))
@@ -141,11 +144,12 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array =
         if reduction == "none":
             values, where, weights = examples(**given)
             return reduce(values, where, weights, "none")
-        extra = weight * _penalty(penalty, given.pop("params"))
+        extra = weight * _penalty(penalty, take(given))
         total, mass = found.public(**given, reduction="parts")
         return reduced(total + mass * like(total, extra), mass, reduction)
 
-    def examples(params: Any, **given: Any) -> Any:
+    def examples(**given: Any) -> Any:
+        params = take(given)
         values, where, weights = unreduced(found.public, **given)
         return values + like(values, weight * _penalty(penalty, params)), where, weights
 
@@ -304,6 +308,9 @@ def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cac
     """
     found = base(loss)
     if found is None:
+        inner, maker = _made_by(loss)
+        if maker in (chunked, linear_head):  # already a chunk at a time: in chunks of this size
+            return maker(inner, chunk_size, backward)
         return below(loss, functools.partial(chunked, chunk_size=chunk_size, backward=backward))
     same = derived(f"chunked({found.name})", found, lambda core, given: core(**given), {}, {}, in_chunks(chunk_size, backward))
     same._below = loss, functools.partial(chunked, chunk_size=chunk_size, backward=backward)  # type: ignore[attr-defined]
@@ -345,6 +352,11 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     """
     found = base(loss)
     if found is None:
+        inner, maker = _made_by(loss)
+        if maker is linear_head:
+            raise TypeError(f"linear_head: needs a loss of logits; {loss_entry(loss).name} has a linear head already.")
+        if maker is chunked:  # its chunks are those of the head
+            return linear_head(inner, chunk_size, backward)
         return below(loss, functools.partial(linear_head, chunk_size=chunk_size, backward=backward))
     first, *targets = found.inputs
     *outer_dims, letter = found.inputs[first] or ("k",)
@@ -373,6 +385,12 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     head = derived(f"linear_head({found.name})", headed, per_token, own, {"soft_cap": "positive"}, evaluate)
     head._below = loss, functools.partial(linear_head, chunk_size=chunk_size, backward=backward)  # type: ignore[attr-defined]
     return head
+
+
+def _made_by(loss: Loss) -> tuple[Loss, Callable[..., Loss]]:
+    """The loss inside a transform of batches, and that transform."""
+    inner, again = loss_entry(loss).public._below  # type: ignore[attr-defined]
+    return inner, again.func
 
 
 def _penalty(penalty: Callable[..., Any], params: Any) -> Array:

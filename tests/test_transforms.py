@@ -351,6 +351,78 @@ def test_every_order_of_two_is_one_loss():
     same(parts["a"], hardest(jloss.huber, 0.5)(P, T, where=WHERE))
 
 
+ALL = {
+    "tilted": lambda loss: tilted(loss, 2.0),
+    "tolerant": lambda loss: tolerant(loss, 0.1),
+    "symmetric": symmetric,
+    "permutation_invariant": permutation_invariant,
+    "hardest": lambda loss: hardest(loss, 0.5),
+    "trimmed": lambda loss: trimmed(loss, 0.3),
+    "chunked": lambda loss: chunked(loss, 2),
+    "linear_head": lambda loss: linear_head(loss, 2),
+    "regularized": lambda loss: regularized(loss, ridge),
+    "deep_supervision": lambda loss: deep_supervision(loss, [1.0, 0.5]),
+    "weighted_sum": lambda loss: weighted_sum({"only": (1.0, loss)}),
+    "uncertainty_weighted": lambda loss: uncertainty_weighted({"only": loss}),
+}
+REFUSED = {  # outer, inner: what is said instead
+    ("tilted", "permutation_invariant"): "needs an elementwise loss",
+    ("tolerant", "permutation_invariant"): "needs an elementwise loss",
+    ("linear_head", "linear_head"): "has a linear head already",
+    ("uncertainty_weighted", "uncertainty_weighted"): "put its losses beside the others",
+}
+
+
+def inputs_of(loss, names):
+    """Four examples: of numbers, of sets if their order does not matter, of hidden states if there is a head, of as many depths."""
+    sets = (3,) * names.count("permutation_invariant")
+    parameters = inspect.signature(loss).parameters
+    shapes = {"predictions": (4, *sets, *((5,) if sets else ())), "targets": (4, *sets, *((5,) if sets else ()))}
+    if "hidden" in parameters:
+        shapes = {"hidden": (4, *sets, 2), "kernel": (5, 2), "targets": (4, *sets, 5)}
+    given = {n: jax.ShapeDtypeStruct(shape, jnp.float32) for n, shape in shapes.items()}
+    first = next(iter(given))
+    for _ in range(names.count("deep_supervision")):
+        given[first] = (given[first], given[first])
+    own = {"params": jax.ShapeDtypeStruct((2,), jnp.float32), "log_variances": jax.ShapeDtypeStruct((1,), jnp.float32)}
+    return given | {n: v for n, v in own.items() if n in parameters}
+
+
+@pytest.mark.parametrize("above", ALL)
+def test_any_two_compose(above):
+    """A masked batch and its gradient trace, whichever stands in which; what makes no sense says so."""
+    for below, make in ALL.items():
+        if (above, below) in REFUSED:
+            with pytest.raises((TypeError, ValueError), match=REFUSED[above, below]):
+                ALL[above](make(jloss.huber))
+            continue
+        loss = ALL[above](make(jloss.huber))
+
+        def total(given, where, loss=loss):
+            value = loss(**given, where=where)
+            return value[0] if isinstance(value, tuple) else value
+
+        given = inputs_of(loss, (above, below))
+        value, slope = jax.eval_shape(jax.value_and_grad(total), given, jax.ShapeDtypeStruct((4,), jnp.bool_))
+        assert value.shape == (), (above, below)
+        assert jax.tree.map(jnp.shape, slope) == jax.tree.map(jnp.shape, given), (above, below)
+
+
+def test_nested_transforms_of_one_kind():
+    """Chunks in chunks are chunks, a second penalty is added, a schedule within a schedule asks at the same step."""
+    same(gradient(chunked(chunked(jloss.huber, 2), 3), P, T, where=WHERE), gradient(jloss.huber, P, T, where=WHERE))
+    twice = regularized(regularized(jloss.huber, ridge, 0.5), ridge, 0.25)
+    same(twice(P, T, WEIGHTS, where=WHERE), jloss.huber(P, T, where=WHERE) + 0.75 * ridge(WEIGHTS))
+    ramp = optax.linear_schedule(0.0, 1.0, 10)
+    total, _ = weighted_sum({"outer": (ramp, weighted_sum({"inner": (ramp, jloss.huber)}))})(P, T, step=5)
+    same(total, 0.25 * jloss.huber(P, T))
+    depths = deep_supervision(deep_supervision(jloss.huber, [1.0, 0.5]), [1.0, 2.0])
+    same(depths(((P, 2 * P), (P, P)), T), jloss.huber(P, T) * 4 + 0.5 * jloss.huber(2 * P, T))
+    hidden, kernel, targets = jnp.ones((5, 2)), jnp.array([[1.0, 0.5], [2.0, -1.0]]), jnp.zeros((5, 2))
+    head = hardest(linear_head(jloss.squared_error), 0.5)
+    same(head(hidden, kernel, targets, where=WHERE), 2.25)  # of outputs 1.5 and 1, the larger error of each token
+
+
 def test_options_of_a_transform_are_traced_and_learnable():
     loss = tilted(jloss.squared_error, over=1.0)
     slope = jax.grad(lambda over: loss(P, T, over=over, reduction="sum"))(4.0)
