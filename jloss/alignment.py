@@ -187,13 +187,11 @@ def _soft_dtw(costs: Array, first_length: Array | None, second_length: Array | N
     if columns == 0:
         return jnp.full_like(costs, 0 if rows == 0 else jnp.inf, shape=())
     gamma = jnp.asarray(gamma, costs.dtype)
-
-    rate, cut = 1 / gamma, 200 * gamma
+    rate = 1 / gamma
 
     def soft_min(*ways: Array) -> Array:
-        """A way dearer by `cut` has no weight, and no gradient in gamma that could overflow."""
         least = lax.stop_gradient(jnp.minimum(jnp.minimum(ways[0], ways[1]), ways[2]))
-        first, *others = (jnp.exp(-rate * jnp.minimum(way - least, cut)) for way in ways)
+        first, *others = (jnp.exp((least - way) * rate) for way in ways)
         return least - gamma * jnp.log(sum(others, first))
 
     def step(state: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -203,14 +201,20 @@ def _soft_dtw(costs: Array, first_length: Array | None, second_length: Array | N
         moved = new, last
         return jax.tree.map(lambda new, old: jnp.where(run[0], new, old), moved, state) if run else moved
 
-    table = diagonals(costs, rows + columns - 1, FAR)
-    running: tuple[Array, ...] = ()
+    def two_steps(state: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[Array, Array]:
+        """The state is two diagonals, so that each is kept once."""
+        return step(step(state, tuple(x[0] for x in row)), tuple(x[1] for x in row))
+
+    later = rows + columns - 2
+    pairs = (later + 1) // 2
+    table = diagonals(costs, 1 + 2 * pairs, FAR)
+    steps: tuple[Array, ...] = (table[1:].reshape(pairs, 2, columns),)
     ends = [jnp.asarray(size, jnp.int32) if n is None else n for n, size in ((first_length, rows), (second_length, columns))]
     if first_length is not None or second_length is not None:
-        running = (inside(ends[0] + ends[1] - 2, rows + columns - 2),)
-    last, _ = recursion(step, (table[0], jnp.full_like(table[0], FAR)), (table[1:], *running))
+        steps = (*steps, inside(ends[0] + ends[1] - 2, 2 * pairs).reshape(pairs, 2))
+    last, before = recursion(two_steps, (table[0], jnp.full_like(table[0], FAR)), steps)
     if second_length is None and first_length is None:
-        return last[-1]
+        return last[-1] if later == 2 * pairs else before[-1]
     end = last.at[jnp.clip(ends[1] - 1, 0, columns - 1)].get(mode="promise_in_bounds")
     empty = [n == 0 for n in ends]
     result = jnp.where(empty[0] | empty[1], jnp.where(empty[0] & empty[1], 0, jnp.inf), end)
@@ -219,8 +223,12 @@ def _soft_dtw(costs: Array, first_length: Array | None, second_length: Array | N
 
 
 def _distances(first: Array, second: Array) -> Array:
-    """Squared Euclidean distances, exact for near points; the (t, u, d) array of differences is not kept."""
-    return jax.checkpoint(lambda a, b: jnp.sum(jnp.square(a[:, None] - b[None]), axis=-1))(first, second)
+    """Squared Euclidean distances, exact for near points, a feature at a time: no (t, u, d) array, no sum over a short last axis."""
+
+    def add(total: Array, pair: tuple[Array, Array]) -> Array:
+        return total + jnp.square(pair[0][:, None] - pair[1][None])
+
+    return recursion(add, jnp.zeros_like(first @ second.T), (first.T, second.T))
 
 
 def _clean(series: Array, length: Array | None) -> Array:
