@@ -1,11 +1,13 @@
 """What every loss must obey: functions of a `Case` that raise `LawError` with what is wrong and with which inputs.
 
-Their shapes are few (one example, 3, 5, 6 and 8 examples), so that a loss is compiled about ten times in all.
+Compiling is what they cost, so they share programs: most of them run one program of eight examples, with `where` and
+`weights`, whose batch lies on several devices where there are several.
 """
 
 import functools
 import inspect
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -69,6 +71,10 @@ class Case(NamedTuple):
         value, gradients = _compiled(self.loss, options, static, tuple(inputs))(floats, rest, arrays)
         return jax.tree.map(np.asarray, (value, gradients))
 
+    def weighted(self, inputs: Inputs, where: Any = True, weights: Any = 1) -> tuple[Any, Inputs]:
+        """`run` of the mean of eight examples, under a mask and weights; one program for all masks and weights."""
+        return jax.tree.map(np.asarray, Sharded.of(self, inputs)(inputs, where, weights))
+
     def rows(self, inputs: Inputs, index: Any) -> Inputs:
         """The examples of `index` along the first batch axis."""
         return {n: v[np.asarray(index, int)] if n in self.batched else v for n, v in inputs.items()}
@@ -86,6 +92,67 @@ def _compiled(loss: Any, options: Any, static: Any, order: tuple[str, ...]) -> A
         return value, gradients
 
     return jax.jit(both)
+
+
+class Sharded(NamedTuple):
+    """The mean and its gradient under plain jit, compiled for a batch that lies on several devices."""
+
+    program: Any
+    place: Callable[[str, Any], Any]
+    floats: frozenset[str]
+
+    @classmethod
+    def of(cls, case: Case, inputs: Inputs) -> "Sharded":
+        leaves, tree = jax.tree.flatten(inputs)
+        shapes = (tree, tuple(inputs), tuple((v.shape, str(v.dtype)) for v in leaves))
+        return _sharded(case.loss, tuple(sorted(case.options.items())), shapes, lambda: cls.build(case, inputs))
+
+    @classmethod
+    def build(cls, case: Case, inputs: Inputs) -> "Sharded":
+        place, lowered = _lower(case, inputs, _mesh(AxisType.Auto))
+        return cls(lowered.compile(), place, frozenset(case.floats(inputs)))
+
+    def __call__(self, inputs: Inputs, where: Any, weights: Any) -> Any:
+        placed = {n: self.place(n, v) for n, v in inputs.items()}
+        floats = {n: v for n, v in placed.items() if n in self.floats}
+        rest = {n: v for n, v in placed.items() if n not in floats}
+        masks = [self.place("where", np.broadcast_to(np.asarray(m, t), (8,))) for m, t in ((where, bool), (weights, np.float32))]
+        return self.program(floats, rest, *masks)
+
+    def text(self) -> str:
+        return self.program.as_text() or ""
+
+
+_kept: dict[Any, Sharded] = {}
+
+
+def _sharded(loss: Any, options: Any, shapes: Any, build: Callable[[], Sharded]) -> Sharded:
+    """The program of this loss; those of the last few losses are kept."""
+    key = (loss, options, shapes)
+    if key not in _kept:
+        for old in list(_kept)[:-4]:
+            del _kept[old]
+        _kept[key] = build()
+    return _kept[key]
+
+
+def _lower(case: Case, inputs: Inputs, mesh: Mesh) -> tuple[Callable[[str, Any], Any], Any]:
+    """How inputs are placed on the mesh, and the lowered program of value and gradient."""
+
+    def place(name: str, value: Any) -> Any:
+        spec = PartitionSpec("i") if name in case.batched or name == "where" else PartitionSpec()
+        return jax.tree.map(lambda v: jax.device_put(v, NamedSharding(mesh, spec)), value)
+
+    placed = {n: place(n, v) for n, v in inputs.items()}
+    floats = case.floats(placed)
+    rest = {n: v for n, v in placed.items() if n not in floats}
+
+    def f(floats: Inputs, rest: Inputs, where: Array, weights: Array) -> Any:
+        return case({n: {**floats, **rest}[n] for n in inputs}, where=where, weights=weights)
+
+    with jax.set_mesh(mesh):
+        ones = place("where", np.ones(8, bool)), place("where", np.ones(8, np.float32))
+        return place, jax.jit(jax.value_and_grad(f)).lower(floats, rest, *ones)
 
 
 def _is_float(value: Any) -> bool:
@@ -125,13 +192,15 @@ def _require(condition: Any, message: str, inputs: Inputs | None = None) -> None
 
 def batch_equals_one_by_one(case: Case) -> None:
     """A batch gives what its examples give one at a time, in value and gradient."""
-    inputs = case.draw((2, 2))
-    values, gradients = case.run(inputs, reduction="none")
-    for at in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        one = {n: v[at] if n in case.batched else v for n, v in inputs.items()}
-        value, gradient = case.run(one, reduction="sum")
-        close(values[at], value, "an example in a batch differs from the example alone", one)
-        close({n: g[at] for n, g in gradients.items()}, gradient, "its gradient in a batch differs from the gradient alone", one)
+    inputs = case.draw((8,))
+    batch = case.rows(inputs, np.arange(4).reshape(2, 2))
+    values, (_, gradients) = np.asarray(case(batch, reduction="none")), case.weighted(inputs)
+    for i, at in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        one = {n: v[at] if n in case.batched else v for n, v in batch.items()}
+        close(values[at], case(one), "an example in a batch differs from the example alone", one)
+        _, alone = case.weighted(case.rows(inputs, [i] * 8))
+        got, wanted = ({n: g[row] for n, g in found.items()} for found, row in ((gradients, i), (alone, 0)))
+        close(got, wanted, "its gradient in a batch differs from the gradient alone", one)
 
 
 def gradient_is_the_derivative(case: Case) -> None:
@@ -169,16 +238,17 @@ def gradient_is_the_derivative(case: Case) -> None:
 
 def masked_equals_absent(case: Case) -> None:
     """An example under `where=False` is as if it were not there, even if it holds NaN; so is one of weight 0."""
-    inputs = case.draw((5,))
-    where = np.array([True, False, True, True, False])
-    value, twice = case.run(case.rows(inputs, [0, 2, 3, 0, 2, 3]))
-    gradient = {n: g[:3] + g[3:] for n, g in twice.items()}
+    inputs = case.draw((8,))
+    where = np.array([True, False, True, True, False, False, True, False])
+    kept = np.flatnonzero(where)
+    value, twice = case.weighted(case.rows(inputs, [*kept, *kept]))
+    gradient = {n: g[:4] + g[4:] for n, g in twice.items()}
     poisoned = dict(inputs)
     for name in case.floats(inputs):
         poisoned[name] = inputs[name].copy()
         poisoned[name][~where] = np.nan
     for how, keywords in (("where=False", {"where": where}), ("weight 0", {"weights": where.astype(np.float32)})):
-        masked, gradients = case.run(poisoned, **keywords)
+        masked, gradients = case.weighted(poisoned, **keywords)
         close(masked, value, f"with NaN under {how} the loss is not that of the kept examples", poisoned)
         for name, g in gradients.items():
             close(g[where], gradient[name], f"with NaN under {how} the gradients of the kept examples differ in `{name}`", poisoned)
@@ -186,36 +256,36 @@ def masked_equals_absent(case: Case) -> None:
 
 
 def integer_weight_is_repetition(case: Case) -> None:
-    """Weights 1, 2, 3 give what one, two and three copies give."""
-    inputs = case.draw((5,))
-    weighted, gradients = case.run(inputs, weights=np.array([1, 2, 3, 0, 0], np.float32))
-    repeated, copies = case.run(case.rows(inputs, [0, 1, 1, 2, 2, 2]))
-    close(weighted, repeated, "integer weights differ from repetition", inputs)
-    for name, g in copies.items():
-        wanted = np.stack([g[0], g[1] + g[2], g[3] + g[4] + g[5]])
-        close(gradients[name][:3], wanted, f"the gradient in `{name}` under integer weights differs from repetition", inputs)
+    """Weights 1 and 3 give what one and three copies give, without weights or a mask."""
+    inputs = case.draw((8,))
+    weighted, gradients = case.weighted(inputs, weights=np.array([1, 3, 0, 0, 0, 0, 0, 0]))
+    repeated = case.rows(inputs, [0, 1, 1, 1] * 2)
+    close(weighted, case(repeated), "integer weights differ from repetition", inputs)
+    for name, g in case.weighted(repeated)[1].items():
+        wanted = np.stack([g[0] + g[4], g[1:4].sum(0) + g[5:].sum(0)])
+        close(gradients[name][:2], wanted, f"the gradient in `{name}` under integer weights differs from repetition", inputs)
 
 
 def nothing_kept_is_zero(case: Case) -> None:
     """All masked, all weights 0, or an empty batch: 0, with gradient 0."""
-    inputs = case.draw((5,))
-    for how, given, keywords in (
-        ("everything masked", inputs, {"where": np.zeros(5, bool)}),
-        ("all weights 0", inputs, {"weights": np.zeros(5, np.float32)}),
-        ("an empty batch", case.rows(inputs, []), {}),
+    inputs = case.draw((8,))
+    empty = case.rows(inputs, [])
+    for how, given, (value, gradients) in (
+        ("everything masked", inputs, case.weighted(inputs, where=False)),
+        ("all weights 0", inputs, case.weighted(inputs, weights=0)),
+        ("an empty batch", empty, case.run(empty)),
     ):
-        value, gradients = case.run(given, **keywords)
         close(value, np.zeros(()), f"{how} is not 0", given)
         close(gradients, jax.tree.map(np.zeros_like, gradients), f"{how} has a gradient", given)
 
 
 def parts_add_up(case: Case) -> None:
     """The (total, mass) pairs of micro-batches sum to those of the batch, whatever the masks and weights."""
-    inputs = case.draw((5,))
-    weights = np.array([1.0, 2.0, 0.0, 0.5, 3.0], np.float32)
-    mean, _ = case.run(inputs, weights=weights)
+    inputs = case.draw((8,))
+    weights = np.array([1.0, 2.0, 0.0, 0.5, 3.0, 1.5, 0.25, 2.0], np.float32)
+    mean, _ = case.weighted(inputs, weights=weights)
     total, mass = 0.0, 0.0
-    for rows, where in (([0, 1, 2], [True] * 3), ([3, 4, 0], [True, True, False])):
+    for rows, where in (([0, 1, 2, 3, 4], [True] * 5), ([5, 6, 7, 0, 1], [True, True, True, False, False])):
         part = case(case.rows(inputs, rows), where=np.array(where), weights=weights[rows], reduction="parts")
         _require(isinstance(part, tuple) and len(part) == 2, "`reduction='parts'` is not the pair (total, mass)", inputs)
         total, mass = total + float(part[0]), mass + float(part[1])
@@ -226,7 +296,7 @@ def parts_add_up(case: Case) -> None:
 def shard_map_equals_one_device(case: Case) -> None:
     """Inside shard_map with `axis_name` the mean is the global one, also under uneven masks; so is the gradient."""
     inputs = case.draw((8,))
-    kept = np.array([0, 1, 3])
+    kept = np.array([0, 1, 3, 4])
     where = np.isin(np.arange(8), kept)
     mesh = _mesh(AxisType.Auto)
     floats = case.floats(inputs)
@@ -239,35 +309,19 @@ def shard_map_equals_one_device(case: Case) -> None:
     mapped = jax.shard_map(local, mesh=mesh, in_specs=(spec, PartitionSpec("i")), out_specs=PartitionSpec())
     sharded = jax.jit(jax.value_and_grad(lambda floats, rest, where: mapped({n: {**floats, **rest}[n] for n in inputs}, where)))
     value, gradient = jax.tree.map(np.asarray, sharded(floats, rest, where))
-    wanted, twice = case.run(case.rows(inputs, [*kept, *kept]))
+    wanted, twice = case.weighted(case.rows(inputs, [*kept, *kept]))
     close(value, wanted, "the mean over devices is not the global mean", inputs)
     for name, g in gradient.items():
-        close(g[kept], twice[name][:3] + twice[name][3:], f"the gradient over devices in `{name}` is not that of one device", inputs)
+        close(g[kept], twice[name][:4] + twice[name][4:], f"the gradient over devices in `{name}` is not that of one device", inputs)
         close(g[~where], np.zeros_like(g[~where]), f"a masked example on another device has a gradient in `{name}`", inputs)
 
 
 def sharded_batch_gathers_nothing(case: Case) -> None:
     """Under plain jit a batch-sharded gradient needs no all-gather; it also traces under explicit sharding."""
     inputs = case.draw((8,))
-    for kind in (AxisType.Auto, AxisType.Explicit):
-        mesh = _mesh(kind)
-
-        def place(name: str, value: Any, mesh: Mesh = mesh) -> Any:
-            return jax.device_put(value, NamedSharding(mesh, PartitionSpec("i") if name in case.batched else PartitionSpec()))
-
-        placed = {n: jax.tree.map(functools.partial(place, n), v) for n, v in inputs.items()}
-        floats = case.floats(placed)
-        rest = {n: v for n, v in placed.items() if n not in floats}
-
-        def f(floats: Inputs, rest: Inputs, where: Array) -> Any:
-            return case({n: {**floats, **rest}[n] for n in inputs}, where=where)
-
-        with jax.set_mesh(mesh):
-            where = jax.device_put(np.arange(8) % 3 != 1, NamedSharding(mesh, PartitionSpec("i")))
-            lowered = jax.jit(jax.value_and_grad(f)).lower(floats, rest, where)
-            if kind is AxisType.Auto:
-                gathers = "all-gather" in (lowered.compile().as_text() or "")
-                _require(not gathers, "the gradient of a sharded batch gathers the batch (all-gather in its HLO)", inputs)
+    gathers = "all-gather" in Sharded.of(case, inputs).text()
+    _require(not gathers, "the gradient of a sharded batch gathers the batch (all-gather in its HLO)", inputs)
+    _lower(case, inputs, _mesh(AxisType.Explicit))
 
 
 def _mesh(kind: AxisType) -> Mesh:
@@ -293,7 +347,7 @@ def exports_with_symbolic_batch(case: Case) -> None:
 
 def half_in_float32_out(case: Case) -> None:
     """bf16 and fp16 inputs give a float32 loss, computed in float32, and gradients in the input's dtype."""
-    inputs = case.draw((6,))
+    inputs = case.draw((8,))
     for dtype in (jnp.float16, jnp.bfloat16):
         half = {n: v.astype(dtype) if n in case.floats(inputs) else v for n, v in inputs.items()}
         floats = case.floats(half)
@@ -305,7 +359,7 @@ def half_in_float32_out(case: Case) -> None:
         wrong = {n: str(g.dtype) for n, g in gradients.items() if g.dtype != dtype}
         _require(not wrong, f"the gradients of {jnp.dtype(dtype)} inputs are {wrong}", half)
     wide = {n: v.astype(np.float32) if n in floats else v for n, v in half.items()}
-    close(case(half), case.run(wide)[0], "bfloat16 inputs are not widened before the arithmetic", half)
+    close(case(half), case(wide), "bfloat16 inputs are not widened before the arithmetic", half)
 
 
 def batch_axes_never_broadcast(case: Case) -> None:
@@ -355,11 +409,17 @@ def transformations_compose(case: Case) -> None:
 
 
 def jit_changes_nothing(case: Case) -> None:
-    """The value is the same with jit disabled, and calling twice gives the same."""
-    inputs = case.draw(())
+    """Traced again it is the same program; called again, and (a short program) without jit, it gives the same value."""
+    inputs = case.draw((8,))
     value = case(inputs)
-    with jax.disable_jit():
-        close(case(inputs), value, "the value without jit differs, or changes from call to call", inputs)
+    close(case(inputs), value, "the value changes from call to call", inputs)
+    with jax.disable_jit():  # the core is traced each time
+        once, again = (jax.make_jaxpr(lambda given: case(given, reduction="none"))(inputs) for _ in range(2))
+        same = re.sub("0x[0-9a-f]+", "", str(once)) == re.sub("0x[0-9a-f]+", "", str(again))
+        same = same and all(np.array_equal(x, y, equal_nan=True) for x, y in zip(once.consts, again.consts, strict=True))
+        _require(same, "traced again, it is another program: something is kept between calls", inputs)
+        if len(once.eqns) <= 25:
+            close(case(inputs), value, "the value without jit differs", inputs)
 
 
 def axis_is_where_the_classes_are(case: Case) -> None:
@@ -374,12 +434,7 @@ def axis_is_where_the_classes_are(case: Case) -> None:
     else:
         moves = {n for n in inputs if case.entry.inputs[n].count("k") == 1}
         front = {n: np.moveaxis(v, -1, 1) if n in moves else v for n, v in inputs.items()}
-    value, gradient = case.run(inputs, axis=-1)
-    other, gradients = case.run(front, axis=1)
-    close(other, value, "the loss over `axis=1` differs from `axis=-1` on moved inputs", inputs)
-    for name, g in gradients.items():
-        back = np.moveaxis(g, 1, -1) if name in moves else g
-        close(back, gradient[name], f"the gradient in `{name}` over `axis=1` differs from `axis=-1` on moved inputs", inputs)
+    close(case(front, axis=1), case(inputs, axis=-1), "the loss over `axis=1` differs from `axis=-1` on moved inputs", inputs)
 
 
 def hard_points_have_no_nan(case: Case) -> None:

@@ -20,7 +20,7 @@ def execute(path):
 
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
-        **os.environ,
+        **{k: v for k, v in os.environ.items() if k != "XLA_FLAGS"},  # the tests' flags are not for numbers that people see
         "PYTHONPATH": os.pathsep.join(paths),
         "JAX_PLATFORMS": "cpu",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
