@@ -129,9 +129,10 @@ def _show(arguments: argparse.Namespace) -> None:
     print(f"jloss.{entry.name}{_signature(entry)}\n")
     print(inspect.getdoc(entry.public))
     if arguments.plot is not None:
-        from jloss.plotting import curve
+        from jloss.plotting import curve, new_figure
 
-        figure = curve(entry.public)
+        figure, axes = new_figure(1, 2)
+        curve(entry.public, axes=axes)
         kinds = figure.canvas.get_supported_filetypes()
         if arguments.plot.suffix.lstrip(".") not in kinds:
             raise Mistake(f"--plot cannot write `{arguments.plot}`; the name ends in one of {', '.join('.' + k for k in kinds)}.")

@@ -84,7 +84,16 @@ class StatefulLoss(NamedTuple):
     apply: Callable[..., tuple[Array, Any]]
 
 
-CATALOGUE: dict[str, Entry] = {}
+class Catalogue(dict[str, Entry]):
+    """The losses by name; in a notebook a table with their formulas."""
+
+    def _repr_html_(self) -> str:
+        from jloss._display import table
+
+        return table(self)
+
+
+CATALOGUE = Catalogue()
 
 
 def entry(function: Callable[..., Any]) -> Entry:

@@ -1,7 +1,6 @@
 """The commands, run in this process with few steps: what they print, what they write, and what they say to a mistake."""
 
 import csv
-import functools
 import shutil
 import subprocess
 import sys
@@ -293,26 +292,6 @@ def test_every_loss_has_a_path_to_plot_and_inputs_to_time():
         assert jax.eval_shape(lambda t, e=entry, p=path: e.public(**p.inputs(t)), jnp.ones(())).shape == (), name
         arrays = bench.inputs_of(entry, bench.ROWS.get(name, bench.Row()), 64)
         assert jax.eval_shape(entry.public, *arrays).shape == (), name
-
-
-@pytest.mark.parametrize("name", ["huber", "cross_entropy", "dice", "giou", "ctc", "kl_divergence", "cosine_distance", "triplet_margin"])
-def test_plots_show_numbers(name):
-    from jloss.plotting import values
-
-    where, value, slope = values(name, points=5)
-    assert where.shape == value.shape == slope.shape == (5,)
-    assert np.isfinite([value, slope]).all()
-    assert np.ptp(value) > 0.01
-    assert np.abs(slope).max() > 0.01
-
-
-def test_plotting_sweeps_and_compares():
-    from jloss.plotting import compare, curve
-
-    figure = curve(jloss.huber, sweep={"delta": [0.5, 1.0, 2.0]})
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["delta=0.5", "delta=1.0", "delta=2.0"]
-    figure = compare([jloss.huber, functools.partial(jloss.huber, delta=2.0), "squared_error"])
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["huber", "huber delta=2.0", "squared_error"]
 
 
 def test_module_and_console_script_run():
