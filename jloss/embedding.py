@@ -3,6 +3,7 @@
 The batch losses look for their triplets among the `n` items of a set, with static shapes: one set is one example.
 """
 
+from collections.abc import Callable
 from typing import Unpack
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import Reduce, loss
-from jloss._math import absolute, normalize, positive_part, safe_norm, safe_sqrt, softplus
+from jloss._math import absolute, inverse_norm, positive_part, safe_norm, safe_sqrt, softplus
 from jloss._sets import Items, in_blocks, items, mean_of_totals, mean_where, moved, pairs, squared_distances, totals
 
 
@@ -152,10 +153,7 @@ def triplet_margin(
         2016. https://doi.org/10.5244/C.30.119
     """
     p = lax.stop_gradient(p)
-    near, far = _norm(anchors - positives, p), _norm(anchors - negatives, p)
-    if swap:
-        other = _norm(positives - negatives, p)
-        far = jnp.where(other < far, other, far)
+    near, far = _distances(anchors, positives, negatives, p, swap)
     violation = near - far + margin
     return softplus(violation) if soft else positive_part(violation)
 
@@ -310,14 +308,25 @@ def _merged(first: Array, in_first: Array, second: Array, in_second: Array) -> t
 
 def _cosine_distance(first: Array, second: Array) -> Array:
     """Half the squared distance of the unit vectors; 1 where one of them is zero."""
-    a, b = normalize(first), normalize(second)
-    absent = [jnp.where(jnp.any(v != 0), 0, 0.5).astype(v.dtype) for v in (first, second)]
-    return 0.5 * jnp.sum(jnp.square(a - b)) + absent[0] + absent[1]
+    a, b = inverse_norm(first), inverse_norm(second)
+    absent = [jnp.squeeze(jnp.where(lax.stop_gradient(inverse) == 0, 0.5, 0).astype(first.dtype), -1) for inverse in (a, b)]
+    return 0.5 * jnp.sum(jnp.square(first * a - second * b)) + absent[0] + absent[1]
 
 
-def _norm(x: Array, p: Array | float) -> Array:
-    """The p-norm, with gradient 0 at zero; the common norm does not pay for logarithms."""
-    return lax.cond(p == 2, jax.checkpoint(lambda x, p: safe_norm(x)), jax.checkpoint(_any_norm), x, p)
+def _distances(anchor: Array, positive: Array, negative: Array, p: Array | float, swap: bool) -> tuple[Array, Array]:
+    """The p-norms to the positive and to the negative; the common norm does not pay for logarithms."""
+
+    def measured(norm: Callable[[Array], Array], *vectors: Array) -> tuple[Array, Array]:
+        anchor, positive, negative = vectors
+        near, far = norm(anchor - positive), norm(anchor - negative)
+        if swap:
+            other = norm(positive - negative)
+            far = jnp.where(other < far, other, far)
+        return near, far
+
+    euclidean = jax.checkpoint(lambda p, *vectors: measured(safe_norm, *vectors))
+    general = jax.checkpoint(lambda p, *vectors: measured(lambda x: _any_norm(x, p), *vectors))
+    return lax.cond(p == 2, euclidean, general, p, anchor, positive, negative)
 
 
 def _any_norm(x: Array, p: Array) -> Array:

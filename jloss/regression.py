@@ -3,7 +3,6 @@
 The losses that stop listening to outliers are in `jloss.robust`, the likelihoods in `jloss.likelihood`.
 """
 
-import math
 from typing import Unpack
 
 import jax.numpy as jnp
@@ -171,10 +170,10 @@ def log_cosh(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Ar
         Green, Bayesian reconstructions from emission tomography data, 1990. https://doi.org/10.1109/42.52985
     """
     error = jnp.abs(predictions - targets)
+    slope = jnp.tanh(error)  # log cosh is -log(1 - tanh^2) / 2, exact near 0, and |e| - log(1 + tanh), exact far away
     small = error < 1
-    fallen = jnp.expm1(-error)  # cosh(e) - 1 near 0 and exp(-2 e) far away are both made of it
-    rest = jnp.where(small, 0.5 * fallen * fallen / (1 + jnp.where(small, fallen, 0)), jnp.square(1 + fallen))
-    return jnp.log1p(rest) + jnp.where(small, 0, error - math.log(2))
+    rest = jnp.log1p(jnp.where(small, -slope * slope, slope))
+    return jnp.where(small, -0.5 * rest, error - rest)
 
 
 @loss("(),()->()", "real real", q="unit")
