@@ -49,6 +49,7 @@ def log_normalizer(logits: Array, valid: Array | None = None) -> tuple[Array, Ar
     """The pair ``log sum exp(logits - peak)``, ``peak`` over the last axis, which is kept; of zeros where not `valid`.
 
     Like `_math.log_partition`, but the gradient computes the exponentials again: an array as large as the logits is not kept.
+    Where all logits are -inf both are 0: every class then has probability 0.
     """
 
     def clean(logits: Array) -> Array:
@@ -57,7 +58,7 @@ def log_normalizer(logits: Array, valid: Array | None = None) -> tuple[Array, Ar
     peak = jnp.max(clean(lax.stop_gradient(logits)), axis=-1, keepdims=True)
     peak = jnp.where(jnp.isfinite(peak), peak, 0)
     total = jax.checkpoint(lambda logits, peak: jnp.sum(jnp.exp(clean(logits) - peak), axis=-1, keepdims=True))(logits, peak)
-    return jnp.log(total), peak
+    return jnp.log(jnp.where(total == 0, 1, total)), peak
 
 
 def inside(length: Array, size: int) -> Array:

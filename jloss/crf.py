@@ -110,6 +110,8 @@ def crf_decode(
 ) -> Decoded:
     """The most probable tag sequence (Viterbi): ``tags`` (..., t), -1 beyond `length`, and its unnormalised ``score``.
 
+    A length out of range gives NaN and tags of -1.
+
     Args:
         emissions: Score of each tag at each step.
         transitions: Score of each pair, ``transitions[from, to]``.
@@ -138,7 +140,11 @@ def crf_decode(
     best = best + stop
     last = jnp.argmax(best).astype(jnp.int32)
     first, rest = lax.scan(lambda tag, back: (_take(back, tag), tag), last, came, reverse=True)
-    score = jnp.max(best) if length is None else jnp.where(length == 0, 0, jnp.max(best))
+    score = jnp.max(best)
+    if length is not None:
+        bad = (length < 0) | (length > steps)
+        score = jnp.where(bad, jnp.nan, jnp.where(length == 0, 0, score))
+        running = running & ~bad
     return Decoded(jnp.where(running, jnp.concatenate([first[None], rest]), -1), score)
 
 

@@ -339,7 +339,7 @@ def _simple_scores(
     if logit_length is not None:
         acoustic = jnp.where(inside(logit_length, acoustic.shape[0])[:, None], acoustic, 0)
     tops = [lax.stop_gradient(jnp.max(x, axis=-1, keepdims=True)) for x in (acoustic, language)]
-    acoustic, language = acoustic - tops[0], language - tops[1]
+    acoustic, language = (x - jnp.where(top == -jnp.inf, 0, top) for x, top in zip((acoustic, language), tops, strict=True))
     heard, expected = jnp.exp(acoustic), jnp.exp(language)
     tiny = 1e-37
 
@@ -348,7 +348,8 @@ def _simple_scores(
         return jnp.log(jnp.where(total > tiny, total, tiny))
 
     normalizer = log_product(expected.T)
-    log_language = language - logsumexp(language, keepdims=True)
+    log_total = logsumexp(language, keepdims=True)
+    log_language = language - jnp.where(log_total == -jnp.inf, 0, log_total)
     average = jnp.where(written[:, None], jnp.exp(log_language), 0).sum(0) / jnp.sum(written, dtype=jnp.int32).astype(acoustic.dtype)
     log_average = jnp.log(jnp.where(average > tiny, average, tiny))
     alone = log_product(average[:, None])

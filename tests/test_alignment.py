@@ -86,6 +86,40 @@ def test_soft_dtw_of_nothing():
     assert jloss.soft_dtw(series[0, :0], series[0, :0]) == 0
 
 
+def test_soft_dtw_derivative_in_gamma(rng):
+    """Against differences of the loss in float64: the entropy of the alignments, for odd and even numbers of diagonals."""
+    with jax.enable_x64(True):
+        for t, u in ((6, 5), (7, 7), (4, 7)):
+            first, second = rng.normal(size=(t, 2)), rng.normal(size=(u, 2))
+            value = [float(jloss.soft_dtw(first, second, gamma=g)) for g in (0.3 - 1e-6, 0.3 + 1e-6)]
+            gradient = jax.grad(lambda g, first=first, second=second: jloss.soft_dtw(first, second, gamma=g))(0.3)
+            np.testing.assert_allclose(gradient, (value[1] - value[0]) / 2e-6, rtol=1e-6)
+            np.testing.assert_allclose(value[0], oracles.dtw(first, second, 0.3), rtol=1e-5)
+
+
+def test_soft_dtw_at_its_limits(rng):
+    first, second = rng.normal(size=(5, 2)).astype(np.float32), rng.normal(size=(3, 2)).astype(np.float32)
+    np.testing.assert_allclose(jloss.soft_dtw(first[:1], second[:1]), np.sum((first[0] - second[0]) ** 2), rtol=1e-6)
+    np.testing.assert_allclose(jloss.soft_dtw(first[:1], second), np.sum((first[:1] - second) ** 2), rtol=1e-6)
+    paths = len(oracles.path_costs(np.zeros((5, 3))))
+    np.testing.assert_allclose(jloss.soft_dtw(first[:, :0], second[:, :0]), -np.log(paths), rtol=1e-6)  # no features
+    for scale, gamma in ((1e9, 1.0), (1e9, 1e-15), (1e-9, 1e6)):
+        inputs = scale * first, scale * second, jnp.float32(gamma)
+        value, gradients = jax.value_and_grad(lambda x, y, g: jloss.soft_dtw(x, y, gamma=g), argnums=(0, 1, 2))(*inputs)
+        assert np.isfinite(value)
+        assert all(np.isfinite(g).all() for g in gradients)
+    half = jnp.asarray(first, jnp.bfloat16)
+    np.testing.assert_allclose(jloss.soft_dtw(half, second), jloss.soft_dtw(half.astype(jnp.float32), second), rtol=1e-6)
+
+
+def test_soft_dtw_keeps_each_diagonal_once():
+    """One float for each cell of the slanted table and for its state, and no (t, u, d) array, however many features."""
+    series = jax.ShapeDtypeStruct((4, 64, 32), np.float32)
+    compiled = jax.jit(jax.value_and_grad(lambda x, y: jloss.soft_dtw(x, y), argnums=(0, 1))).lower(series, series).compile()
+    table = 4 * 127 * 64 * 4
+    assert compiled.memory_analysis().temp_size_in_bytes < 5 * table
+
+
 def test_divergence_is_least_at_a_match(rng):
     first = rng.normal(size=(6, 9, 2)).astype(np.float32)
     value, gradient = jax.value_and_grad(lambda x: jloss.soft_dtw_divergence(x, first, reduction="sum"))(first)

@@ -85,7 +85,34 @@ def test_lengths_and_tags_out_of_range():
     emissions, transitions = jnp.zeros((4, 3, 2)), jnp.zeros((2, 2))
     values = jloss.crf(emissions, jnp.array([[0, 1, 0]] * 3 + [[0, 1, 2]]), transitions, length=jnp.array([0, 4, -1, 3]), reduction="none")
     np.testing.assert_array_equal(values, [0, np.nan, np.nan, np.nan])
+    decoded = jloss.crf_decode(emissions, transitions, length=jnp.array([0, 4, -1, 3]))
+    np.testing.assert_array_equal(decoded.score, [0, np.nan, np.nan, 0])
+    np.testing.assert_array_equal(decoded.tags, [[-1] * 3] * 3 + [[0] * 3])
     assert jloss.crf(jnp.zeros((0, 2)), jnp.zeros(0, int), transitions) == 0
     np.testing.assert_allclose(
         jloss.crf(jnp.zeros((1, 2)), jnp.array([1]), transitions, jnp.array([0.0, jnp.log(3.0)])), np.log(4 / 3), rtol=1e-6
     )
+
+
+def test_emissions_of_minus_infinity_and_large_ones(inputs):
+    """A tag ruled out at a step; all ruled out; scores of 1e4; half precision."""
+    emissions, transitions, tags = inputs["emissions"][0].copy(), inputs["transitions"][0], jnp.array([0, 1, 2, 1])
+    run = jax.value_and_grad(lambda x, t: jloss.crf(x, tags, t), argnums=(0, 1))
+    emissions[1, 0] = -np.inf
+    value, gradients = run(emissions, transitions)
+    fewer = oracles.sequences(4, 3)
+    fewer = fewer[fewer[:, 1] != 0]
+    scores = [oracles.scores(s, emissions.astype(float), transitions, None, None) for s in (fewer, np.array([tags]))]
+    np.testing.assert_allclose(value, oracles.total(scores[0]) - scores[1][0], rtol=1e-6)
+    assert gradients[0][1, 0] == 0
+    assert all(np.isfinite(g).all() for g in gradients)
+    emissions[1] = -np.inf
+    value, gradients = run(emissions, transitions)
+    assert value == np.inf
+    assert all((g == 0).all() for g in gradients)
+    assert (jloss.crf_marginals(emissions, transitions) == 0).all()
+    value, gradients = run(1e4 * inputs["emissions"][1], transitions)
+    assert np.isfinite(value)
+    assert np.abs(gradients[0]).max() <= 1
+    half = jnp.asarray(inputs["emissions"][0], jnp.bfloat16)
+    np.testing.assert_allclose(jloss.crf(half, tags, transitions), jloss.crf(half.astype(jnp.float32), tags, transitions), rtol=1e-6)

@@ -130,6 +130,33 @@ def test_ctc_absent_classes(rng):
     np.testing.assert_array_equal(gradient, 0)
 
 
+def test_ctc_frames_without_probability_and_nan(rng):
+    """A frame of -inf has no path; NaN within the length is never taken for one, not even with `infeasible="zero"`."""
+    logits, labels = np.broadcast_to(rng.normal(size=(5, 4)), (4, 5, 4)).astype(np.float32), np.broadcast_to([1, 2], (4, 2))
+    logits[1, 2] = -np.inf
+    logits[2, 2] = np.nan
+    logits[3, 4, 3] = np.nan
+    for infeasible, wanted in (("inf", np.inf), ("zero", 0.0)):
+        for chunk_size in (None, 2):
+            value, gradient = value_and_gradient(jloss.ctc, logits, labels, infeasible=infeasible, chunk_size=chunk_size)
+            np.testing.assert_array_equal(value[1:], [wanted, np.nan, np.nan])
+            np.testing.assert_array_equal(gradient[1], 0)
+            assert np.isfinite(gradient[0]).all()
+
+
+def test_ctc_of_one_frame_and_in_half_precision(rng):
+    logits = rng.normal(size=(1, 300)).astype(np.float32)
+    for label in (1, 257, 299):  # bfloat16 has no 257
+        want = -jax.nn.log_softmax(logits)[0, label]
+        for options in ({}, {"chunk_size": 4}):
+            np.testing.assert_allclose(jloss.ctc(logits, np.array([label]), **options), want, rtol=1e-6)
+        half = jnp.asarray(logits, jnp.bfloat16)
+        value, gradient = jax.value_and_grad(jloss.ctc)(half, np.array([label]))
+        np.testing.assert_allclose(value, -jax.nn.log_softmax(half.astype(jnp.float32))[0, label], rtol=1e-6)
+        assert (value.dtype, gradient.dtype) == (jnp.float32, jnp.bfloat16)
+        assert int(jnp.argmin(gradient)) == label
+
+
 def test_ctc_large_logits_keep_their_digits(rng):
     logits, labels = rng.normal(size=(40, 6)), np.array([1, 2, 3, 3])
     shifted = (logits + 4096 * rng.integers(-1, 2, (40, 1))).astype(np.float32)

@@ -36,6 +36,21 @@ def test_rnnt_published_number():
     np.testing.assert_allclose(jloss.rnnt(last, labels - 1, blank=-1), 4.495666, rtol=1e-6)
 
 
+def test_rnnt_published_batch():
+    """The second example in those tests, with the start of its gradient."""
+    numbers = """
+        .065357 .787530 .081592 .529716 .750675 .754135 .609764 .868140 .622532 .668522 .858039 .164539 .989780 .944298 .603168
+        .946783 .666203 .286882 .094184 .366674 .736168 .166680 .714154 .399400 .535982 .291821 .612642 .324241 .800764 .524106
+        .779195 .183314 .113745 .240222 .339470 .134160 .505562 .051597 .640290 .430733 .829473 .177467 .320700 .042883 .302803
+        .675178 .569537 .558474 .083132 .060165 .107958 .748615 .943918 .486356 .418199 .652408 .024243 .134582 .366342 .295830
+        .923670 .689929 .741898 .250005 .603430 .987289 .592606 .884672 .543450 .660770 .377128 .358021"""
+    logits = np.array(numbers.split(), np.float32).reshape(2, 4, 3, 3)
+    value, gradient = value_and_gradient(jloss.rnnt, logits, np.array([[1, 2], [1, 1]]))
+    np.testing.assert_allclose(value, [4.2806529, 3.9384370], rtol=1e-6)
+    published = [-0.186844, -0.062555, 0.249399, -0.203377, 0.202399, 0.000977, -0.141016, 0.079123, 0.061893]
+    np.testing.assert_allclose(gradient.ravel()[:9], published, atol=1e-6)
+
+
 def test_rnnt_lattice_gradients_are_counts(rng):
     """Each path takes one blank per step and writes each label once."""
     label, stay = rng.normal(size=(3, 7, 4)).astype(np.float32), rng.normal(size=(3, 7, 5)).astype(np.float32)
@@ -116,6 +131,27 @@ def test_rnnt_ranges_hold_a_path_and_most_of_the_posterior(rng, kind):
     )  # fmt: skip
     assert pruned[0] < np.asarray(blind)[0]
     assert (jax.grad(lambda a: jnp.sum(jloss.rnnt_ranges(a, language, labels).astype(float)))(acoustic) == 0).all()
+
+
+def test_points_without_probability_and_nan(rng):
+    """-inf everywhere at a point forbids it, as a band does; NaN within the lengths is never taken for an impossible path."""
+    logits, labels = rng.normal(size=(3, 4, 3, 5)).astype(np.float32), np.broadcast_to([1, 2], (3, 2))
+    logits[0, 1, 1] = -np.inf
+    logits[1, 2] = -np.inf
+    logits[2, 3, 2] = np.nan
+    value, gradient = value_and_gradient(jloss.rnnt, logits, labels)
+    np.testing.assert_array_equal(value[1:], [np.inf, np.nan])
+    assert np.isfinite(gradient[:2]).all()
+    scores = np.asarray(jax.nn.log_softmax(logits[0]))
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    np.testing.assert_allclose(value[0], jloss.rnnt_lattice(scores[:, [0, 1], [1, 2]], scores[..., 0]), rtol=1e-6)
+    np.testing.assert_array_equal(gradient[0, 1, 1], 0)
+    acoustic, language = logits[0, :, 0].copy(), np.zeros((3, 5), np.float32)
+    for heard, expected in ((np.where(np.arange(4)[:, None] == 1, -np.inf, acoustic), language), (acoustic, np.full((3, 5), -np.inf))):
+        run = jax.value_and_grad(lambda pair: jloss.rnnt_simple(*pair, labels[0], am_only_scale=0.1, lm_only_scale=0.1))
+        value, gradients = run((jnp.asarray(heard, jnp.float32), jnp.asarray(expected, jnp.float32)))
+        assert value == np.inf
+        assert all((g == 0).all() for g in gradients)
 
 
 def test_rnnt_memory():
