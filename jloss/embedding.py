@@ -324,9 +324,16 @@ def _distances(anchor: Array, positive: Array, negative: Array, p: Array | float
             far = jnp.where(other < far, other, far)
         return near, far
 
-    euclidean = jax.checkpoint(lambda p, *vectors: measured(safe_norm, *vectors))
-    general = jax.checkpoint(lambda p, *vectors: measured(lambda x: _any_norm(x, p), *vectors))
-    return lax.cond(p == 2, euclidean, general, p, anchor, positive, negative)
+    def length(x: Array) -> Array:  # unscaled, in half the time of `safe_norm`: below 1e-19 it counts as 0, above 1e19 as infinite
+        return safe_sqrt(jnp.sum(jnp.square(x)))
+
+    def general(vectors: tuple[Array, ...]) -> tuple[Array, Array]:
+        return measured(lambda x: _any_norm(x, p), *vectors)
+
+    vectors = (anchor, positive, negative)
+    common = measured(length, *vectors)
+    other = lax.cond(p == 2, lambda _: jax.tree.map(jnp.zeros_like, common), jax.checkpoint(general), vectors)
+    return jnp.where(p == 2, common[0], other[0]), jnp.where(p == 2, common[1], other[1])
 
 
 def _any_norm(x: Array, p: Array) -> Array:
