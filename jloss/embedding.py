@@ -153,7 +153,7 @@ def triplet_margin(
         2016. https://doi.org/10.5244/C.30.119
     """
     p = lax.stop_gradient(p)
-    near, far = _distances(anchors, positives, negatives, p, swap)
+    near, far = _both_distances(anchors, positives, negatives, p, swap)
     violation = near - far + margin
     return softplus(violation) if soft else positive_part(violation)
 
@@ -313,7 +313,7 @@ def _cosine_distance(first: Array, second: Array) -> Array:
     return 0.5 * jnp.sum(jnp.square(first * a - second * b)) + absent[0] + absent[1]
 
 
-def _distances(anchor: Array, positive: Array, negative: Array, p: Array | float, swap: bool) -> tuple[Array, Array]:
+def _both_distances(anchor: Array, positive: Array, negative: Array, p: Array | float, swap: bool) -> tuple[Array, Array]:
     """The p-norms to the positive and to the negative; the common norm does not pay for logarithms."""
 
     def measured(norm: Callable[[Array], Array], *vectors: Array) -> tuple[Array, Array]:

@@ -95,7 +95,8 @@ def skeleton(x, iterations):
     found = ridge(x)
     for _ in range(iterations):
         x = everywhere(min, x)
-        found = found + np.maximum(ridge(x) - found * ridge(x), 0)
+        line = ridge(x)
+        found = found + np.maximum(line - found * line, 0)
     return found
 
 
