@@ -47,19 +47,13 @@ def hausdorff_dt(predictions, targets, prediction_distances, target_distances, m
     return np.mean((p - y) ** 2 * (np.abs(near) ** alpha + np.abs(far) ** alpha)) if p.size else 0.0
 
 
-def around(x, at, corners):
-    """The pixel and those of its neighbours that exist: along the axes, or the whole block."""
-    for step in itertools.product((-1, 0, 1), repeat=x.ndim):
-        place = tuple(a + s for a, s in zip(at, step, strict=True))
-        if (corners or np.abs(step).sum() <= 1) and all(0 <= i < n for i, n in zip(place, x.shape, strict=True)):
-            yield x[place]
-
-
 def everywhere(function, x, corners=False):
-    result = np.zeros_like(x)
-    for at in np.ndindex(x.shape):
-        result[at] = function(list(around(x, at, corners)))
-    return result
+    """The minimum, maximum or sum of each pixel and those of its neighbours that exist: along the axes, or the whole block."""
+    nothing = {np.min: np.inf, np.max: -np.inf, np.sum: 0.0}[function]
+    framed = np.pad(x, 1, constant_values=nothing)
+    steps = [step for step in itertools.product((-1, 0, 1), repeat=x.ndim) if corners or np.abs(step).sum() <= 1]
+    near = [framed[tuple(slice(1 + s, 1 + s + n) for s, n in zip(step, x.shape, strict=True))] for step in steps]
+    return function(near, axis=0)
 
 
 def thick_errors(rng, batch):
@@ -80,7 +74,7 @@ def hausdorff_er(predictions, targets, mask=None, alpha=2.0, erosions=10):
     error = np.where(keep, (np.where(keep, predictions, 0) - np.where(keep, targets, 0)) ** 2, 0)
     total = 0.0
     for k in range(1, erosions + 1):
-        error = everywhere(sum, error) / (2 * error.ndim + 1)
+        error = everywhere(np.sum, error) / (2 * error.ndim + 1)
         error = np.where(keep, np.maximum(error - 0.5, 0), 0)
         if np.ptp(error) > 0:
             error = (error - error.min()) / np.ptp(error)
@@ -90,11 +84,11 @@ def hausdorff_er(predictions, targets, mask=None, alpha=2.0, erosions=10):
 
 def skeleton(x, iterations):
     def ridge(x):
-        return np.maximum(x - everywhere(max, everywhere(min, x), corners=True), 0)
+        return np.maximum(x - everywhere(np.max, everywhere(np.min, x), corners=True), 0)
 
     found = ridge(x)
     for _ in range(iterations):
-        x = everywhere(min, x)
+        x = everywhere(np.min, x)
         line = ridge(x)
         found = found + np.maximum(line - found * line, 0)
     return found
