@@ -1,8 +1,8 @@
 """Value and gradient of every loss against optax and torch: time, memory, compile time, the cost of a bare call.
 
-A row of the benchmark is one declaration: the peers' calls on the same inputs. Losses without one run alone. All timings
-are interleaved (jloss, optax, torch, torch, optax, jloss, ...), and a ratio is the median over the rounds, so that a busy machine slows
-all alike. Below 1 means that jloss is faster.
+A row of the benchmark is one declaration: the peers' calls on the same inputs, and where no library has a peer the formula as one
+would first write it in JAX ("plain"). Losses without one run alone. All timings are interleaved (jloss, optax, torch, torch, optax,
+jloss, ...), and a ratio is the median over the rounds, so that a busy machine slows all alike. Below 1 means that jloss is faster.
 """
 
 import csv
@@ -35,6 +35,7 @@ class Row(NamedTuple):
         options: Of our loss.
         sizes: Of the core axes, where `SIZES` does not suit.
         inputs: ``(rng, size) -> arrays``, where the domains are not enough.
+        plain: The formula as one would first write it in JAX.
     """
 
     optax: Callable[..., Any] | None = None
@@ -42,6 +43,7 @@ class Row(NamedTuple):
     options: Mapping[str, Any] = {}
     sizes: Mapping[str, int] = {}
     inputs: Callable[[np.random.Generator, int], Sequence[np.ndarray]] | None = None
+    plain: Callable[..., Any] | None = None
 
 
 ROWS: dict[str, Row] = {
@@ -98,10 +100,60 @@ ROWS: dict[str, Row] = {
     "ctc": Row(
         lambda x, y: optax.ctc_loss(x, jnp.zeros(x.shape[:2]), y, jnp.zeros(y.shape)).mean(),
         lambda f, x, y: f.ctc_loss(f.log_softmax(x, -1).transpose(0, 1), y, [x.shape[1]] * len(x), [y.shape[1]] * len(y), reduction="sum"),
-        sizes={"k": 32},
-        inputs=lambda rng, size: (rng.normal(size=(size, 64, 32)).astype(np.float32), rng.integers(1, 32, (size, 16)).astype(np.int32)),
+        sizes={"t": 200, "k": 32},
+        inputs=lambda rng, size: (_normal(rng, size, 200, 32), rng.integers(1, 32, (size, 40), np.int32)),
+    ),
+    "rnnt": Row(
+        plain=lambda x, y: jnp.mean(jax.vmap(_nested_rnnt)(x, y)),
+        sizes={"t": 200, "u": 50, "k": 128},
+        inputs=lambda rng, size: (_normal(rng, size, 200, 51, 128), rng.integers(1, 128, (size, 50), np.int32)),
+    ),
+    "soft_dtw": Row(
+        plain=lambda a, b: jnp.mean(jax.vmap(_nested_soft_dtw)(a, b)),
+        sizes={"t": 128, "u": 128, "d": 128},
+        inputs=lambda rng, size: (_normal(rng, size, 128, 2), _normal(rng, size, 128, 2)),
     ),
 }
+
+
+def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def _nested_rnnt(logits: Any, labels: Any) -> Any:
+    """A scan over the labels within a scan over the steps."""
+    log_probs = jax.nn.log_softmax(logits)
+    write = jnp.take_along_axis(log_probs[:, :-1], labels[None, :, None], axis=-1)[..., 0]
+
+    def along(left: Any, ways: Any) -> Any:
+        entered, score = ways
+        here = jnp.logaddexp(entered, left + score)
+        return here, here
+
+    def row(entered: Any, scores: Any) -> Any:
+        _, rest = jax.lax.scan(along, entered[0], (entered[1:], scores[0]))
+        return jnp.concatenate([entered[:1], rest]) + scores[1], None
+
+    start = jnp.full_like(write, -1e30, shape=(len(labels) + 1,)).at[0].set(0)
+    return -jax.lax.scan(row, start, (write, log_probs[..., 0]))[0][-1]
+
+
+def _nested_soft_dtw(first: Any, second: Any) -> Any:
+    """A scan over the columns within a scan over the rows."""
+    costs = jnp.sum(jnp.square(first[:, None] - second[None]), axis=-1)
+
+    def along(ways: Any, now: Any) -> Any:
+        above, cost = now
+        here = cost - jax.nn.logsumexp(-jnp.stack([*ways, above]))
+        return (here, above), here
+
+    def row(above: Any, costs: Any) -> Any:
+        far = jnp.full_like(costs, 1e30, shape=())
+        _, here = jax.lax.scan(along, (far, above[0]), (above[1:], costs))
+        return jnp.concatenate([far[None], here]), None
+
+    start = jnp.full_like(costs, 1e30, shape=(len(second) + 1,)).at[0].set(0)
+    return jax.lax.scan(row, start, costs)[0][-1]
 
 
 def _torch_ciou(p: Any, t: Any) -> Any:
@@ -143,6 +195,9 @@ class Numbers(NamedTuple):
     optax_compile_ms: float | None
     call_us: float
     optax_call_us: float | None
+    plain_ms: float | None
+    plain_ratio: float | None
+    plain_temporary_mb: float | None
 
 
 def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int = 15) -> Numbers:
@@ -167,8 +222,9 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
 
     ours = _compiled(call, arrays)
     theirs = _compiled(row.optax, arrays) if row.optax else None
+    plain = _compiled(row.plain, arrays) if row.plain else None
     torch = _torch(row.torch, arrays, device) if row.torch else None
-    timed = {"jloss": ours.run, "optax": theirs.run if theirs else None, "torch": torch}
+    timed = {"jloss": ours.run, "optax": theirs.run if theirs else None, "torch": torch, "plain": plain.run if plain else None}
     ms, ratios = _interleaved({by: f for by, f in timed.items() if f}, repeats)
     bare = {"jloss": lambda: jax.block_until_ready(call(*tiny))}
     if row.optax:
@@ -190,6 +246,9 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         theirs.compile_ms if theirs else None,
         1e3 * call_ms["jloss"],
         1e3 * call_ms["optax"] if row.optax else None,
+        ms.get("plain"),
+        ratios.get("plain"),
+        plain.temporary_mb if plain else None,
     )
 
 
@@ -338,14 +397,14 @@ def figure(results: Sequence[Numbers]) -> Any:
     from jloss.plotting import new_figure
 
     drawn, axis = new_figure(1, 1)
-    shown = [r for r in results if r.optax_ratio or r.torch_ratio]
+    shown = [r for r in results if r.optax_ratio or r.torch_ratio or r.plain_ratio]
     drawn.set_size_inches(7.0, 1.4 + 0.34 * max(1, len(shown)))
     places = np.arange(len(shown))
-    for offset, peer in ((-0.2, "optax"), (0.2, "torch")):
+    for offset, peer in ((-0.26, "optax"), (0.0, "torch"), (0.26, "plain")):
         ratios = [getattr(r, f"{peer}_ratio") for r in shown]
         bars = [(at + offset, ratio) for at, ratio in zip(places, ratios, strict=True) if ratio]
         if bars:
-            axis.barh([at for at, _ in bars], [ratio - 1 for _, ratio in bars], left=1.0, height=0.36, label=f"jloss / {peer}")
+            axis.barh([at for at, _ in bars], [ratio - 1 for _, ratio in bars], left=1.0, height=0.24, label=f"jloss / {peer}")
     axis.axvline(1.0, color="black", linewidth=1)
     axis.set_yticks(places, [r.loss for r in shown])
     axis.invert_yaxis()
@@ -365,6 +424,8 @@ def _rows(r: Numbers) -> list[list[str]]:
         rows.append(["", "optax", _text(r.optax_ms), _text(r.optax_ratio), *memory, _text(r.optax_compile_ms), _text(r.optax_call_us)])
     if r.torch_ms is not None:
         rows.append(["", "torch", _text(r.torch_ms), _text(r.torch_ratio), "", "", "", ""])
+    if r.plain_ms is not None:
+        rows.append(["", "plain", _text(r.plain_ms), _text(r.plain_ratio), _text(r.plain_temporary_mb), "", "", ""])
     return rows
 
 

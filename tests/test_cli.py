@@ -254,8 +254,9 @@ def test_bench_rows_are_losses_with_peers_of_the_same_value(at_ease):
         entry = find(name)
         arrays = bench.inputs_of(entry, row._replace(sizes={"k": 7, "d": 5}), 60)
         ours = float(entry.public(*arrays, **row.options))
-        if row.optax and name not in ignored:
-            assert float(row.optax(*map(jax.numpy.asarray, arrays))) == pytest.approx(ours, rel=1e-4), name
+        for peer in filter(None, (row.optax, row.plain)):
+            if name not in ignored:
+                assert float(peer(*map(jax.numpy.asarray, arrays))) == pytest.approx(ours, rel=1e-4), name
         if row.torch:
             torch = sys.modules.get("torch") or pytest.importorskip("torch")
             theirs = float(row.torch(torch.nn.functional, *(torch.tensor(np.asarray(a)) for a in arrays)))
