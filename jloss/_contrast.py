@@ -1,23 +1,38 @@
-"""Log-sum-exps over rows and columns of a similarity matrix that need not exist: in blocks, over devices, in a ring.
+"""Log-sum-exps over rows and columns of a similarity matrix that need not exist: in tiles, over devices, in a ring.
 
 Where every logit is small enough for `exp` itself (unit vectors and a scale up to 40), one exponential serves a row and a
 column, and no maximum is looked for. Elsewhere maxima are; `lax.cond` chooses, so that a learned scale may grow.
+
+A tile is a block of rows with a block of columns. What it adds to its rows and columns are sums, so that its derivative needs
+no other tile: each is computed twice, for the value and for the gradient. Where a chunk size is given the vectors are
+normalised in the tile, and there is no second copy of them.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._chunk import chunked_map
-from jloss._math import logsumexp, safe_log
+from jloss._chunk import _varying as varying
+from jloss._math import logsumexp, normalize, safe_log
 from jloss._sets import Items, dot
 
 Among = Callable[[Items, Items], Array]  # (rows, columns) -> which columns count in the sum of a row
-BLOCK = 512  # rows that are compared at once
+Found = tuple[Array, Array]  # log sum exp over those `among` it, sum of the logits of those `attracted`
+Sides = Literal["rows", "both", "triangle"]
+BLOCK = 512  # rows and columns of a tile
+WHOLE = 8192  # so many items are compared at once, where no chunk size is given: a matrix of 268 MB
+
+
+class Logits(NamedTuple):
+    """The logits of all rows with all columns, of each row with its own column, and whether they are small enough for `exp`."""
+
+    of: Among
+    own: Among
+    small: Array
 
 
 class Devices(NamedTuple):
@@ -55,6 +70,32 @@ def devices(name: str, chunk_size: int | None, axis_name: str | tuple[str, ...] 
     return Devices(axis_name, ring)
 
 
+def cosine_logits(scale: Array | float, chunk_size: int | None) -> Logits:
+    """``scale * cos``."""
+
+    def own(rows: Items, columns: Items) -> Array:
+        return scale * jnp.sum(rows.vectors * columns.vectors, axis=1)
+
+    return Logits(lambda rows, columns: scale * cosines(rows, columns, chunk_size), own, is_small(scale))
+
+
+def cosines(rows: Items, columns: Items, chunk_size: int | None) -> Array:
+    """All cosines; of unit vectors, but where a chunk size asks for little memory: there the vectors are normalised tile by tile."""
+    if chunk_size is None:
+        return dot(rows.vectors, columns.vectors)
+    return dot(jax.checkpoint(normalize)(rows.vectors), jax.checkpoint(normalize)(columns.vectors))
+
+
+def is_small(scale: Array | float) -> Array:
+    """Whether exp, its square and their sums over any set stay inside the range of the dtype."""
+    return jnp.abs(scale) <= 0.45 * jnp.log(jnp.finfo(jnp.result_type(scale)).max)
+
+
+def itself(rows: Items, columns: Items) -> Array:
+    """The column of the same item."""
+    return both_kept(rows, columns) & (rows.index[:, None] == columns.index[None, :])
+
+
 def both_kept(rows: Items, columns: Items) -> Array:
     """All kept columns."""
     return rows.kept[:, None] & columns.kept[None, :]
@@ -70,44 +111,61 @@ def positives(rows: Items, columns: Items) -> Array:
     return others(rows, columns) & (rows.labels[:, None] == columns.labels[None, :])
 
 
+def nobody(rows: Items, columns: Items) -> Array:
+    """No column."""
+    return jnp.zeros((rows.index.shape[0], columns.index.shape[0]), bool)
+
+
 def negatives(rows: Items, columns: Items) -> Array:
     """Kept columns with another label."""
     return both_kept(rows, columns) & (rows.labels[:, None] != columns.labels[None, :])
 
 
-# ---------------------------------------------------------------- two sets
+# ---------------------------------------------------------------- two sets, or one with itself
 
 
-def two_sided(rows: Items, columns: Items, scale: Array | float, chunk_size: int | None, where: Devices) -> tuple[Array, Array]:
-    """Of ``scale * rows @ columns.T`` of all devices: log sum exp of each local row, and of each local column."""
-    if where.ring:
-        return _ring_two_sided(rows, columns, scale, chunk_size, where)
-    own = jnp.arange(columns.index.shape[0])
-    if where.axis_name is not None:
-        own = own + columns.index.shape[0] * lax.axis_index(where.axis_name).astype(own.dtype)
-        columns = _gathered(columns, where)
-    by_row, by_column = _two_sided(rows, columns, scale, chunk_size)
-    if where.axis_name is None:
-        return by_row, by_column
-    return by_row, logsumexp(by_column[None, :], axis=0, axis_name=where.axis_name)[own]
+def one_sided(rows: Items, columns: Items, logits: Logits, among: Among, attracted: Among, chunk_size: int | None, where: Devices) -> Found:
+    """Of each local row, over the columns of all devices."""
+
+    direct = attracted is itself and chunk_size is None
+
+    def local(columns: Items) -> Found:
+        return _found(rows, columns, logits, among, nobody if direct else attracted, chunk_size, "rows")[0]
+
+    found = over_devices(local, columns, _merged, where)
+    return (found[0], logits.own(rows, columns)) if direct else found
 
 
-def one_sided(rows: Items, columns: Items, scale: Array | float, among: Among, chunk_size: int | None, where: Devices) -> Array:
-    """Log sum exp of each local row over those columns of all devices that are `among` it."""
+def two_sided(rows: Items, columns: Items, logits: Logits, chunk_size: int | None, where: Devices) -> tuple[Found, Array]:
+    """Of each local row over the columns of all devices, attracted by itself; and log sum exp of each local column over all rows."""
 
-    def local(columns: Items) -> Array:
-        def safe(rows: Items, columns: Items, scale: Array | float, size: int | None) -> Array:
-            return _by_rows(lambda block: _masked_logsumexp(block, columns, scale, among), rows, size)
+    direct = chunk_size is None
 
-        def quick(rows: Items, columns: Items, scale: Array | float) -> Array:
-            return safe_log(jnp.sum(_exponentials(rows, columns, scale, among), axis=1))
+    def local(columns: Items) -> tuple[Found, Array]:
+        by_row, by_column = _found(rows, columns, logits, both_kept, nobody if direct else itself, chunk_size, "both")
+        return by_row, by_column[0]
 
-        if chunk_size is not None:
-            return safe(rows, columns, scale, chunk_size)
-        slow = jax.checkpoint(lambda rows, columns, scale: safe(rows, columns, scale, BLOCK))
-        return lax.cond(is_small(scale), quick, slow, rows, columns, scale)
+    def visit(guest: tuple[Items, Array], by_row: Found) -> tuple[tuple[Items, Array], Found]:
+        columns, by_column = guest
+        more_row, more_column = local(columns)
+        return (columns, _add_logs(by_column, more_column)), _merged(by_row, more_row)
 
-    return over_devices(local, columns, _add_logs, where)
+    if where.ring:  # the columns and what is known of them travel together, and are complete when they are home again
+        by_row, by_column = local(columns)
+        (_, by_column), by_row = _walk(visit, (columns, by_column), by_row, where)
+        by_column = _next(by_column, where)
+    else:
+        by_row, by_column = local(_gathered(columns, where))
+        if where.axis_name is not None:
+            by_column = logsumexp(by_column[None, :], axis=0, axis_name=where.axis_name)[columns.index]
+    return ((by_row[0], logits.own(rows, columns)) if direct else by_row), by_column
+
+
+def symmetric(given: Items, logits: Logits, among: Among, attracted: Among, chunk_size: int | None) -> Found:
+    """`one_sided` of a set with itself on this device: a tile serves its rows and its columns."""
+    if chunk_size is None and given.index.shape[0] <= 2 * BLOCK:
+        return _found(given, given, logits, among, attracted, None, "rows")[0]
+    return _found(given, given, logits, among, attracted, chunk_size or BLOCK, "triangle")[0]
 
 
 def over_devices(function: Callable[[Items], Any], columns: Items, merge: Callable[[Any, Any], Any], where: Devices) -> Any:
@@ -116,58 +174,6 @@ def over_devices(function: Callable[[Items], Any], columns: Items, merge: Callab
         return function(_gathered(columns, where))
     first = function(columns)
     return _walk(lambda columns, found: (columns, merge(found, function(columns))), columns, first, where)[1]
-
-
-def is_small(scale: Array | float) -> Array:
-    """Whether exp, its square and their sums over any set stay inside the range of the dtype."""
-    return jnp.abs(scale) <= 0.45 * jnp.log(jnp.finfo(jnp.result_type(scale)).max)
-
-
-def _two_sided(rows: Items, columns: Items, scale: Array | float, chunk_size: int | None) -> tuple[Array, Array]:
-    def quick(rows: Items, columns: Items, scale: Array | float) -> tuple[Array, Array]:
-        powers = _exponentials(rows, columns, scale, both_kept)
-        return safe_log(jnp.sum(powers, axis=1)), safe_log(jnp.sum(powers, axis=0))
-
-    def slow(rows: Items, columns: Items, scale: Array | float) -> tuple[Array, Array]:
-        logits = jnp.where(both_kept(rows, columns), scale * dot(rows.vectors, columns.vectors), -jnp.inf)
-        return logsumexp(logits, axis=1), logsumexp(logits, axis=0)
-
-    def block(rows: Items, columns: Items, scale: Array | float) -> tuple[Array, Array]:
-        return lax.cond(is_small(scale), quick, slow, rows, columns, scale)
-
-    def chunked(rows: Items, columns: Items, scale: Array | float, size: int) -> tuple[Array, Array]:
-        n = rows.index.shape[0]
-        if n <= size:
-            return jax.checkpoint(block)(rows, columns, scale)
-        count = -(-n // size)
-        each = -(-n // count)
-        split = jax.tree.map(lambda x: _padded(x, count * each).reshape(count, each, *x.shape[1:]), rows)
-
-        def step(found: Array, rows: Items) -> tuple[Array, Array]:
-            by_row, by_column = block(rows, columns, scale)
-            return _add_logs(found, by_column), by_row
-
-        nothing = jnp.full_like(columns.vectors[:, 0], -jnp.inf) + 0 * rows.vectors[0, 0]
-        by_column, by_row = lax.scan(jax.checkpoint(step), nothing, split)
-        return by_row.reshape(-1)[:n], by_column
-
-    if chunk_size is not None:
-        return chunked(rows, columns, scale, chunk_size)
-    careful = jax.checkpoint(lambda rows, columns, scale: chunked(rows, columns, scale, BLOCK))
-    return lax.cond(is_small(scale), quick, careful, rows, columns, scale)
-
-
-def _ring_two_sided(rows: Items, columns: Items, scale: Array | float, chunk_size: int | None, where: Devices) -> tuple[Array, Array]:
-    """The columns and what is known of them travel together, and are complete when they are home again."""
-
-    def visit(guest: tuple[Items, Array], by_row: Array) -> tuple[tuple[Items, Array], Array]:
-        columns, by_column = guest
-        more_row, more_column = _two_sided(rows, columns, scale, chunk_size)
-        return (columns, _add_logs(by_column, more_column)), _add_logs(by_row, more_row)
-
-    by_row, by_column = _two_sided(rows, columns, scale, chunk_size)
-    (_, by_column), by_row = _walk(visit, (columns, by_column), by_row, where)
-    return by_row, _next(by_column, where)
 
 
 def _walk(visit: Callable[[Any, Any], tuple[Any, Any]], guest: Any, found: Any, where: Devices) -> tuple[Any, Any]:
@@ -202,95 +208,135 @@ def _gathered(columns: Items, where: Devices) -> Items:
     return jax.tree.map(lambda x: lax.all_gather(x, where.axis_name, tiled=True), columns)
 
 
-# ---------------------------------------------------------------- one set with itself
+# ---------------------------------------------------------------- tiles
 
 
-def symmetric(given: Items, scale: Array | float, among: Among, chunk_size: int | None, attract: bool = False) -> tuple[Array, Array]:
-    """Of each item log sum exp over those `among` it, and (with `attract`) the sum of the logits of its positives.
+def _found(
+    rows: Items, columns: Items, logits: Logits, among: Among, attracted: Among, chunk_size: int | None, sides: Sides
+) -> tuple[Found, Found]:
+    """Of each row, and of each column (which means nothing for "rows")."""
+    n, m = rows.index.shape[0], columns.index.shape[0]
+    size = tile_side(chunk_size, columns)
 
-    Each pair of blocks is computed once, for its rows and its columns. The blocks stand in a circle, of odd length; in round k
-    every block meets the one k places further, so that all have met after half the circle.
+    def draw(values: Array, chosen: Array) -> tuple[Array, Array]:
+        drawn = jnp.where(chosen, values, 0)
+        return jnp.sum(drawn, axis=1), jnp.sum(drawn, axis=0)
+
+    def quick(values: Array, chosen: Array, *_: Array) -> tuple[Array, Array]:
+        powers = jnp.where(chosen, jnp.exp(jnp.where(logits.small, values, 0)), 0)  # under vmap over scales both branches run
+        return jnp.sum(powers, axis=1), jnp.sum(powers, axis=0)
+
+    def slow(values: Array, chosen: Array, row_peak: Array, column_peak: Array) -> tuple[Array, Array]:
+        values = jnp.where(chosen, values, -jnp.inf)
+        by_row = jnp.sum(jnp.exp(values - row_peak[:, None]), axis=1)
+        return by_row, jnp.zeros_like(values[0]) if sides == "rows" else jnp.sum(jnp.exp(values - column_peak[None, :]), axis=0)
+
+    def whole(rows: Items, columns: Items) -> tuple[Found, Found]:
+        values = logits.of(rows, columns)
+        right, left = quick(values, among(rows, columns))
+        drawn = draw(values, attracted(rows, columns))
+        return (safe_log(right), drawn[0]), (safe_log(left), drawn[1])
+
+    def peaks(rows: Items, columns: Items) -> tuple[Array, Array]:
+        def tile(rows: Items, columns: Items) -> tuple[Array, Array]:
+            values = jnp.where(among(rows, columns), lax.stop_gradient(logits.of(rows, columns)), -jnp.inf)
+            return jnp.max(values, axis=1), jnp.max(values, axis=0)
+
+        found = over_tiles(tile, lax.stop_gradient(rows), lax.stop_gradient(columns), size, sides, jnp.maximum, -jnp.inf)
+        return jax.tree.map(lambda x: jnp.where(x > -jnp.inf, x, 0), found)
+
+    def tiled(rows: Items, columns: Items) -> tuple[Found, Found]:
+        def tile(row: tuple[Items, Array], column: tuple[Items, Array]) -> tuple[Found, Found]:
+            values = logits.of(row[0], column[0])
+            right, left = lax.cond(logits.small, quick, slow, values, among(row[0], column[0]), row[1], column[1])
+            drawn = draw(values, attracted(row[0], column[0]))
+            return (right, drawn[0]), (left, drawn[1])
+
+        zeros = jax.tree.map(lambda x: _filled(x, 0), jax.eval_shape(peaks, rows, columns))
+        row_peak, column_peak = lax.stop_gradient(lax.cond(logits.small, lambda *_: zeros, peaks, rows, columns))
+        right, left = over_tiles(tile, (rows, row_peak), (columns, column_peak), size, sides)
+        return (safe_log(right[0]) + row_peak, right[1]), (safe_log(left[0]) + column_peak, left[1])
+
+    if chunk_size is not None or max(n, m) > WHOLE:
+        return tiled(rows, columns)
+    return lax.cond(logits.small, whole, jax.checkpoint(tiled), rows, columns)
+
+
+def tile_side(chunk_size: int | None, columns: Items) -> int:
+    """Rows and columns of a tile that is no larger than a chunk of rows with all columns."""
+    return BLOCK if chunk_size is None else max(chunk_size, min(BLOCK, math.isqrt(chunk_size * columns.index.shape[0])))
+
+
+def over_tiles(
+    tile: Callable[[Any, Any], tuple[Any, Any]],
+    rows: Any,
+    columns: Any,
+    size: int,
+    sides: Sides = "rows",
+    merge: Callable[[Array, Array], Array] = jnp.add,
+    start: float = 0,
+) -> tuple[Any, Any]:
+    """What all tiles give to each row and to each column, merged; a tile is computed again for its gradient.
+
+    "rows": columns get nothing. "triangle": rows and columns are the same set; tiles below the diagonal are left out, since those
+    above give to both.
     """
-    n = given.index.shape[0]
-    size = chunk_size or (n if n <= 2 * BLOCK else BLOCK)
+    n, m = (jax.tree.leaves(given)[0].shape[0] for given in (rows, columns))
+    row_blocks = _blocks(rows, size)
+    column_blocks = row_blocks if sides == "triangle" else _blocks(columns, size)
+    row_numbers, column_numbers = (jnp.arange(jax.tree.leaves(blocks)[0].shape[0]) for blocks in (row_blocks, column_blocks))
+    shapes = jax.eval_shape(tile, *(jax.tree.map(lambda x: x[0], blocks) for blocks in (row_blocks, column_blocks)))
+    nothing = jax.tree.map(lambda x: _filled(x, start), shapes)
+
+    def outer(to_columns: Any, given: Any) -> tuple[Any, Any]:
+        row, i = given
+
+        def inner(to_row: Any, given: Any) -> tuple[Any, Any]:
+            column, j = given
+            if sides == "triangle":
+                right, left = lax.cond(j < i, lambda *_: nothing, tile, row, column)
+                left = jax.tree.map(lambda x: jnp.where(i == j, start, x), left)
+            else:
+                right, left = tile(row, column)
+            return jax.tree.map(merge, to_row, right), None if sides == "rows" else left
+
+        to_row, left = lax.scan(jax.checkpoint(inner, prevent_cse=False), nothing[0], (column_blocks, column_numbers))
+        return jax.tree.map(merge, to_columns, left), to_row
+
+    each = None if sides == "rows" else jax.tree.map(lambda x: jnp.stack([x] * len(column_numbers)), nothing[1])
+    to_columns, to_rows = lax.scan(jax.checkpoint(outer, prevent_cse=False), each, (row_blocks, row_numbers))
+    right = jax.tree.map(lambda x: x.reshape(-1)[:n], to_rows)
+    if sides == "rows":
+        return right, jax.tree.map(lambda x: _filled(x, start, m), shapes[1])
+    left = jax.tree.map(lambda x: x.reshape(-1)[:m], to_columns)
+    if sides == "triangle":
+        right = left = jax.tree.map(merge, right, left)
+    return right, left
+
+
+def _filled(like: Any, value: float, size: int | None = None) -> Array:
+    """An array of one number that varies over devices as `like` does."""
+    full = jnp.full(like.shape if size is None else (size,), value, like.dtype)
+    axes = varying(like)
+    return lax.pcast(full, tuple(sorted(axes)), to="varying") if axes else full
+
+
+def _blocks(given: Any, size: int) -> Any:
+    """The items in equal blocks of at most `size`; padding is not kept."""
+    n = jax.tree.leaves(given)[0].shape[0]
     count = -(-n // size)
-    count += 1 - count % 2
     each = -(-n // count)
-    blocks = jax.tree.map(lambda x: _padded(x, count * each).reshape(count, each, *x.shape[1:]), given)
-    blocks = blocks._replace(index=jnp.arange(count * each, dtype=given.index.dtype).reshape(count, each))
-    small = is_small(scale)
 
-    def circle(meet: Callable[..., Any], start: Any) -> Any:
-        """Adds (or whatever the carry does) what the meetings of all pairs of blocks give to rows and to columns."""
+    def split(x: Array) -> Array:
+        x = x if count * each == n else jnp.pad(x, [(0, count * each - n)] + [(0, 0)] * (x.ndim - 1))
+        return x.reshape(count, each, *x.shape[1:])
 
-        def round_(found: Any, k: Array) -> tuple[Any, None]:
-            partners = jax.tree.map(lambda x: jnp.roll(x, -k, axis=0), (blocks, peaks))
-            to_rows, to_columns = lax.map(jax.checkpoint(lambda pair: meet(*pair, k == 0)), (blocks, peaks, *partners))
-            return jax.tree.map(lambda f, r, c: f + r + jnp.roll(c, k, axis=0), found, to_rows, to_columns), None
-
-        return lax.scan(jax.checkpoint(round_), start, jnp.arange(count // 2 + 1))[0]
-
-    def meet(rows: Items, row_peak: Array, columns: Items, column_peak: Array, same: Array) -> Any:
-        def sums(logits: Array, chosen: Array) -> tuple[Array, Array]:
-            def quick(logits: Array) -> tuple[Array, Array]:
-                powers = jnp.where(chosen, jnp.exp(logits), 0)
-                return jnp.sum(powers, axis=1), jnp.sum(powers, axis=0)
-
-            def slow(logits: Array) -> tuple[Array, Array]:
-                logits = jnp.where(chosen, logits, -jnp.inf)
-                return jnp.sum(jnp.exp(logits - row_peak[:, None]), axis=1), jnp.sum(jnp.exp(logits - column_peak[None, :]), axis=0)
-
-            return lax.cond(small, lambda x: quick(jnp.where(small, x, 0)), slow, logits)
-
-        logits = scale * dot(rows.vectors, columns.vectors)
-        right, left = sums(logits, among(rows, columns))
-        if not attract:
-            return (right,), (jnp.where(same, 0, left),)
-        drawn = jnp.where(positives(rows, columns), logits, 0)
-        return (right, jnp.sum(drawn, axis=1)), (jnp.where(same, 0, left), jnp.where(same, 0, jnp.sum(drawn, axis=0)))
-
-    zero = jnp.zeros_like(blocks.vectors[:, :, 0])
-    peaks = zero
-    peaks = lax.stop_gradient(lax.cond(small, lambda *_: zero, lambda blocks, scale: _peaks(blocks, scale, among), blocks, scale))
-    found = circle(meet, (zero, zero) if attract else (zero,))
-    lse = (safe_log(found[0]) + peaks).reshape(-1)[:n]
-    return lse, found[1].reshape(-1)[:n] if attract else lse
+    return jax.tree.map(split, given)
 
 
-def _peaks(blocks: Items, scale: Array | float, among: Among) -> Array:
-    """The largest logit of each item among those that count; 0 where none does."""
-    columns = jax.tree.map(lambda x: lax.stop_gradient(x.reshape(-1, *x.shape[2:])), blocks)
-
-    def block(rows: Items) -> Array:
-        logits = lax.stop_gradient(scale) * dot(lax.stop_gradient(rows.vectors), columns.vectors)
-        peak = jnp.max(jnp.where(among(rows, columns), logits, -jnp.inf), axis=1)
-        return jnp.where(peak > -jnp.inf, peak, 0)
-
-    return lax.map(block, blocks)
-
-
-# ---------------------------------------------------------------- blocks
-
-
-def _exponentials(rows: Items, columns: Items, scale: Array | float, among: Among) -> Array:
-    scale = jnp.where(is_small(scale), scale, 0)  # under vmap over scales both branches run
-    return jnp.where(among(rows, columns), jnp.exp(scale * dot(rows.vectors, columns.vectors)), 0)
-
-
-def _masked_logsumexp(rows: Items, columns: Items, scale: Array | float, among: Among) -> Array:
-    return logsumexp(jnp.where(among(rows, columns), scale * dot(rows.vectors, columns.vectors), -jnp.inf), axis=1)
-
-
-def _by_rows(function: Callable[[Items], Any], rows: Items, size: int | None) -> Any:
-    n = rows.index.shape[0]
-    if size is None or n <= size:
-        return function(rows)
-    return chunked_map(lambda block, *_: function(block), rows, chunk_size=size)
+def _merged(x: Found, y: Found) -> Found:
+    return _add_logs(x[0], y[0]), x[1] + y[1]
 
 
 def _add_logs(x: Array, y: Array) -> Array:
     return logsumexp(jnp.stack([x, y]), axis=0)
-
-
-def _padded(x: Array, size: int) -> Array:
-    return jnp.pad(x, [(0, size - x.shape[0])] + [(0, 0)] * (x.ndim - 1))

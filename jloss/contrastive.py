@@ -14,10 +14,32 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._contrast import Devices, both_kept, devices, negatives, one_sided, others, over_devices, positives, symmetric, two_sided
+from jloss._contrast import (
+    WHOLE,
+    Among,
+    Devices,
+    Found,
+    Logits,
+    both_kept,
+    cosine_logits,
+    cosines,
+    devices,
+    is_small,
+    itself,
+    negatives,
+    nobody,
+    one_sided,
+    others,
+    over_devices,
+    over_tiles,
+    positives,
+    symmetric,
+    tile_side,
+    two_sided,
+)
 from jloss._loss import Reduce, loss
 from jloss._math import logsumexp, softplus
-from jloss._sets import Items, dot, items, moved, over_rows, squared_distances
+from jloss._sets import Items, items, moved, squared_distances
 from jloss._transform import Loss, derived, loss_entry
 
 
@@ -57,11 +79,12 @@ def info_nce(
         van den Oord, Li, Vinyals, Representation Learning with Contrastive Predictive Coding, 2018. https://arxiv.org/abs/1807.03748
     """
     where = devices("info_nce", chunk_size, negatives_axis_name, ring)
-    rows = where.globally(items(queries, mask=mask, unit=True))
-    columns = where.globally(items(keys, mask=mask, unit=True))
-    scale = 1 / temperature
-    own = scale * jnp.sum(rows.vectors * columns.vectors, axis=1)
-    return where.mean(one_sided(rows, columns, scale, both_kept, chunk_size, where) - own, rows.kept)
+    rows, columns = (
+        where.globally(items(queries, mask=mask, unit=chunk_size is None)),
+        where.globally(items(keys, mask=mask, unit=chunk_size is None)),
+    )
+    among, own = one_sided(rows, columns, cosine_logits(1 / temperature, chunk_size), both_kept, itself, chunk_size, where)
+    return where.mean(among - own, rows.kept)
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
@@ -103,13 +126,9 @@ def nt_xent(
         https://arxiv.org/abs/2002.05709
     """
     where = devices("nt_xent", chunk_size, negatives_axis_name, ring)
-    views, cosines = _views(first, second, mask, where)
-    scale = 1 / temperature
-    if where.axis_name is None:
-        among, _ = symmetric(views, scale, others, chunk_size)
-    else:
-        among = one_sided(views, views, scale, others, chunk_size, where)
-    return where.mean(among - scale * cosines, views.kept)
+    views, logits = _views(first, second, mask, chunk_size, where), cosine_logits(1 / temperature, chunk_size)
+    among, own = _of_views(views, logits, others, chunk_size, where)
+    return where.mean(among - own, views.kept)
 
 
 @loss("(n,d),(n),(n)->()", "real class mask", temperature="positive")
@@ -150,21 +169,8 @@ def supervised_contrastive(
         Khosla et al., Supervised Contrastive Learning, 2020. https://arxiv.org/abs/2004.11362
     """
     where = devices("supervised_contrastive", chunk_size, negatives_axis_name, ring)
-    given = items(embeddings, labels, mask, unit=True)
-    given = where.globally(given, labels_too=False)
-    scale = 1 / temperature
-    if where.axis_name is None:
-        among, drawn = symmetric(given, scale, others, chunk_size, attract=True)
-    else:
-        among = one_sided(given, given, scale, others, chunk_size, where)
-
-        def attraction(columns: Items) -> Array:
-            def block(rows: Items) -> Array:
-                return jnp.sum(jnp.where(positives(rows, columns), scale * dot(rows.vectors, columns.vectors), 0), axis=1)
-
-            return over_rows(block, given, chunk_size)
-
-        drawn = over_devices(attraction, given, jnp.add, where)
+    given = where.globally(items(embeddings, labels, mask, unit=chunk_size is None), labels_too=False)
+    among, drawn = _within(given, cosine_logits(1 / temperature, chunk_size), others, positives, chunk_size, where)
     number = over_devices(lambda columns: _number_of_positives(given, columns, chunk_size), given, jnp.add, where)
     return where.mean(among - drawn / jnp.maximum(number, 1).astype(drawn.dtype), number > 0)
 
@@ -208,18 +214,14 @@ def decoupled_contrastive(
         Yeh et al., Decoupled Contrastive Learning, 2021. https://arxiv.org/abs/2110.06848
     """
     where = devices("decoupled_contrastive", chunk_size, negatives_axis_name, ring)
-    views, cosines = _views(first, second, mask, where)
-    scale = 1 / temperature
-    if where.axis_name is None:
-        among, _ = symmetric(views, scale, negatives, chunk_size)
-    else:
-        among = one_sided(views, views, scale, negatives, chunk_size, where)
-    weight = jnp.ones_like(cosines)
+    views, logits = _views(first, second, mask, chunk_size, where), cosine_logits(1 / temperature, chunk_size)
+    among, own = _of_views(views, logits, negatives, chunk_size, where)
+    weight = jnp.ones_like(own)
     if sigma is not None:
-        sharp = lax.stop_gradient((cosines - 1) / sigma)
+        sharp = lax.stop_gradient((own * temperature - 1) / sigma)
         weight = 2 - jnp.exp(sharp) / where.mean(jnp.exp(sharp), views.kept)
     usable = views.kept & (among > -jnp.inf)
-    return where.mean(jnp.where(usable, among, 0) - weight * scale * cosines, usable)
+    return where.mean(jnp.where(usable, among, 0) - weight * own, usable)
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
@@ -259,10 +261,11 @@ def clip(
         Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021. https://arxiv.org/abs/2103.00020
     """
     where = devices("clip", chunk_size, negatives_axis_name, ring)
-    rows = where.globally(items(images, mask=mask, unit=True))
-    columns = where.globally(items(texts, mask=mask, unit=True))
-    by_row, by_column = two_sided(rows, columns, scale, chunk_size, where)
-    own = scale * jnp.sum(rows.vectors * columns.vectors, axis=1)
+    rows, columns = (
+        where.globally(items(images, mask=mask, unit=chunk_size is None)),
+        where.globally(items(texts, mask=mask, unit=chunk_size is None)),
+    )
+    (by_row, own), by_column = two_sided(rows, columns, cosine_logits(scale, chunk_size), chunk_size, where)
     return where.mean(0.5 * (by_row + by_column) - own, rows.kept)
 
 
@@ -305,17 +308,32 @@ def siglip(
         Zhai, Mustafa, Kolesnikov, Beyer, Sigmoid Loss for Language Image Pre-Training, 2023. https://arxiv.org/abs/2303.15343
     """
     where = devices("siglip", chunk_size, negatives_axis_name, ring)
-    rows = where.globally(items(images, mask=mask, unit=True))
+    rows, columns = (
+        where.globally(items(images, mask=mask, unit=chunk_size is None)),
+        where.globally(items(texts, mask=mask, unit=chunk_size is None)),
+    )
+
+    small = is_small(jnp.abs(scale) + jnp.abs(bias))
+
+    def toward(rows: Items, columns: Items) -> Array:
+        logits = scale * cosines(rows, columns, chunk_size) + bias
+        return jnp.where(itself(rows, columns), -logits, logits)
+
+    def quick(rows: Items, columns: Items) -> Array:
+        powers = jnp.exp(jnp.where(small, toward(rows, columns), 0))
+        return jnp.sum(jnp.where(both_kept(rows, columns), jnp.log1p(powers), 0), axis=1)
+
+    def slow(rows: Items, columns: Items) -> Array:
+        return jnp.sum(jnp.where(both_kept(rows, columns), softplus(toward(rows, columns)), 0), axis=1)
+
+    def tiled(rows: Items, columns: Items) -> Array:
+        return over_tiles(lambda rows, columns: (slow(rows, columns), ()), rows, columns, tile_side(chunk_size, columns))[0]
 
     def against(columns: Items) -> Array:
-        def block(rows: Items) -> Array:
-            logits = scale * dot(rows.vectors, columns.vectors) + bias
-            own = rows.index[:, None] == columns.index[None, :]
-            return jnp.sum(jnp.where(both_kept(rows, columns), softplus(jnp.where(own, -logits, logits)), 0), axis=1)
+        if chunk_size is not None or columns.index.shape[0] > WHOLE:
+            return tiled(rows, columns)
+        return lax.cond(small, quick, jax.checkpoint(tiled), rows, columns)
 
-        return over_rows(block, rows, chunk_size)
-
-    columns = where.globally(items(texts, mask=mask, unit=True))
     return where.mean(over_devices(against, columns, jnp.add, where), rows.kept)
 
 
@@ -370,13 +388,14 @@ def uniformity(
         https://arxiv.org/abs/2005.10242
     """
     devices("uniformity", chunk_size, None, False)
-    columns = moved(items(embeddings, mask=mask, unit=True))
+    given = moved(items(embeddings, mask=mask, unit=True))
 
-    def block(rows: Items) -> Array:
-        return logsumexp(jnp.where(others(rows, columns), -t * squared_distances(rows.vectors, columns.vectors), -jnp.inf), axis=1)
+    def closeness(rows: Items, columns: Items) -> Array:
+        return -t * squared_distances(rows.vectors, columns.vectors)
 
-    number = jnp.sum(columns.kept, dtype=jnp.int32).astype(columns.vectors.dtype)
-    total = logsumexp(over_rows(block, columns, chunk_size))
+    logits = Logits(closeness, closeness, is_small(4 * t))
+    number = jnp.sum(given.kept, dtype=jnp.int32).astype(given.vectors.dtype)
+    total = logsumexp(symmetric(given, logits, others, nobody, chunk_size)[0])
     return jnp.where(number > 1, jnp.where(number > 1, total, 0) - jnp.log(jnp.maximum(number * (number - 1), 1)), 0)
 
 
@@ -422,14 +441,35 @@ def matryoshka(loss: Loss, dims: Sequence[int], weights: Sequence[float] | None 
     return derived(f"matryoshka({found.name})", found, nested, {}, {})
 
 
-def _views(first: Array, second: Array, mask: Array | None, where: Devices) -> tuple[Items, Array]:
-    """The views of all items, those of an item with one label, and the cosine of each view with its other one."""
-    a, b = items(first, mask=mask, unit=True), items(second, mask=mask, unit=True)
+def _pairs(first: Array, second: Array, mask: Array | None, chunk_size: int | None, where: Devices) -> list[Items]:
+    return [where.globally(items(x, mask=mask, unit=chunk_size is None)) for x in (first, second)]
+
+
+def _views(first: Array, second: Array, mask: Array | None, chunk_size: int | None, where: Devices) -> Items:
+    """The views of all items, those of an item with one label."""
+    a, b = (items(x, mask=mask, unit=chunk_size is None) for x in (first, second))
     views = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), a, b)
-    views = views._replace(index=jnp.arange(2 * a.index.shape[0], dtype=a.index.dtype))
-    cosines = jnp.sum(a.vectors * b.vectors, axis=1)
-    return where.globally(views), jnp.concatenate([cosines, cosines])
+    return where.globally(views._replace(index=jnp.arange(2 * first.shape[0], dtype=views.index.dtype)))
+
+
+def _of_views(views: Items, logits: Logits, among: Among, chunk_size: int | None, where: Devices) -> Found:
+    """Of each view over the views of other devices, too; attracted by the other view of its item."""
+    if chunk_size is not None:
+        return _within(views, logits, among, positives, chunk_size, where)
+    n = views.index.shape[0] // 2
+    own = logits.own(jax.tree.map(lambda x: x[:n], views), jax.tree.map(lambda x: x[n:], views))
+    return _within(views, logits, among, nobody, chunk_size, where)[0], jnp.concatenate([own, own])
+
+
+def _within(given: Items, logits: Logits, among: Among, attracted: Among, chunk_size: int | None, where: Devices) -> Found:
+    """Of each item over its set, which is on this device or on several."""
+    if where.axis_name is None:
+        return symmetric(given, logits, among, attracted, chunk_size)
+    return one_sided(given, given, logits, among, attracted, chunk_size, where)
 
 
 def _number_of_positives(rows: Items, columns: Items, chunk_size: int | None) -> Array:
-    return over_rows(lambda block: jnp.sum(positives(block, columns), axis=1, dtype=jnp.int32), rows, chunk_size)
+    def tile(rows: Items, columns: Items) -> tuple[Array, Any]:
+        return jnp.sum(positives(rows, columns), axis=1, dtype=jnp.int32), ()
+
+    return over_tiles(tile, rows, columns, tile_side(chunk_size, columns))[0]

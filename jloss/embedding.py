@@ -336,7 +336,7 @@ def _both_distances(anchor: Array, positive: Array, negative: Array, p: Array | 
     return jnp.where(p == 2, common[0], other[0]), jnp.where(p == 2, common[1], other[1])
 
 
-def _any_norm(x: Array, p: Array) -> Array:
+def _any_norm(x: Array, p: Array | float) -> Array:
     size = absolute(x)
     largest = jnp.max(size)
     scale = lax.stop_gradient(jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1))

@@ -405,7 +405,7 @@ def ranked_list(
         \qquad w = e^{\text{temperature}\,(\alpha - d)}
 
     Distances are of unit vectors. The weights are constants for the gradient, as in the paper (they are differentiated in
-    pytorch-metric-learning, which also halves both terms and is NaN for an item without a far positive). The mean is over all items.
+    pytorch-metric-learning, which also halves both terms). The mean is over all items.
 
     Args:
         embeddings: One vector per item, normalised here.
