@@ -1,6 +1,5 @@
 """What docstrings say, for people to look at: formulas, arguments, and the catalogue as a table in notebooks."""
 
-import functools
 import html
 import inspect
 import re
@@ -61,6 +60,35 @@ def text(words: str) -> str:
     return re.sub(r"``?([^`]+)``?", r"<code>\1</code>", escaped)
 
 
+def advice(thing: Any) -> list[str]:
+    """The paragraphs between a docstring's formula and its arguments: what the gradient does, and when to use it."""
+    found = MATH.search(doc(thing) + "\n")
+    behind = (doc(thing) + "\n")[found.end() :] if found else doc(thing).partition("\n")[2]
+    behind = re.split(r"^(?:Args|Returns|References|Shapes):$|^>>> ", behind, maxsplit=1, flags=re.M)[0]
+    paragraphs = [" ".join(part.split()) for part in MATH.sub("", behind).split("\n\n")]
+    return [part for part in paragraphs if part]
+
+
+class Table(str):
+    """HTML that a notebook shows."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+    def __repr__(self) -> str:
+        return f"a table of {self.count('<tr>') - 1} rows"
+
+
+def details(catalogue: Mapping[str, Entry]) -> Table:
+    """The losses as an HTML table: formula, and in words when to use each."""
+    rows = []
+    for entry in catalogue.values():
+        words = "".join(f"<p>{text(part)}</p>" for part in [f"{summary(entry)}", *advice(entry)])
+        rows.append(f"<tr>{_cell(f'<code><b>{entry.name}</b></code>')}{_cell(_math(entry))}{_cell(words)}</tr>")
+    head = "".join(f'<th style="text-align:left">{title}</th>' for title in ("loss", "formula", "when to use it"))
+    return Table(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+
+
 def table(catalogue: Mapping[str, Entry]) -> str:
     """The losses as an HTML table, a family after the other, with their formulas."""
     rows, family = [], ""
@@ -72,16 +100,14 @@ def table(catalogue: Mapping[str, Entry]) -> str:
         shown = {n: v for n, v in entry.options.items() if v is not inspect.Parameter.empty}
         options = ", ".join(f"{n}={getattr(v, '__name__', None) or repr(v)}" for n, v in shown.items())
         call = f"<code><b>{entry.name}</b></code><br><small>{html.escape(inputs)}{'<br>' + html.escape(options) if options else ''}</small>"
-        math = f"$\\displaystyle {html.escape(_formula(entry.name, entry.public))}$"
-        rows.append(f"<tr>{_cell(call)}{_cell(math)}{_cell(text(summary(entry)))}</tr>")
+        rows.append(f"<tr>{_cell(call)}{_cell(_math(entry))}{_cell(text(summary(entry)))}</tr>")
     head = "".join(f'<th style="text-align:left">{title}</th>' for title in ("loss", "formula", "in a line"))
     style = "overflow:auto;max-height:40em"
     return f'<div style="{style}"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-@functools.cache
-def _formula(name: str, function: Any) -> str:
-    return formula(function)
+def _math(entry: Entry) -> str:
+    return f"$\\displaystyle {html.escape(formula(entry))}$"
 
 
 def _cell(content: str) -> str:

@@ -4,6 +4,7 @@ Every function returns the axes it drew on, with labels from the docstrings. Wit
 notebook shows by itself.
 """
 
+import contextlib
 import functools
 import inspect
 import statistics
@@ -16,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jloss._cli import Mistake, find, need
-from jloss._display import meaning, summary
-from jloss._loss import Entry, entry
+from jloss._cli import Mistake, find, nearest, need
+from jloss._display import Table, details, meaning, summary
+from jloss._loss import CATALOGUE, Entry, entry
 from jloss.testing import samples
 
 Loss = str | Callable[..., Any]
@@ -98,6 +99,62 @@ def compare(losses: Sequence[Loss], under: Literal["outliers", "imbalance"] | No
         axis.set(xlabel="fraction of the rare class", ylabel="recall of the rare class", title="under imbalance", xscale="log", ylim=(0, 1))
     axis.legend(fontsize="small")
     return axis
+
+
+def gallery(family: str, *, points: int = 81) -> Any:
+    """Draws all losses of a family, small: each with its derivative (dashed) along a path from a match to a mismatch.
+
+    Args:
+        family: ``"regression"``, ``"boxes"``, ...; as `python -m jloss list` prints them.
+        points: Of each curve.
+
+    Returns:
+        The axes, one for each loss of which a curve makes sense: not of losses of whole sets or sequences, nor of those with
+        parameters or a state of their own.
+    """
+    paths = {}
+    for found in _members(family):
+        with contextlib.suppress(Mistake):
+            path = path_of(found)
+            if "random" not in path.label:
+                paths[found.name] = path
+    if not paths:
+        return np.array([])
+
+    def all_of_them(where: dict[str, Array]) -> dict[str, tuple[Array, Array]]:  # one program: compiled in a fraction of the time
+        def along(n: str, t: Array) -> tuple[Array, Array]:
+            return jax.jvp(lambda t: find(n).public(**paths[n].inputs(t)), (t,), (jnp.ones_like(t),))
+
+        return {n: jax.vmap(functools.partial(along, n))(t) for n, t in where.items()}
+
+    where = {n: jnp.linspace(path.low, path.high, points) for n, path in paths.items()}
+    drawn = jax.jit(all_of_them)(where)
+    columns = 4
+    rows = -(-len(paths) // columns)
+    figure = need("matplotlib.pyplot", "plot").figure(figsize=(12, 2.6 * rows))
+    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"hspace": 0.7, "wspace": 0.25}).ravel()
+    for axis in axes[len(paths) :]:
+        axis.set_axis_off()
+    for axis, (name, (value, slope)) in zip(axes, drawn.items(), strict=False):
+        axis.plot(where[name], value, "C0")
+        axis.plot(where[name], slope, "C1--", linewidth=1.0)
+        low, high = np.nanpercentile(slope, [8, 92])  # steep ends would hide the rest
+        axis.set_ylim(*_widened(min(low, np.nanpercentile(value, 1)), max(high, np.nanpercentile(value, 99))))
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("\n".join(textwrap.wrap(paths[name].label.replace("   ", " "), 34)), fontsize=7)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    return axes[: len(paths)]
+
+
+def describe(family: str) -> Table:
+    """A table of a family for notebooks: the formula of each loss, what its gradient does, and when to use it.
+
+    Args:
+        family: ``"regression"``, ``"boxes"``, ...; as `python -m jloss list` prints them.
+    """
+    return details({e.name: e for e in _members(family)})
 
 
 def landscape(loss: Loss, over: tuple[str, str] | None = None, *, axes: Any = None, points: int = 61, **options: Any) -> Any:
@@ -258,6 +315,19 @@ def new_figure(rows: int, columns: int, shown: bool = False) -> tuple[Any, Any]:
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    margin = 0.08 * max(high - low, 1e-3)
+    return low - margin, high + margin
+
+
+def _members(family: str) -> list[Entry]:
+    found = [e for e in CATALOGUE.values() if e.family == family]
+    if not found:
+        known = dict.fromkeys(e.family for e in CATALOGUE.values())
+        raise Mistake(f"no family is called `{family}`{nearest(family, known)}; families: {', '.join(known)}.")
+    return found
 
 
 def _axes(rows: int, columns: int, given: Any) -> Any:
