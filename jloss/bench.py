@@ -96,6 +96,18 @@ ROWS: dict[str, Row] = {
     "triplet_margin": Row(
         lambda a, p, n: optax.losses.triplet_margin_loss(a, p, n).mean(), lambda f, a, p, n: f.triplet_margin_loss(a, p, n)
     ),
+    "batch_hard_triplet": Row(torch=lambda f, x, y: _torch_batch_hard(f, x, y), sizes={"n": 1024}),
+    # contrastive: a set is one example
+    "nt_xent": Row(
+        torch=lambda f, a, b: _torch_nt_xent(f, a, b),
+        plain=lambda a, b: jnp.mean(jax.vmap(_plain_nt_xent)(a, b)),
+        sizes={"n": 4096, "d": 256},
+    ),
+    "clip": Row(
+        torch=lambda f, a, b: _torch_clip(f, a, b),
+        plain=lambda a, b: jnp.mean(jax.vmap(_plain_clip)(a, b)),
+        sizes={"n": 4096, "d": 512},
+    ),
     # sequence
     "ctc": Row(
         lambda x, y: optax.ctc_loss(x, jnp.zeros(x.shape[:2]), y, jnp.zeros(y.shape)).mean(),
@@ -176,6 +188,57 @@ def _torch_lovasz(p: Any, labels: Any) -> Any:
     missed = truth.sum(1, keepdim=True) - sorted_truth.cumsum(1)
     score = 1 - missed / (truth.sum(1, keepdim=True) + (1 - sorted_truth).cumsum(1))
     return (errors * score.diff(dim=1, prepend=0 * score[:, :1])).sum(1).mean()
+
+
+def _unit(x: Any) -> Any:
+    return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def _plain_nt_xent(first: Any, second: Any) -> Any:
+    """On the full matrix of cosines."""
+    views, n = _unit(jnp.concatenate([first, second])), len(first)
+    logits = jnp.where(jnp.eye(2 * n, dtype=bool), -jnp.inf, views @ views.T / 0.1)
+    twin = jnp.concatenate([jnp.arange(n, 2 * n), jnp.arange(n)])
+    return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(2 * n), twin])
+
+
+def _plain_clip(images: Any, texts: Any) -> Any:
+    """On the full matrix of logits."""
+    logits = _unit(images) @ _unit(texts).T / 0.07
+    return -0.5 * jnp.mean(jnp.diag(jax.nn.log_softmax(logits, axis=0)) + jnp.diag(jax.nn.log_softmax(logits, axis=1)))
+
+
+def _torch_nt_xent(f: Any, first: Any, second: Any) -> Any:
+    """On the full matrix, in its four blocks' order: both views, one below the other."""
+    a, b = f.normalize(first, dim=-1), f.normalize(second, dim=-1)
+    views = f.pad(a, (0, 0, 0, b.shape[-2])) + f.pad(b, (0, 0, a.shape[-2], 0))
+    logits = views @ views.mT / 0.1
+    place = _places(logits)
+    others = logits.masked_fill(place == place.mT, -math.inf)
+    return others.logsumexp(-1).mean() - logits.diagonal(a.shape[-2], -2, -1).mean()
+
+
+def _torch_clip(f: Any, images: Any, texts: Any) -> Any:
+    logits = f.normalize(images, dim=-1) @ f.normalize(texts, dim=-1).mT / 0.07
+    return 0.5 * (logits.logsumexp(-1).mean() + logits.logsumexp(-2).mean()) - logits.diagonal(0, -2, -1).mean()
+
+
+def _torch_batch_hard(f: Any, x: Any, labels: Any) -> Any:
+    """On the full matrix of distances, differentiated, as pytorch-metric-learning does with its miner."""
+    squares = (x * x).sum(-1, keepdim=True)
+    distances = (squares + squares.mT - 2 * x @ x.mT).clamp(min=1e-12).sqrt()
+    place = _places(distances)
+    same = labels[..., None] == labels[..., None, :]
+    near = distances.masked_fill(~same | (place == place.mT), -math.inf).amax(-1)
+    far = distances.masked_fill(same, math.inf).amin(-1)
+    usable = near.isfinite() & far.isfinite()
+    violation = f.relu((near - far + 1).where(usable, near.new_zeros(())))
+    return (violation.sum(-1) / usable.sum(-1)).mean()
+
+
+def _places(matrix: Any) -> Any:
+    """The number of each row, in a column."""
+    return matrix.new_tensor(range(matrix.shape[-1]))[:, None]
 
 
 class Numbers(NamedTuple):
