@@ -135,7 +135,8 @@ def gallery(family: str, *, points: int = 81) -> Any:
     axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"hspace": 0.7, "wspace": 0.25}).ravel()
     for axis in axes[len(paths) :]:
         axis.set_axis_off()
-    for axis, (name, (value, slope)) in zip(axes, drawn.items(), strict=False):
+    for axis, name in zip(axes, paths, strict=False):
+        value, slope = drawn[name]
         axis.plot(where[name], value, "C0")
         axis.plot(where[name], slope, "C1--", linewidth=1.0)
         low, high = np.nanpercentile(slope, [8, 92])  # steep ends would hide the rest

@@ -1,7 +1,9 @@
 """Pictures: the numbers in them, their labels, the axes they give back, and the table of the catalogue."""
 
 import functools
+import json
 import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -16,7 +18,17 @@ import matplotlib as mpl
 
 mpl.use("agg")
 
-from jloss.plotting import compare, curve, landscape, new_figure, picture, plane_of, values  # behind the check for matplotlib
+from jloss.plotting import (  # behind the check for matplotlib
+    compare,
+    curve,
+    describe,
+    gallery,
+    landscape,
+    new_figure,
+    picture,
+    plane_of,
+    values,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +161,23 @@ def test_arguments_of_a_docstring():
     assert arguments(jloss.reduce)["where"] == "Boolean, one per example: the examples to keep."
     assert meaning(jloss.huber, "delta") == "Where the parabola meets the lines"
     assert meaning(jloss.huber, "absent") == ""
+
+
+def test_the_gallery_shows_every_family():
+    families = list(dict.fromkeys(entry.family for entry in jloss.CATALOGUE.values()))
+    notebook = json.loads((Path(__file__).parents[1] / "notebooks" / "gallery.ipynb").read_text())
+    code = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    assert re.findall(r'^show\("(\w+)"\)$', code, re.M) == families
+    shown = "".join("".join(o.get("data", {}).get("text/html", "")) for cell in notebook["cells"] for o in cell.get("outputs", []))
+    assert {name for name in jloss.CATALOGUE if f"<b>{name}</b>" not in shown} == set(), "run the notebook again"
+
+
+def test_gallery_and_details_of_a_family():
+    axes = gallery("robust")
+    assert [axis.get_title() for axis in axes] == [e.name for e in jloss.CATALOGUE.values() if e.family == "robust"]
+    assert len(axes[0].get_lines()) == 2
+    assert gallery("crf").size == 0
+    assert "<p>Logarithmic far away" in describe("robust")._repr_html_()
+    assert repr(describe("robust")) == "a table of 5 rows"
+    with pytest.raises(Mistake, match="no family is called `robus`; nearest: robust"):
+        describe("robus")
