@@ -215,7 +215,6 @@ def _found(
     rows: Items, columns: Items, logits: Logits, among: Among, attracted: Among, chunk_size: int | None, sides: Sides
 ) -> tuple[Found, Found]:
     """Of each row, and of each column (which means nothing for "rows")."""
-    n, m = rows.index.shape[0], columns.index.shape[0]
     size = tile_side(chunk_size, columns)
 
     def draw(values: Array, chosen: Array) -> tuple[Array, Array]:
@@ -257,9 +256,14 @@ def _found(
         right, left = over_tiles(tile, (rows, row_peak), (columns, column_peak), size, sides)
         return (safe_log(right[0]) + row_peak, right[1]), (safe_log(left[0]) + column_peak, left[1])
 
-    if chunk_size is not None or max(n, m) > WHOLE:
+    if in_tiles(chunk_size, rows, columns):
         return tiled(rows, columns)
     return lax.cond(logits.small, whole, jax.checkpoint(tiled), rows, columns)
+
+
+def in_tiles(chunk_size: int | None, rows: Items, columns: Items) -> bool:
+    """Whether the matrix is never held."""
+    return chunk_size is not None or rows.index.shape[0] * columns.index.shape[0] > WHOLE**2
 
 
 def tile_side(chunk_size: int | None, columns: Items) -> int:

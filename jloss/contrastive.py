@@ -1,7 +1,8 @@
 """Contrastive learning: one example is a set of `n` items with `d` features, whose other items are the negatives.
 
 All of these normalise their vectors. `mask` drops an item (NaN included) as row and as column. `chunk_size` bounds the memory:
-no more than so many rows are compared with all others at once, and they are compared again for the gradient. Inside
+no more than so many rows times all columns are held at once, as a tile, and a tile is computed again for the gradient. Without
+it a matrix of up to 8192 x 8192 is held, and a larger one computed in tiles of 512 x 512. Inside
 `jax.shard_map`, `negatives_axis_name` says over which mesh axis the other items of the set lie; the loss is then that of the
 whole set, the same number on every device, with the exact gradient. They are gathered, or, with `ring`, visited one
 device's items at a time.
@@ -15,7 +16,6 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._contrast import (
-    WHOLE,
     Among,
     Devices,
     Found,
@@ -24,6 +24,7 @@ from jloss._contrast import (
     cosine_logits,
     cosines,
     devices,
+    in_tiles,
     is_small,
     itself,
     negatives,
@@ -330,7 +331,7 @@ def siglip(
         return over_tiles(lambda rows, columns: (slow(rows, columns), ()), rows, columns, tile_side(chunk_size, columns))[0]
 
     def against(columns: Items) -> Array:
-        if chunk_size is not None or columns.index.shape[0] > WHOLE:
+        if in_tiles(chunk_size, rows, columns):
             return tiled(rows, columns)
         return lax.cond(small, quick, jax.checkpoint(tiled), rows, columns)
 
