@@ -99,7 +99,7 @@ def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: floa
     return jnp.where(quality > 0, positive, negative)
 
 
-@loss("(n,k),(n,4),(m),(m,4),(m)->()", "real box class box mask", no_object_weight="nonnegative")
+@loss("(n,k),(n,4),(m),(m,4),(m)->()", "real box class box mask", no_object_weight="nonnegative", boxes_per_image="nonnegative")
 def detr(
     class_logits: Array,
     boxes: Array,
@@ -111,6 +111,7 @@ def detr(
     box_cost: float = 5.0,
     giou_cost: float = 2.0,
     no_object_weight: float = 0.1,
+    boxes_per_image: float = 0.0,
     **reduce: Unpack[Reduce],
 ) -> Array:
     r"""A set of predictions against the set of targets of an image, paired one to one by the cheapest matching.
@@ -124,9 +125,10 @@ def detr(
     the gradient. Each prediction learns the class of its target, the others "no object", which is the last class and counts
     :math:`w_q` = `no_object_weight`. L1 is taken on centres and sizes, as in the paper.
 
-    The mean runs over images, each divided by its own number of targets. To divide by the number of boxes in the batch on all
-    devices, as the reference code does, give that number per image as `weights` (the class term is then weighted likewise).
-    Masked targets have no influence, whatever they hold. For the losses of auxiliary layers add their values.
+    The mean runs over images, and each divides its boxes by its own number of targets :math:`|T|`. The reference code divides by
+    the number of boxes in the batch on all devices: give their mean number per image, e.g.
+    ``lax.pmean(target_mask.sum(-1).mean(), axis_name)``, as `boxes_per_image`. Masked targets have no influence, whatever they
+    hold. For auxiliary layers see `deep_supervision`: each layer is paired anew.
 
     Args:
         class_logits: One row per prediction; the last class is "no object".
@@ -138,6 +140,7 @@ def detr(
         box_cost: Weight of L1, in both.
         giou_cost: Weight of `giou`, in both.
         no_object_weight: Weight of a prediction without target in the class term.
+        boxes_per_image: What the box terms of an image are divided by; 0 stands for its own number of targets, at least 1.
 
     >>> logits = jnp.array([[0.0, 0.0, 4.0], [4.0, 0.0, 0.0]])
     >>> boxes = jnp.array([[0.0, 0.0, 0.2, 0.2], [0.5, 0.5, 1.0, 1.0]])
@@ -174,6 +177,7 @@ def detr(
     surprise = -jax.vmap(pick)(log_probs, classes)
     weight = jnp.where(busy, 1, no_object_weight)
     count = jnp.maximum(1, jnp.sum(paired)).astype(boxes.dtype)
+    count = jnp.where(boxes_per_image > 0, boxes_per_image, count)
     return class_cost * safe_divide(jnp.sum(weight * surprise), jnp.sum(weight)) + box_term / count
 
 

@@ -44,8 +44,9 @@ def dice(
     ``1 - s/d``, which is 0 by default, and 0 if nothing is smoothed. For unequal costs of the two errors see `tversky`.
 
     The sums are over one image and one class. Peers differ: Keras sums over the whole batch and gives 1 for two empty masks;
-    `optax.dice_loss` takes logits unless told, fails under jit if told, and smooths with 1 pixel; MONAI's masked form masks in
-    front of its activation, which turns an ignored pixel into 1/2.
+    `optax.dice_loss` takes logits unless told, fails under jit if told, and smooths with 1 pixel; segmentation_models_pytorch
+    counts absent classes as 0 in the mean; older versions of MONAI masked in front of the activation, which turned an ignored
+    pixel into 1/2.
 
     Args:
         predictions: Probabilities of the foreground.

@@ -186,3 +186,64 @@ def test_heads_at_their_ends():
         gradient = jax.grad(lambda z, q=q, loss=loss: loss(z, q, reduction="sum"))(z)
         assert np.isfinite(gradient).all()
         np.testing.assert_allclose(loss(z, q, reduction="none")[:2], 0, atol=1e-6)
+
+
+def plain_detr(logits, boxes, labels, targets):
+    """One image and one layer in NumPy, paired by scipy: the class term, and the sum of the box terms."""
+
+    def box_terms(b, t):
+        low, high = np.maximum(b[..., :2], t[..., :2]), np.minimum(b[..., 2:], t[..., 2:])
+        both = np.prod(np.maximum(high - low, 0), axis=-1)
+        union = np.prod(b[..., 2:] - b[..., :2], axis=-1) + np.prod(t[..., 2:] - t[..., :2], axis=-1) - both
+        hull = np.prod(np.maximum(b[..., 2:], t[..., 2:]) - np.minimum(b[..., :2], t[..., :2]), axis=-1)
+        center, target_center = (np.concatenate([(x[..., :2] + x[..., 2:]) / 2, x[..., 2:] - x[..., :2]], axis=-1) for x in (b, t))
+        return 5 * np.abs(center - target_center).sum(-1) + 2 * (1 - both / union + (hull - union) / hull)
+
+    log_probs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    terms = box_terms(boxes[:, None], targets[None])
+    rows, columns = linear_sum_assignment(terms - np.exp(log_probs)[:, labels])
+    classes = np.full(len(logits), logits.shape[1] - 1)
+    classes[rows] = labels[columns]
+    weight = np.where(classes == logits.shape[1] - 1, 0.1, 1.0)
+    return -(weight * log_probs[np.arange(len(logits)), classes]).sum() / weight.sum(), terms[rows, columns].sum()
+
+
+def test_detr_of_auxiliary_layers_over_devices_against_scipy():
+    """Three decoder layers, each paired anew with one set of targets; four images on two devices share one number of boxes."""
+    factors = (1.0, 0.5, 0.25)
+    layers = [[an_image(10 * layer + i, m=3) for i in range(4)] for layer in range(3)]
+    logits, boxes = (tuple(jnp.stack([image[part] for image in layer]) for layer in layers) for part in (0, 1))
+    counts = np.array([3, 1, 0, 2])
+    mask = jnp.arange(3)[None, :] < counts[:, None]
+    labels = jnp.where(mask, jnp.stack([image[2] for image in layers[0]]), -7)  # padding is not looked at
+    targets = jnp.where(mask[..., None], jnp.stack([image[3] for image in layers[0]]), jnp.nan)
+
+    def of_layer(layer):
+        found = [
+            plain_detr(
+                *(np.asarray(x, float) for x in (logits[layer][i], boxes[layer][i])), *(np.asarray(x[i][:c]) for x in (labels, targets))
+            )
+            for i, c in enumerate(counts)
+        ]
+        return sum(classes for classes, _ in found) / 4 + sum(apart for _, apart in found) / counts.sum()
+
+    wanted = sum(factor * of_layer(layer) for layer, factor in enumerate(factors))
+    several = jloss.deep_supervision(jloss.detr, factors)
+
+    def local(logits, boxes, labels, targets, mask):
+        boxes_per_image = jax.lax.pmean(jnp.mean(jnp.sum(mask, axis=1).astype(jnp.float32)), "i")
+        return several(logits, boxes, labels, targets, mask, boxes_per_image=boxes_per_image, axis_name="i")
+
+    mesh = jax.make_mesh((2,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
+    over_devices = jax.shard_map(local, mesh=mesh, in_specs=PartitionSpec("i"), out_specs=PartitionSpec())
+    value, gradient = jax.jit(jax.value_and_grad(over_devices, argnums=(0, 1)))(logits, boxes, labels, targets, mask)
+    np.testing.assert_allclose(value, wanted, rtol=1e-5)
+
+    def on_one(logits, boxes):
+        return several(logits, boxes, labels, targets, mask, boxes_per_image=1.5)
+
+    value, single = jax.jit(jax.value_and_grad(on_one, argnums=(0, 1)))(logits, boxes)
+    np.testing.assert_allclose(value, wanted, rtol=1e-5)
+    for ours, alone in zip(jax.tree.leaves(gradient), jax.tree.leaves(single), strict=True):
+        assert np.isfinite(ours).all()
+        np.testing.assert_allclose(ours, alone, rtol=1e-5, atol=1e-7)

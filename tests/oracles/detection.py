@@ -60,8 +60,22 @@ def center_size(box):
     return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0], box[3] - box[1]])
 
 
-@oracle("nonnegative shift_invariant", options=[{"class_cost": 2.0, "box_cost": 1.0, "giou_cost": 0.5, "no_object_weight": 0.4}])
-def detr(class_logits, boxes, labels, target_boxes, target_mask=None, class_cost=1.0, box_cost=5.0, giou_cost=2.0, no_object_weight=0.1):
+@oracle(
+    "nonnegative shift_invariant",
+    options=[{"class_cost": 2.0, "box_cost": 1.0, "giou_cost": 0.5, "no_object_weight": 0.4}, {"boxes_per_image": 2.5}],
+)
+def detr(
+    class_logits,
+    boxes,
+    labels,
+    target_boxes,
+    target_mask=None,
+    class_cost=1.0,
+    box_cost=5.0,
+    giou_cost=2.0,
+    no_object_weight=0.1,
+    boxes_per_image=0.0,
+):
     from scipy.optimize import linear_sum_assignment
 
     n, k = class_logits.shape
@@ -80,7 +94,7 @@ def detr(class_logits, boxes, labels, target_boxes, target_mask=None, class_cost
         for i, j in chosen:
             classes[i], weights[i] = labels[real[j]], 1.0
         class_term = -np.sum(weights * logs[np.arange(n), classes]) / np.sum(weights)
-        return class_cost * class_term + sum(box_terms(i, real[j]) for i, j in chosen) / max(1, len(real))
+        return class_cost * class_term + sum(box_terms(i, real[j]) for i, j in chosen) / (boxes_per_image or max(1, len(real)))
 
     noise = np.random.default_rng(0).normal(size=(8, *cost.shape)) * 1e-5 * (1 + np.abs(cost))
     answers = [total(cost), *(total(cost + n) for n in noise)]
