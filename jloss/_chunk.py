@@ -50,10 +50,9 @@ def chunked_sum(
     """
     check_schedule(chunk_size, backward)
     layout = _layout(_batch(rows, where, levels), chunk_size)
-    chunks = layout.split(rows), layout.split_where(where)
     if backward == "cached":
-        return _cached(function, *chunks, shared)
-    return jnp.sum(_scan(*_checkpointed(function, *chunks, shared)))
+        return _cached(function, layout, rows, where, shared)
+    return jnp.sum(_scan(*_checkpointed(function, layout.split(rows), layout.split_where(where), shared)))
 
 
 def chunked_map(
@@ -88,22 +87,30 @@ def _scan(function: Callable[..., Any], rows: Any, where: Any, shared: Any) -> A
 
 def _checkpointed(function: Callable[..., Any], rows: Any, where: Any, shared: Any) -> tuple[Callable[..., Any], Any, Any, Any]:
     """The function under `jax.checkpoint`, and its shared arrays widened, so that their gradients add up in float32."""
-    rows, where, shared = _vary_like_result(function, rows, where, shared)
+    axes = _varying_axes(function, _first(rows), shared, _first(where))
     dtypes = jax.tree.map(lambda a: a.dtype, shared)
 
     def body(rows: Any, wide: Any, where: Array | None) -> Any:
         return function(rows, jax.tree.map(lambda a, dtype: a.astype(dtype), wide, dtypes), where)
 
-    shared = jax.tree.map(lambda a: a.astype(_wide(a)) if _is_float(a) else a, shared)
-    return jax.checkpoint(body, prevent_cse=False), rows, where, shared
+    return jax.checkpoint(body, prevent_cse=False), *_vary((rows, where, _widened(shared)), axes)
 
 
-def _cached(function: Callable[..., Array], rows: Any, where: Array | None, shared: Any) -> Array:
-    """The sum whose gradients are computed beside it, chunk by chunk, and scaled when the outer cotangent is known."""
-    rows, where, shared = _vary_like_result(function, rows, where, shared)
-    closed, found = jax.closure_convert(function, _first(rows), shared, _first(where))  # it may hold on to what is differentiated
+def _cached(function: Callable[..., Array], layout: "_Layout", rows: Any, where: Array | None, shared: Any) -> Array:
+    """The sum whose gradients are computed beside it, chunk by chunk, and scaled when the outer cotangent is known.
+
+    Shared arrays come wide and are narrowed at once, so that devices, too, add up their gradients in float32.
+    """
+    axes = _varying_axes(function, _first(layout.split(rows)), shared, _first(layout.split_where(where)))
+    rows, where = _vary((rows, where), axes)
+    dtypes = [a.dtype for a in jax.tree.leaves(shared)]
+    wide = _vary(_widened(shared), axes)
+    narrow = jax.tree.map(lambda a, like: a.astype(like.dtype), wide, shared)
+    first = _first(layout.split(rows)), narrow, _first(layout.split_where(where))
+    closed, found = jax.closure_convert(function, *first)  # it may hold on to what is differentiated
+    dtypes += [a.dtype for a in found]
     row_leaves, row_tree = jax.tree.flatten(rows)
-    shared_leaves, shared_tree = jax.tree.flatten((shared, found))
+    shared_leaves, shared_tree = jax.tree.flatten((wide, found))
 
     def call(row_leaves: Sequence[Any], shared_leaves: Sequence[Any], where: Array | None) -> Array:
         shared, found = jax.tree.unflatten(shared_tree, shared_leaves)
@@ -111,11 +118,12 @@ def _cached(function: Callable[..., Array], rows: Any, where: Array | None, shar
 
     @jax.custom_vjp
     def total(rows: list[Array], shared: list[Array], where: Array | None) -> Array:
-        return jnp.sum(_scan(call, rows, where, shared))
+        return jnp.sum(_scan(call, layout.split(rows), layout.split_where(where), _as(dtypes, shared)))
 
     def forward(rows: Any, shared: Any, where: Any) -> tuple[Array, Any]:
         wanted = [[p.perturbed and _is_float(p.value) for p in leaves] for leaves in (rows, shared)]
         rows, shared, where = jax.tree.map(lambda p: p.value, (rows, shared, where), is_leaf=lambda p: hasattr(p, "perturbed"))
+        shared = _as(dtypes, shared)
 
         def step(sums: list[Array], chunk: Any) -> Any:
             chunk_rows, chunk_where = chunk
@@ -127,10 +135,11 @@ def _cached(function: Callable[..., Array], rows: Any, where: Array | None, shar
             return [s + g.astype(s.dtype) for s, g in zip(sums, shared_slopes, strict=True)], (value, row_slopes)
 
         zeros = [jnp.zeros_like(a, dtype=_wide(a)) for a in _some(wanted[1], shared)]
-        shared_slopes, (values, row_slopes) = lax.scan(step, zeros, (rows, where))
+        shared_slopes, (values, row_slopes) = lax.scan(step, zeros, (layout.split(rows), layout.split_where(where)))
         nothing: list[Any] = [None] * (len(rows) + len(shared))
-        slopes = _merge(wanted[0], row_slopes, nothing[: len(rows)]), _merge(wanted[1], shared_slopes, nothing[len(rows) :])
-        return jnp.sum(values), slopes
+        row_slopes = lax.optimization_barrier(layout.join(row_slopes))  # or a TPU widens half-precision ones before it joins them
+        row_slopes = _merge(wanted[0], row_slopes, nothing[: len(rows)])
+        return jnp.sum(values), (row_slopes, _merge(wanted[1], shared_slopes, nothing[len(rows) :]))
 
     def backward(kept: Any, cotangent: Any) -> tuple[Any, Any, None]:
         row_slopes, shared_slopes = kept
@@ -147,6 +156,10 @@ def _cached(function: Callable[..., Array], rows: Any, where: Array | None, shar
 
     total.defvjp(forward, backward, symbolic_zeros=True)
     return total(row_leaves, shared_leaves, where)
+
+
+def _as(dtypes: Sequence[Any], leaves: Sequence[Array]) -> list[Array]:
+    return [lax.convert_element_type(a, dtype) for a, dtype in zip(leaves, dtypes, strict=True)]
 
 
 def _some(wanted: Sequence[bool], leaves: Sequence[Any]) -> list[Any]:
@@ -171,17 +184,24 @@ def _first(tree: Any) -> Any:
     return jax.tree.map(lambda a: lax.index_in_dim(a, 0, keepdims=False), tree)
 
 
-def _vary_like_result(function: Callable[..., Any], rows: Any, where: Any, shared: Any) -> tuple[Any, Any, Any]:
-    """Inside `jax.shard_map`: the arguments, varying over the mesh axes over which the result varies, so that every device scales
-    its own gradients. The transpose sums those of replicated arrays over devices once, after the last chunk, and not in each."""
-    results = jax.eval_shape(function, _first(rows), shared, _first(where))
-    axes = frozenset().union(*map(_varying, jax.tree.leaves(results)))
+def _widened(tree: Any) -> Any:
+    return jax.tree.map(lambda a: a.astype(_wide(a)) if _is_float(a) else a, tree)
+
+
+def _varying_axes(function: Callable[..., Any], *first: Any) -> frozenset[str]:
+    """Inside `jax.shard_map`: the mesh axes over which the result varies."""
+    return frozenset().union(*map(_varying, jax.tree.leaves(jax.eval_shape(function, *first))))
+
+
+def _vary(tree: Any, axes: frozenset[str]) -> Any:
+    """The arrays, varying over the axes over which the result varies, so that every device scales its own gradients. The
+    transpose sums those of replicated arrays over devices once, after the last chunk, and not in each."""
 
     def vary(array: Array) -> Array:
         missing = tuple(sorted(axes - _varying(array)))
         return lax.pcast(array, missing, to="varying") if missing else array
 
-    return jax.tree.map(vary, (rows, where, shared))
+    return jax.tree.map(vary, tree)
 
 
 def _varying(array: Array) -> frozenset[str]:

@@ -327,7 +327,7 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     logits, with its options, `where`, `weights` and reductions; the gradient of a half-precision kernel is summed in float32.
 
     ``"cached"`` computes the gradients beside the value and keeps those instead of the logits: nothing is computed twice. It takes jit,
-    grad (also of a gradient), vmap, shard_map and any outer factor, but no forward mode (jvp, hessian). ``"recompute"`` computes
+    grad (also of a gradient), hessian, vmap, shard_map and any outer factor, but no jvp of its value. ``"recompute"`` computes
     each chunk again in the backward pass, and takes everything; so does ``reduction="none"`` under either.
 
     On many devices: with tokens sharded, use it under jit as it is; with the kernel's rows sharded over a mesh axis inside

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("libtpu", reason="the TPU compiler is in the extra `tpu`: pip install 'jloss[tpu]'")
 
 import jloss
+from notebooks import scale_table
 from tests.cases import LOSSES, case
 
 ENVIRONMENT = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-4"}
@@ -46,3 +47,12 @@ def test_compiles_for_tpu(name, chip):
 
     compiled = jax.jit(jax.value_and_grad(f)).lower(floats, rest, where).compile()
     assert compiled.memory_analysis() is not None
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_committed_table_is_what_the_compiler_says(index, chip):
+    """One chip, and four with tokens and classes sharded under plain jit."""
+    wanted = scale_table.read()[index]
+    got = scale_table.row(*(wanted[n] for n in scale_table.FIELDS[:4]))
+    assert float(got["temporary_mb"]) == pytest.approx(float(wanted["temporary_mb"]), rel=0.1)
+    assert (got["once"], got["each_chunk"]) == (wanted["once"], wanted["each_chunk"])
