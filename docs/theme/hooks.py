@@ -96,7 +96,9 @@ def page(notebook: dict[str, Any], name: str) -> tuple[str, dict[str, bytes]]:
                 pictures[file] = base64.b64decode("".join(data["image/png"]))
                 lines += [f'<div class="notebook" markdown="0"><img src="../{file}" alt="{name}, figure {len(pictures)}"></div>', ""]
             elif "text/html" in data:
-                lines += [f'<div class="notebook" markdown="0">{_math("".join(data["text/html"]))}</div>', ""]
+                html = _math("".join(data["text/html"]))
+                look = "notebook cards" if "when to use it" in html else "notebook"  # long texts: below one another, not beside
+                lines += [f'<div class="{look}" markdown="0">{html}</div>', ""]
             else:
                 text = "".join(output.get("text", data.get("text/plain", "")))
                 lines += ["```text", text.rstrip(), "```", ""] if text.strip() else []
