@@ -110,22 +110,6 @@ def test_detr_against_torch():
         agree(ours, theirs, logits, boxes)
 
 
-def test_detr_with_the_number_of_boxes_over_all_images():
-    images = [an_image(seed) for seed in range(4)]
-    logits, boxes, labels, targets = (jnp.stack(x) for x in zip(*images, strict=True))
-    mask = jnp.arange(4)[None, :] < jnp.array([4, 1, 0, 2])[:, None]
-    count = jnp.sum(mask, axis=1).astype(jnp.float32)
-    each = jloss.detr(logits, boxes, labels, targets, mask, class_cost=0.0, reduction="none")
-    wanted = jnp.sum(each * count) / 7
-    np.testing.assert_allclose(jloss.detr(logits, boxes, labels, targets, mask, class_cost=0.0, weights=count), wanted, rtol=1e-5)
-    mesh = jax.make_mesh((2,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
-    spec = PartitionSpec("i")
-    mapped = jax.shard_map(
-        lambda *x: jloss.detr(*x[:-1], class_cost=0.0, weights=x[-1], axis_name="i"), mesh=mesh, in_specs=spec, out_specs=PartitionSpec()
-    )
-    np.testing.assert_allclose(mapped(logits, boxes, labels, targets, mask, count), wanted, rtol=1e-5)
-
-
 def test_detr_learns_a_set():
     optax = pytest.importorskip("optax")
     logits, boxes, labels, targets = an_image(9)
@@ -209,9 +193,9 @@ def plain_detr(logits, boxes, labels, targets):
 
 
 def test_detr_of_auxiliary_layers_over_devices_against_scipy():
-    """Three decoder layers, each paired anew with one set of targets; four images on two devices share one number of boxes."""
-    factors = (1.0, 0.5, 0.25)
-    layers = [[an_image(10 * layer + i, m=3) for i in range(4)] for layer in range(3)]
+    """Two decoder layers, each paired anew with one set of targets; four images on two devices share one number of boxes."""
+    factors = (1.0, 0.25)
+    layers = [[an_image(10 * layer + i, m=3) for i in range(4)] for layer in range(2)]
     logits, boxes = (tuple(jnp.stack([image[part] for image in layer]) for layer in layers) for part in (0, 1))
     counts = np.array([3, 1, 0, 2])
     mask = jnp.arange(3)[None, :] < counts[:, None]
