@@ -3,7 +3,7 @@
 import argparse
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +147,9 @@ def _signature(entry: Entry) -> str:
     return str(inspect.Signature([p.replace(annotation=p.empty) for p in parameters]))
 
 
-def _names(text: str | None, default: Sequence[str]) -> list[str]:
+def _names(text: str | None, default: Sequence[str], others: Container[str] = ()) -> list[str]:
     names = [n.strip() for n in text.split(",") if n.strip()] if text else [n for n in default if n in CATALOGUE]
-    return [find(n).name for n in dict.fromkeys(names)]
+    return [n if n in others else find(n).name for n in dict.fromkeys(names)]
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -191,7 +191,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _bench(arguments: argparse.Namespace) -> None:
     from jloss import bench
 
-    names = _names(arguments.loss, []) or None
+    names = _names(arguments.loss, [], bench.ROWS) or None
     bench.run(names, size=arguments.size, device=arguments.device, repeats=arguments.repeats, out=arguments.out)
 
 

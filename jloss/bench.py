@@ -19,9 +19,11 @@ import numpy as np
 import optax
 
 from jloss._cli import Mistake, find, need
-from jloss._loss import CATALOGUE, Entry
+from jloss._loss import CATALOGUE, Entry, entry
 from jloss._shapes import spatial, split_offset
+from jloss.classification import cross_entropy
 from jloss.testing import draw
+from jloss.transforms import linear_head
 
 SIZES = {"k": 100, "d": 128, "n": 64, "m": 64, "t": 64, "u": 16, "s0": 32, "s1": 32, "h": 32, "w": 32, "c": 3}
 
@@ -36,6 +38,8 @@ class Row(NamedTuple):
         sizes: Of the core axes, where `SIZES` does not suit.
         inputs: ``(rng, size) -> arrays``, where the domains are not enough.
         plain: The formula as one would first write it in JAX.
+        loss: What is measured, where it is no loss of the catalogue: a transformed one.
+        gradients: How many of the inputs, from the first, get a gradient.
     """
 
     optax: Callable[..., Any] | None = None
@@ -44,6 +48,8 @@ class Row(NamedTuple):
     sizes: Mapping[str, int] = {}
     inputs: Callable[[np.random.Generator, int], Sequence[np.ndarray]] | None = None
     plain: Callable[..., Any] | None = None
+    loss: Callable[..., Any] | None = None
+    gradients: int = 1
 
 
 ROWS: dict[str, Row] = {
@@ -69,6 +75,14 @@ ROWS: dict[str, Row] = {
     "sigmoid_focal": Row(lambda x, y: optax.sigmoid_focal_loss(x, y).mean()),
     "poly1_cross_entropy": Row(lambda x, y: optax.losses.poly_loss_cross_entropy(x, jax.nn.one_hot(y, x.shape[-1]), epsilon=1.0).mean()),
     "sparsemax": Row(lambda x, y: optax.losses.multiclass_sparsemax_loss(x, y).mean()),
+    "linear_head(cross_entropy)": Row(
+        lambda h, w, y: optax.softmax_cross_entropy_with_integer_labels(h @ w.T, y).mean(),
+        lambda f, h, w, y: f.cross_entropy(h @ w.T, y.long()),
+        loss=linear_head(cross_entropy),
+        gradients=2,
+        sizes={"d": 512},
+        inputs=lambda rng, size: (_normal(rng, size, 512), _normal(rng, 32000, 512) / 16, rng.integers(0, 32000, size, np.int32)),
+    ),
     # margin
     "hinge": Row(lambda x, y: optax.losses.hinge_loss(x, y).mean()),
     "perceptron": Row(lambda x, y: optax.losses.perceptron_loss(x, y).mean()),
@@ -272,10 +286,10 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         device: A JAX platform.
         repeats: Interleaved timings.
     """
-    found = find(name)
+    row = ROWS.get(name, Row())
+    found = entry(row.loss) if row.loss else find(name)
     if not can_measure(found):
         raise Mistake(f"{name} has parameters or a state of its own, so the benchmark has no inputs for it.")
-    row = ROWS.get(name, Row())
     chip = _device(device)
     arrays = [jax.device_put(a, chip) for a in inputs_of(found, row, size)]
     tiny = [jax.device_put(a, chip) for a in inputs_of(found, row, 1)]
@@ -283,10 +297,10 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
     def call(*inputs: Any) -> Any:
         return found.public(*inputs, **row.options)
 
-    ours = _compiled(call, arrays)
-    theirs = _compiled(row.optax, arrays) if row.optax else None
-    plain = _compiled(row.plain, arrays) if row.plain else None
-    torch = _torch(row.torch, arrays, device) if row.torch else None
+    ours = _compiled(call, arrays, row.gradients)
+    theirs = _compiled(row.optax, arrays, row.gradients) if row.optax else None
+    plain = _compiled(row.plain, arrays, row.gradients) if row.plain else None
+    torch = _torch(row.torch, arrays, device, row.gradients) if row.torch else None
     timed = {"jloss": ours.run, "optax": theirs.run if theirs else None, "torch": torch, "plain": plain.run if plain else None}
     ms, ratios = _interleaved({by: f for by, f in timed.items() if f}, repeats)
     bare = {"jloss": lambda: jax.block_until_ready(call(*tiny))}
@@ -344,10 +358,10 @@ class _Compiled(NamedTuple):
     moved_mb: float
 
 
-def _compiled(function: Callable[..., Any], arrays: Sequence[Any]) -> _Compiled:
-    """Value and gradient for the first input, compiled, with what XLA says of it."""
+def _compiled(function: Callable[..., Any], arrays: Sequence[Any], gradients: int = 1) -> _Compiled:
+    """Value and gradients for the first inputs, compiled, with what XLA says of it."""
     start = time.perf_counter()
-    program = jax.jit(jax.value_and_grad(function)).lower(*arrays).compile()
+    program = jax.jit(jax.value_and_grad(function, tuple(range(gradients)))).lower(*arrays).compile()
     milliseconds = 1e3 * (time.perf_counter() - start)
     memory, cost = program.memory_analysis(), program.cost_analysis() or {}
     temporary = getattr(memory, "temp_size_in_bytes", math.nan)
@@ -356,8 +370,8 @@ def _compiled(function: Callable[..., Any], arrays: Sequence[Any]) -> _Compiled:
     )
 
 
-def _torch(function: Callable[..., Any], arrays: Sequence[Any], device: str) -> Callable[[], Any] | None:
-    """Torch's value and gradient on the same numbers, or None where torch or its device is missing."""
+def _torch(function: Callable[..., Any], arrays: Sequence[Any], device: str, gradients: int = 1) -> Callable[[], Any] | None:
+    """Torch's value and gradients on the same numbers, or None where torch or its device is missing."""
     try:
         torch = need("torch", "oracles")
     except ImportError:
@@ -365,15 +379,16 @@ def _torch(function: Callable[..., Any], arrays: Sequence[Any], device: str) -> 
     on_gpu = device in ("gpu", "cuda")
     if device != "cpu" and not (on_gpu and torch.cuda.is_available()):
         return None
-    first, *rest = (torch.tensor(np.asarray(a), device="cuda" if on_gpu else "cpu") for a in arrays)
-    first.requires_grad_()
+    inputs = [torch.tensor(np.asarray(a), device="cuda" if on_gpu else "cpu") for a in arrays]
+    wanted = [a.requires_grad_() for a in inputs[:gradients]]
 
     def run() -> Any:
-        first.grad = None
-        function(torch.nn.functional, first, *rest).backward()
+        for a in wanted:
+            a.grad = None
+        function(torch.nn.functional, *inputs).backward()
         if on_gpu:
             torch.cuda.synchronize()
-        return first.grad
+        return [a.grad for a in wanted]
 
     return run
 
@@ -428,7 +443,7 @@ def run(names: Sequence[str] | None = None, *, size: int, device: str, repeats: 
     bars, tables = need("rich.progress", "examples"), need("rich.table", "examples")
     console = need("rich.console", "examples").Console()
     need("matplotlib.figure", "plot")
-    names = names or [n for n, e in CATALOGUE.items() if can_measure(e)]
+    names = names or [*(n for n, e in CATALOGUE.items() if can_measure(e)), *(n for n, row in ROWS.items() if row.loss)]
     _compiled(jnp.sum, [jax.device_put(jnp.ones(2), _device(device))])  # the first compile of a process starts the compiler
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn())
     results = []
