@@ -136,11 +136,11 @@ def gallery(family: str, *, points: int = 81) -> Any:
     for axis in axes[len(paths) :]:
         axis.set_axis_off()
     for axis, name in zip(axes, paths, strict=False):
-        value, slope = drawn[name]
+        value, slope = (np.asarray(z) for z in drawn[name])
         axis.plot(where[name], value, "C0")
         axis.plot(where[name], slope, "C1--", linewidth=1.0)
-        low, high = np.nanpercentile(slope, [8, 92])  # steep ends would hide the rest
-        axis.set_ylim(*_widened(min(low, np.nanpercentile(value, 1)), max(high, np.nanpercentile(value, 99))))
+        ends = [np.percentile(z[np.isfinite(z)], q) for z, q in ((value, [1, 99]), (slope, [8, 92])) if np.isfinite(z).any()]
+        axis.set_ylim(*_widened(np.min(ends), np.max(ends)))  # steep ends would hide the rest
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("\n".join(textwrap.wrap(paths[name].label.replace("   ", " "), 34)), fontsize=7)
         axis.tick_params(labelsize=7)
@@ -551,6 +551,7 @@ def _classes(found: Entry, first: str, others: list[str]) -> Path:
             known[n] = {
                 "log_prob": jnp.log(jnp.array([0.998, 0.001, 0.001])),
                 "positive": jnp.array([0.998, 0.001, 0.001]),
+                "prob": jnp.array([0.9, 0.05, 0.05]),
                 "multi_hot": hit > 0,
                 "sign": 2 * hit - 1,
                 "real": jnp.zeros(3),
