@@ -21,7 +21,7 @@ from jax.sharding import PartitionSpec as P
 import jloss
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 180  # a process that waits for the other one waits for ever
+SECONDS = 300  # a process that waits for the other one waits for ever
 N, D, K = 12, 5, 6
 ROWS, WHOLE = P("p"), P()
 
@@ -110,6 +110,7 @@ def process(index, port, file):
     mesh = jax.make_mesh((2,), ("p",), axis_types=(AxisType.Auto,))
     arrays, found = data(), {}
     for name, (_, floats, others, specs, _) in CASES.items():
+        print(f"{time.process_time():.1f} s of work: {name}", flush=True)  # where it was, if it does not end
         given = []
         for n, spec in zip((*floats, *others), specs, strict=True):
             half = arrays[n] if spec == WHOLE else np.split(arrays[n], 2)[index]
