@@ -67,11 +67,13 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
 
     bench = commands.add_parser("bench", help="time value and gradient against optax and torch")
-    bench.add_argument("--loss", metavar="A,B", help="names, with commas; all if left out")
+    bench.add_argument("--loss", metavar="A,B", help="names, with commas, or all; those that a peer has if left out")
     bench.add_argument("--size", type=int, default=1 << 20, help="how many numbers the first input has, about (1048576)")
     bench.add_argument("--device", default="cpu", help="a JAX platform: cpu, gpu, tpu (cpu)")
     bench.add_argument("--repeats", type=int, default=15, help="interleaved timings per row (15)")
-    bench.add_argument("--out", type=Path, default=Path("runs/bench"), metavar="DIR", help="where bench.csv and bench.png go (runs/bench)")
+    bench.add_argument(
+        "--out", type=Path, default=Path("runs/bench"), metavar="DIR", help="where bench.csv, bench.md and bench.png go (runs/bench)"
+    )
     bench.set_defaults(command=_bench)
     return top
 
@@ -191,7 +193,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _bench(arguments: argparse.Namespace) -> None:
     from jloss import bench
 
-    names = _names(arguments.loss, [], bench.ROWS) or None
+    names = _names(arguments.loss, [], {*bench.ROWS, "all"}) or None
     bench.run(names, size=arguments.size, device=arguments.device, repeats=arguments.repeats, out=arguments.out)
 
 

@@ -8,6 +8,8 @@ jloss, ...), and a ratio is the median over the rounds, so that a busy machine s
 import csv
 import inspect
 import math
+import os
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -275,6 +277,14 @@ class Numbers(NamedTuple):
     plain_ms: float | None
     plain_ratio: float | None
     plain_temporary_mb: float | None
+    must_mb: float  # the inputs once, and the gradients
+    masked_ratio: float  # time with `where` over time without
+
+    @property
+    def best_peer(self) -> float | None:
+        """Our time over that of the fastest peer."""
+        ratios = [r for r in (self.optax_ratio, self.torch_ratio, self.plain_ratio) if r]
+        return max(ratios, default=None)
 
 
 def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int = 15) -> Numbers:
@@ -297,11 +307,23 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
     def call(*inputs: Any) -> Any:
         return found.public(*inputs, **row.options)
 
+    def masked(where: Any, *inputs: Any) -> Any:
+        return found.public(*inputs, **row.options, where=where)
+
+    values = jax.eval_shape(lambda *inputs: found.public(*inputs, **row.options, reduction="none"), *arrays)
+    where = jax.device_put(np.random.default_rng(1).uniform(size=values.shape) < 0.9, chip)
     ours = _compiled(call, arrays, row.gradients)
+    kept = _compiled(masked, [where, *arrays], row.gradients, first=1)
     theirs = _compiled(row.optax, arrays, row.gradients) if row.optax else None
     plain = _compiled(row.plain, arrays, row.gradients) if row.plain else None
     torch = _torch(row.torch, arrays, device, row.gradients) if row.torch else None
-    timed = {"jloss": ours.run, "optax": theirs.run if theirs else None, "torch": torch, "plain": plain.run if plain else None}
+    timed = {
+        "jloss": ours.run,
+        "masked": kept.run,
+        "optax": theirs.run if theirs else None,
+        "torch": torch,
+        "plain": plain.run if plain else None,
+    }
     ms, ratios = _interleaved({by: f for by, f in timed.items() if f}, repeats)
     bare = {"jloss": lambda: jax.block_until_ready(call(*tiny))}
     if row.optax:
@@ -326,6 +348,8 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         ms.get("plain"),
         ratios.get("plain"),
         plain.temporary_mb if plain else None,
+        sum(a.nbytes for a in [*arrays, *arrays[: row.gradients]]) / 1e6,
+        1 / ratios["masked"],
     )
 
 
@@ -358,10 +382,10 @@ class _Compiled(NamedTuple):
     moved_mb: float
 
 
-def _compiled(function: Callable[..., Any], arrays: Sequence[Any], gradients: int = 1) -> _Compiled:
-    """Value and gradients for the first inputs, compiled, with what XLA says of it."""
+def _compiled(function: Callable[..., Any], arrays: Sequence[Any], gradients: int = 1, first: int = 0) -> _Compiled:
+    """Value and gradients for so many inputs from the first, compiled, with what XLA says of it."""
     start = time.perf_counter()
-    program = jax.jit(jax.value_and_grad(function, tuple(range(gradients)))).lower(*arrays).compile()
+    program = jax.jit(jax.value_and_grad(function, tuple(range(first, first + gradients)))).lower(*arrays).compile()
     milliseconds = 1e3 * (time.perf_counter() - start)
     memory, cost = program.memory_analysis(), program.cost_analysis() or {}
     temporary = getattr(memory, "temp_size_in_bytes", math.nan)
@@ -432,18 +456,20 @@ def run(names: Sequence[str] | None = None, *, size: int, device: str, repeats: 
     """Measures with a progress bar, prints the table, and writes it as CSV and as a figure.
 
     Args:
-        names: The losses; all if None.
+        names: The losses; those that a peer has if None, and all if it is ``["all"]``.
         size: How many numbers the first input has, about.
         device: A JAX platform.
         repeats: Interleaved timings.
-        out: The folder of bench.csv and bench.png.
+        out: The folder of bench.csv, bench.md and bench.png.
     """
     if size < 1 or repeats < 1:
         raise Mistake(f"--size and --repeats are 1 or more, got {size} and {repeats}.")
     bars, tables = need("rich.progress", "examples"), need("rich.table", "examples")
     console = need("rich.console", "examples").Console()
     need("matplotlib.figure", "plot")
-    names = names or [*(n for n, e in CATALOGUE.items() if can_measure(e)), *(n for n, row in ROWS.items() if row.loss)]
+    if names == ["all"]:
+        names = [*(n for n, e in CATALOGUE.items() if can_measure(e)), *(n for n, row in ROWS.items() if row.loss)]
+    names = names or list(ROWS)
     _compiled(jnp.sum, [jax.device_put(jnp.ones(2), _device(device))])  # the first compile of a process starts the compiler
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn())
     results = []
@@ -453,21 +479,54 @@ def run(names: Sequence[str] | None = None, *, size: int, device: str, repeats: 
             shown.update(task, description=name)
             results.append(measure(name, size=size, device=device, repeats=repeats))
             shown.advance(task)
-    table = tables.Table(caption=f"{device}, {size} numbers, value and gradient; compile in ms. Ratio: jloss / peer.")
-    for title in ("loss", "by", "ms", "ratio", "temp MB", "moved MB", "compile", "call us"):
+    table = tables.Table(caption=f"{device}, {size} numbers, value and gradient. {LEGEND}")
+    for title in TITLES:
         table.add_column(title, justify="left" if title in ("loss", "by") else "right", no_wrap=title == "loss")
     for r in results:
         for row in _rows(r):
             table.add_row(*row)
     console.print(table)
+    console.print(verdict(results), highlight=False, soft_wrap=True)
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "bench.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(Numbers._fields)
         writer.writerows([r.loss, *("" if v is None else f"{v:.6g}" for v in r[1:])] for r in results)
+    (out / "bench.md").write_text(markdown(results, size, device))
     figure(results).savefig(out / "bench.png", dpi=120)
-    console.print(f"Wrote {out / 'bench.csv'} and {out / 'bench.png'}", highlight=False, soft_wrap=True)
+    console.print(f"Wrote bench.csv, bench.md and bench.png in {out}", highlight=False, soft_wrap=True)
     return results
+
+
+TITLES = ("loss", "by", "ms", "ratio", "masked", "temp MB", "moved MB", "must MB", "compile ms", "call us")
+LEGEND = (
+    "Ratio: the time of jloss over the peer's, below 1 is faster; masked: over the time without a mask. Temp: temporaries that XLA plans; "
+    "moved: bytes that it counts; must: inputs and gradients, once. Call: a tiny array, not jitted by the caller."
+)
+
+
+def verdict(results: Sequence[Numbers]) -> str:
+    """The geometric mean over the rows that have a peer, and the rows that lose."""
+    ratios = {r.loss: r.best_peer for r in results if r.best_peer}
+    if not ratios:
+        return "No peer to compare with."
+    mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
+    slower = [f"{n} ({ratio:.2f})" for n, ratio in sorted(ratios.items(), key=lambda item: -item[1]) if ratio > 1]
+    said = f"Over {len(ratios)} rows jloss takes {mean:.2f} of the time of the fastest peer (geometric mean)."
+    return f"{said} Slower: {', '.join(slower)}." if slower else f"{said} No row is slower."
+
+
+def markdown(results: Sequence[Numbers], size: int, device: str) -> str:
+    """The table for a page, with the machine."""
+    chip = _device(device)
+    versions = [f"jax {jax.__version__}", f"optax {optax.__version__}", f"Python {platform.python_version()}"]
+    if any(r.torch_ms for r in results):
+        versions.insert(2, f"torch {need('torch', 'oracles').__version__}")
+    machine = f"{chip.device_kind if device != 'cpu' else platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    lines = [f"{machine}; {', '.join(versions)}; about {size} numbers a row; value and gradient.", "", LEGEND, "", verdict(results), ""]
+    lines += [f"| {' | '.join(TITLES)} |", f"|{' --- |' * 2}{' ---: |' * (len(TITLES) - 2)}"]
+    lines += [f"| {' | '.join(row)} |" for r in results for row in _rows(r)]
+    return "\n".join(lines) + "\n"
 
 
 def figure(results: Sequence[Numbers]) -> Any:
@@ -496,14 +555,15 @@ def figure(results: Sequence[Numbers]) -> Any:
 
 def _rows(r: Numbers) -> list[list[str]]:
     """A line for jloss, and one for each peer."""
-    rows = [[r.loss, "jloss", _text(r.ms), "", _text(r.temporary_mb), _text(r.moved_mb), _text(r.compile_ms), _text(r.call_us)]]
+    ours = (r.ms, None, r.masked_ratio, r.temporary_mb, r.moved_mb, r.must_mb, r.compile_ms, r.call_us)
+    theirs = (r.optax_ms, r.optax_ratio, None, r.optax_temporary_mb, r.optax_moved_mb, None, r.optax_compile_ms, r.optax_call_us)
+    rows = [[r.loss, "jloss", *map(_text, ours)]]
     if r.optax_ms is not None:
-        memory = (_text(r.optax_temporary_mb), _text(r.optax_moved_mb))
-        rows.append(["", "optax", _text(r.optax_ms), _text(r.optax_ratio), *memory, _text(r.optax_compile_ms), _text(r.optax_call_us)])
+        rows.append(["", "optax", *map(_text, theirs)])
     if r.torch_ms is not None:
-        rows.append(["", "torch", _text(r.torch_ms), _text(r.torch_ratio), "", "", "", ""])
+        rows.append(["", "torch", *map(_text, (r.torch_ms, r.torch_ratio, *[None] * 6))])
     if r.plain_ms is not None:
-        rows.append(["", "plain", _text(r.plain_ms), _text(r.plain_ratio), _text(r.plain_temporary_mb), "", "", ""])
+        rows.append(["", "plain", *map(_text, (r.plain_ms, r.plain_ratio, None, r.plain_temporary_mb, *[None] * 4))])
     return rows
 
 

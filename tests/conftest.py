@@ -13,7 +13,7 @@ os.environ["XLA_FLAGS"] = " ".join(
     (
         os.environ.get("XLA_FLAGS", ""),
         "--xla_backend_optimization_level=0",
-        # the older emitters compile in a third of the time; jaxlib 0.12 no longer has them, and libtpu ends Python at flags unknown to it
+        # the older emitters compile in a third of the time; jaxlib 0.12 no longer has them, and the TPU's compiler does not know the flag
         "--xla_cpu_use_fusion_emitters=false"
         if importlib.metadata.version("jaxlib").startswith(("0.10.", "0.11.")) and "TPU_ACCELERATOR_TYPE" not in os.environ
         else "",

@@ -234,7 +234,14 @@ def test_bench_writes_table_and_figure(say, tmp_path):
     assert "optax" in out
     table = rows(tmp_path / "bench.csv")
     assert [r["loss"] for r in table] == ["huber", "cross_entropy"]
-    assert all(float(r[c]) > 0 for r in table for c in ("ms", "optax_ms", "optax_ratio", "compile_ms", "call_us", "moved_mb"))
+    assert all(
+        float(r[c]) > 0
+        for r in table
+        for c in ("ms", "optax_ms", "optax_ratio", "compile_ms", "call_us", "moved_mb", "must_mb", "masked_ratio")
+    )
+    page = (tmp_path / "bench.md").read_text()
+    assert "| huber | jloss |" in page
+    assert "Over 2 rows jloss takes" in page
     assert (tmp_path / "bench.png").read_bytes().startswith(PNG)
 
 
