@@ -77,7 +77,7 @@ def crf_marginals(
 ) -> Array:
     """The probability of each tag at each step, given all steps: ``(..., t, k)``; 0 beyond `length`.
 
-    It is the gradient of the log-partition function of `crf`, and can itself be differentiated.
+    A length out of range gives NaN. It is the gradient of the log-partition function of `crf`, and can itself be differentiated.
 
     Args:
         emissions: Score of each tag at each step.
@@ -94,7 +94,10 @@ def crf_marginals(
         return emissions
     emissions, start, stop, valid = _filled(emissions, start, stop, length)
     marginals = jax.grad(_log_partition)(emissions, transitions, start, stop, valid)
-    return marginals if valid is None else jnp.where(valid[:, None], marginals, 0)
+    if length is None or valid is None:
+        return marginals
+    bad = (length < 0) | (length > emissions.shape[0])
+    return jnp.where(bad, jnp.nan, jnp.where(valid[:, None], marginals, 0))
 
 
 class Decoded(NamedTuple):

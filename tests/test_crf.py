@@ -85,7 +85,11 @@ def test_lengths_and_tags_out_of_range():
     emissions, transitions = jnp.zeros((4, 3, 2)), jnp.zeros((2, 2))
     values = jloss.crf(emissions, jnp.array([[0, 1, 0]] * 3 + [[0, 1, 2]]), transitions, length=jnp.array([0, 4, -1, 3]), reduction="none")
     np.testing.assert_array_equal(values, [0, np.nan, np.nan, np.nan])
-    decoded = jloss.crf_decode(emissions, transitions, length=jnp.array([0, 4, -1, 3]))
+    lengths = jnp.array([0, 4, -1, 3])
+    marginals = jloss.crf_marginals(emissions, transitions, length=lengths)
+    assert np.isnan(marginals).all((1, 2)).tolist() == [False, True, True, False]
+    assert not np.isnan(marginals[jnp.array([0, 3])]).any()
+    decoded = jloss.crf_decode(emissions, transitions, length=lengths)
     np.testing.assert_array_equal(decoded.score, [0, np.nan, np.nan, 0])
     np.testing.assert_array_equal(decoded.tags, [[-1] * 3] * 3 + [[0] * 3])
     assert jloss.crf(jnp.zeros((0, 2)), jnp.zeros(0, int), transitions) == 0
