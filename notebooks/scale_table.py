@@ -14,6 +14,7 @@ from pathlib import Path
 
 FILE = Path(__file__).with_name("scale_table.csv")
 PAGE = FILE.parents[1] / "docs" / "scale.md"
+COMPILER = "0.0.52"  # the libtpu that the committed table is of: another plans up to half more or less
 FIELDS = ("loss", "slice", "how", "size", "temporary_mb", "once", "each_chunk", "product_ms", "network_ms")
 TYPES = {"1x1": "v5litepod-4", "2x2": "v5litepod-4", "16x16": "v5litepod-256"}
 FLOPS, NETWORK = 197e12, 90e9  # of a v5e chip: bf16 operations, bytes both ways around one ring, per second

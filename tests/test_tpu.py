@@ -1,5 +1,6 @@
 """Value and gradient of every loss, compiled by the real TPU compiler for a v5e chip; needs the extra `tpu`, no TPU."""
 
+import importlib.metadata
 import os
 
 import jax
@@ -52,6 +53,8 @@ def test_compiles_for_tpu(name, chip):
 @pytest.mark.parametrize("index", [0, 1])
 def test_the_committed_table_is_what_the_compiler_says(index, chip):
     """One chip, and four with tokens and classes sharded under plain jit."""
+    if importlib.metadata.version("libtpu") != scale_table.COMPILER:
+        pytest.skip(f"the table is of libtpu {scale_table.COMPILER}, here is {importlib.metadata.version('libtpu')}")
     wanted = scale_table.read()[index]
     got = scale_table.row(*(wanted[n] for n in scale_table.FIELDS[:4]))
     assert float(got["temporary_mb"]) == pytest.approx(float(wanted["temporary_mb"]), rel=0.1)
