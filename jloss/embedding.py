@@ -131,7 +131,8 @@ def triplet_margin(
     .. math::
         \ell = \max(0,\ |\text{anchors} - \text{positives}|_p - |\text{anchors} - \text{negatives}|_p + \text{margin})
 
-    A triplet that keeps the margin has gradient 0; coinciding vectors give their distance gradient 0. Distances are exact:
+    A triplet that keeps the margin has gradient 0; coinciding vectors (with ``p=2`` also those nearer than 1e-19) give their
+    distance gradient 0, and with ``p=2`` a distance beyond 1e19 is inf. Otherwise distances are exact:
     torch and optax add 1e-6 to the differences, and optax is right for ``p = 2`` only. To let the loss choose the triplets
     in a batch, see `batch_hard_triplet`.
 

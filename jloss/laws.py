@@ -434,7 +434,12 @@ def axis_is_where_the_classes_are(case: Case) -> None:
     else:
         moves = {n for n in inputs if case.entry.inputs[n].count("k") == 1}
         front = {n: np.moveaxis(v, -1, 1) if n in moves else v for n, v in inputs.items()}
-    close(case(front, axis=1), case(inputs, axis=-1), "the loss over `axis=1` differs from `axis=-1` on moved inputs", inputs)
+    value, gradient = case.run(inputs, axis=-1)
+    other, gradients = case.run(front, axis=1)
+    close(other, value, "the loss over `axis=1` differs from `axis=-1` on moved inputs", inputs)
+    for name, g in gradients.items():
+        back = np.moveaxis(g, 1, -1) if name in moves else g
+        close(back, gradient[name], f"the gradient in `{name}` over `axis=1` differs from `axis=-1` on moved inputs", inputs)
 
 
 def hard_points_have_no_nan(case: Case) -> None:

@@ -1,5 +1,8 @@
 """The losses under test, with the samplers of their oracles."""
 
+import jax
+import numpy as np
+
 import jloss
 from jloss.testing import Case
 from tests.oracles import load
@@ -13,3 +16,16 @@ def case(name: str, options: dict | None = None) -> Case:
     found = ORACLES.get(name)
     sample = found.sample if found else None
     return Case(jloss.CATALOGUE[name].public, options or {}, sample, bool(found and found.frozen))
+
+
+def finite_on(sets: dict, losses: dict) -> dict:
+    """Value and gradients in the first two inputs of each loss on each set of inputs, all of which must be finite."""
+
+    @jax.jit
+    def evaluate(*given):
+        return {n: jax.value_and_grad(f, (0, 1))(*given) for n, f in losses.items()}
+
+    found = {name: evaluate(*given) for name, given in sets.items()}
+    for leaf in jax.tree.leaves(found):
+        assert np.isfinite(leaf).all()
+    return found

@@ -76,7 +76,7 @@ def test_compare_draws_on_given_axes():
 def test_under_outliers_the_median_stays_and_the_mean_goes():
     axis = compare(["squared_error", "absolute_error", "tukey_biweight"], under="outliers")
     learned = {name: points[20] for name, points in lines(axis).items()}  # two fifths of the targets
-    np.testing.assert_allclose(learned["squared_error"], [0.4, 4.0], atol=0.1)
+    np.testing.assert_allclose(learned["squared_error"], [0.4, 4.0], atol=0.025)  # the candidates are 0.02 apart
     assert 0.5 < learned["absolute_error"][1] < 1.5
     assert abs(learned["tukey_biweight"][1]) < 0.2
     assert "targets at 10" in axis.get_xlabel()
@@ -87,11 +87,11 @@ def test_under_outliers_the_median_stays_and_the_mean_goes():
 def test_under_imbalance_adjusted_logits_stay_fair():
     axis = compare(["cross_entropy", "sigmoid_cross_entropy", "logit_adjusted"], under="imbalance")
     learned = {name: points[:, 1] for name, points in lines(axis).items()}
-    fair = 0.84  # the normal distribution up to 1
+    fair = 0.8413447  # the normal distribution up to 1
     assert learned["cross_entropy"][0] < 0.1
-    np.testing.assert_allclose(learned["cross_entropy"], learned["sigmoid_cross_entropy"], atol=0.02)
-    np.testing.assert_allclose(learned["logit_adjusted"], fair, atol=0.05)
-    np.testing.assert_allclose([v[-1] for v in learned.values()], fair, atol=0.03)
+    np.testing.assert_allclose(learned["cross_entropy"], learned["sigmoid_cross_entropy"], atol=1e-5)
+    np.testing.assert_allclose(learned["logit_adjusted"], fair, atol=0.005)
+    np.testing.assert_allclose([v[-1] for v in learned.values()], fair, atol=0.002)
     with pytest.raises(Mistake, match="huber: imbalance is of classes"):
         compare(["huber"], under="imbalance")
 

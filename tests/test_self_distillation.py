@@ -8,6 +8,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 import jloss
+from tests.cases import finite_on
 
 RNG = np.random.default_rng(11)
 N, D = 8, 3
@@ -172,14 +173,7 @@ def test_collapsed_and_tiny_sets_are_finite():
         "one": (FIRST[:4], SECOND[:4], jnp.arange(4) == 2),
         "none": (jnp.full((4, D), jnp.nan), SECOND[:4], jnp.zeros(4, bool)),
     }
-
-    @jax.jit
-    def evaluate(*given):
-        return {n: jax.value_and_grad(f, (0, 1))(*given) for n, f in losses.items()}
-
-    found = {name: evaluate(*given) for name, given in sets.items()}
-    for leaf in jax.tree.leaves(found):
-        assert np.isfinite(leaf).all()
+    found = finite_on(sets, losses)
     for name in losses:
         assert found["none"][name][0] == 0
         assert not any(np.any(g) for g in found["none"][name][1])
