@@ -264,10 +264,8 @@ def _reduced(
     total = jnp.sum(values)
     if reduction == "sum":
         return total if axis_name is None else jax.lax.psum(total, axis_name)
-    if weights is not None:
-        mass = jnp.sum(weights)
-    else:
-        mass = (jnp.asarray(values.size) if count is None else count).astype(values.dtype)
+    examples = jnp.asarray(values.size) if count is None else count
+    mass = examples.astype(values.dtype) if weights is None else jnp.sum(weights)
     if axis_name is not None:
         total, mass = jax.lax.psum((total, mass), axis_name)
     return (total, mass) if reduction == "parts" else total / jnp.where(mass == 0, 1, mass)
