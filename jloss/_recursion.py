@@ -14,6 +14,7 @@ from jloss._shapes import as_domain, batch_shape, parse, widest
 P = ParamSpec("P")
 R = TypeVar("R")
 State = TypeVar("State")
+FLOOR = -1e30  # the logarithm of 0 within a recursion: finite, so that differences of two need no guard
 
 
 def recursion(
@@ -59,6 +60,18 @@ def log_normalizer(logits: Array, valid: Array | None = None) -> tuple[Array, Ar
     peak = jnp.where(jnp.isfinite(peak), peak, 0)
     total = jax.checkpoint(lambda logits, peak: jnp.sum(jnp.exp(clean(logits) - peak), axis=-1, keepdims=True))(logits, peak)
     return jnp.log(jnp.where(total == 0, 1, total)), peak
+
+
+def floored(scores: Array) -> Array:
+    """-inf as `FLOOR`, without gradient."""
+    return jnp.where(scores == -jnp.inf, FLOOR, scores)
+
+
+def log_add(x: Array, y: Array) -> Array:
+    """``log(exp(x) + exp(y))`` of numbers of which none is infinite; equal ones share the gradient evenly."""
+    first = x > y
+    high, low = jnp.where(first, x, y), jnp.where(first, y, x)
+    return high + jnp.log(1 + jnp.exp(low - high))
 
 
 def inside(length: Array, size: int) -> Array:

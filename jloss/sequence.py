@@ -12,8 +12,19 @@ import numpy as np
 from jax import Array, lax
 
 from jloss._loss import Reduce, loss
-from jloss._math import log_softmax, logaddexp, pick, positive_part
-from jloss._recursion import checked_blank, delayed, inside, log_normalizer, over_batch, pick_columns, recursion
+from jloss._math import log_softmax, pick, positive_part
+from jloss._recursion import (
+    FLOOR,
+    checked_blank,
+    delayed,
+    floored,
+    inside,
+    log_add,
+    log_normalizer,
+    over_batch,
+    pick_columns,
+    recursion,
+)
 
 
 @loss("(t,k),(u),(),()->()", "real class length length")
@@ -69,12 +80,12 @@ def ctc(
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"ctc: `chunk_size` must be 1 or more, got {chunk_size}.")
     wrong = (labels < 0) | (labels >= classes) | (labels == blank)
-    extended = jnp.pad(jnp.where(wrong, blank, labels), (1, 0), constant_values=blank)
+    extended = jnp.pad(jnp.where(wrong, blank, labels), (0, 1), constant_values=blank)
     can_skip = jnp.pad(labels != delayed(labels, blank), (0, 1))
     rows = (logits,) if logit_length is None else (logits, inside(logit_length, steps))
 
     def emissions(logits: Array, *valid: Array) -> tuple[Array, ...]:
-        """Log-probabilities of the blank and of the labels, the only ones needed."""
+        """Log-probabilities of the labels and of the blank, the only ones needed."""
         picked = pick_columns(logits, extended)
         log_total, peak = log_normalizer(logits, *valid)
         if valid:
@@ -82,27 +93,26 @@ def ctc(
         return (picked - peak) - log_total, *valid
 
     def step(states: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[Array, Array]:
-        """`gaps[s]`: all prefixes of s labels that end in a blank. `marks[s]`: that end in label s."""
+        """`gaps[s]`: all prefixes of s labels that end in a blank. `marks[s]`: that end in label s (the last entry means nothing)."""
         gaps, marks = states
-        emission, *valid = row
-        either = logaddexp(gaps, marks)
-        entering = jnp.where(can_skip, either, gaps)
-        moved = either + emission[0], logaddexp(marks, delayed(entering, -jnp.inf)) + emission
+        emission, *valid = floored(row[0]), *row[1:]
+        either = log_add(gaps, delayed(marks, FLOOR))
+        moved = either + emission[-1], log_add(marks, jnp.where(can_skip, either, gaps)) + emission
         return jax.tree.map(lambda new, old: jnp.where(valid[0], new, old), moved, states) if valid else moved
 
-    nowhere = jnp.full_like(logits, -jnp.inf, shape=(count + 1,))
+    nowhere = jnp.full_like(logits, FLOOR, shape=(count + 1,))
     start = delayed(nowhere, 0.0), nowhere
     if chunk_size is not None and classes <= count:  # the narrower array is the one to keep
         gaps, marks = recursion(step, start, rows, chunk_size=chunk_size, prepare=emissions)
     else:
         gaps, marks = recursion(step, start, emissions(*rows), chunk_size=chunk_size)
-    ended = logaddexp(gaps, marks)
+    ended = log_add(gaps, delayed(marks, FLOOR))
     wrong = wrong if label_length is None else wrong & inside(label_length, count)
     bad = jnp.any(wrong)
     if logit_length is not None:
         bad = bad | (logit_length < 0) | (logit_length > steps)
     result = -(ended[-1] if label_length is None else pick(ended, label_length))
-    result = positive_part(jnp.where(result == jnp.inf, jnp.inf if infeasible == "inf" else 0.0, result))
+    result = positive_part(jnp.where(result >= -FLOOR / 2, jnp.inf if infeasible == "inf" else 0.0, result))
     return jnp.where(bad, jnp.nan, result)
 
 
