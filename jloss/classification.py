@@ -94,9 +94,9 @@ def soft_cross_entropy(
         Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018. https://arxiv.org/abs/1710.09412
     """
     log_total, peak = _partition(logits, class_axis_name)
-    absent = (targets == 0) & (logits == -jnp.inf)
-    gaps = jnp.where(absent, 0, peak - jnp.where(absent, 0, logits))
-    mass, gap = _total((jnp.sum(targets), jnp.sum(targets * gaps)), class_axis_name)
+    gone = logits == -jnp.inf
+    gaps = jnp.where(gone, lax.stop_gradient(targets), targets) * (peak - logits)  # infinite where gone: not for the targets' gradient
+    mass, gap = _total((jnp.sum(targets), jnp.sum(jnp.where(gone & (targets == 0), 0, gaps))), class_axis_name)
     away = _mean_gap(logits, peak, label_smoothing, class_axis_name)[0]
     return (1 - label_smoothing) * (mass * log_total + gap) + label_smoothing * (log_total + away)
 
