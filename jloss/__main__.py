@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--quick", action="store_true", help="do not look for smaller examples of what is broken")
     check.set_defaults(command=_check)
 
-    bench = commands.add_parser("bench", help="time value and gradient against optax and torch")
+    bench = commands.add_parser("bench", help="time value and gradient against optax, rax and torch")
     bench.add_argument("--loss", metavar="A,B", help="names, with commas, or all; those that a peer has if left out")
     bench.add_argument("--size", type=int, default=1 << 20, help="how many numbers the first input has, about (1048576)")
     bench.add_argument("--device", default="cpu", help="a JAX platform: cpu, gpu, tpu (cpu)")

@@ -1,4 +1,4 @@
-"""Value and gradient of every loss against optax and torch: time, memory, compile time, the cost of a bare call.
+"""Value and gradient of every loss against optax, rax and torch: time, memory, compile time, the cost of a bare call.
 
 A row of the benchmark is one declaration: the peers' calls on the same inputs, and where no library has a peer the formula as one
 would first write it in JAX ("plain"). Losses without one run alone. All timings are interleaved (jloss, optax, torch, torch, optax,
@@ -36,6 +36,7 @@ class Row(NamedTuple):
     Args:
         optax: Called with the inputs in their order.
         torch: Called with `torch.nn.functional` and the inputs as tensors.
+        rax: Called with `rax`, the learning-to-rank library, and the inputs.
         options: Of our loss.
         sizes: Of the core axes, where `SIZES` does not suit.
         inputs: ``(rng, size) -> arrays``, where the domains are not enough.
@@ -52,12 +53,15 @@ class Row(NamedTuple):
     plain: Callable[..., Any] | None = None
     loss: Callable[..., Any] | None = None
     gradients: int = 1
+    rax: Callable[..., Any] | None = None
 
 
 ROWS: dict[str, Row] = {
     # regression
     "absolute_error": Row(torch=lambda f, p, t: f.l1_loss(p, t)),
-    "squared_error": Row(lambda p, t: optax.squared_error(p, t).mean(), lambda f, p, t: f.mse_loss(p, t)),
+    "squared_error": Row(
+        lambda p, t: optax.squared_error(p, t).mean(), lambda f, p, t: f.mse_loss(p, t), rax=lambda r, p, t: r.pointwise_mse_loss(p, t)
+    ),
     "huber": Row(lambda p, t: optax.huber_loss(p, t).mean(), lambda f, p, t: f.huber_loss(p, t)),
     "smooth_l1": Row(torch=lambda f, p, t: f.smooth_l1_loss(p, t)),
     "log_cosh": Row(lambda p, t: optax.log_cosh(p, t).mean()),
@@ -68,14 +72,23 @@ ROWS: dict[str, Row] = {
         lambda x, y: optax.softmax_cross_entropy_with_integer_labels(x, y).mean(),
         lambda f, x, y: f.cross_entropy(x, y.long()),
     ),
-    "soft_cross_entropy": Row(lambda x, y: optax.softmax_cross_entropy(x, y).mean(), lambda f, x, y: f.cross_entropy(x, y)),
+    "soft_cross_entropy": Row(
+        lambda x, y: optax.softmax_cross_entropy(x, y).mean(),
+        lambda f, x, y: f.cross_entropy(x, y),
+        rax=lambda r, x, y: r.softmax_loss(x, y),
+    ),
     "nll": Row(torch=lambda f, x, y: f.nll_loss(x, y.long())),
     "binary_cross_entropy": Row(torch=lambda f, p, t: f.binary_cross_entropy(p, t)),
     "sigmoid_cross_entropy": Row(
-        lambda x, y: optax.sigmoid_binary_cross_entropy(x, y).mean(), lambda f, x, y: f.binary_cross_entropy_with_logits(x, y)
+        lambda x, y: optax.sigmoid_binary_cross_entropy(x, y).mean(),
+        lambda f, x, y: f.binary_cross_entropy_with_logits(x, y),
+        rax=lambda r, x, y: r.pointwise_sigmoid_loss(x, y),
     ),
     "sigmoid_focal": Row(lambda x, y: optax.sigmoid_focal_loss(x, y).mean()),
-    "poly1_cross_entropy": Row(lambda x, y: optax.losses.poly_loss_cross_entropy(x, jax.nn.one_hot(y, x.shape[-1]), epsilon=1.0).mean()),
+    "poly1_cross_entropy": Row(
+        lambda x, y: optax.losses.poly_loss_cross_entropy(x, jax.nn.one_hot(y, x.shape[-1]), epsilon=1.0).mean(),
+        rax=lambda r, x, y: r.poly1_softmax_loss(x, jax.nn.one_hot(y, x.shape[-1])),
+    ),
     "sparsemax": Row(lambda x, y: optax.losses.multiclass_sparsemax_loss(x, y).mean()),
     "linear_head(cross_entropy)": Row(
         lambda h, w, y: optax.softmax_cross_entropy_with_integer_labels(h @ w.T, y).mean(),
@@ -279,11 +292,13 @@ class Numbers(NamedTuple):
     plain_temporary_mb: float | None
     must_mb: float  # the inputs once, and the gradients
     masked_ratio: float  # time with `where` over time without
+    rax_ms: float | None
+    rax_ratio: float | None
 
     @property
     def best_peer(self) -> float | None:
         """Our time over that of the fastest peer."""
-        ratios = [r for r in (self.optax_ratio, self.torch_ratio, self.plain_ratio) if r]
+        ratios = [r for r in (self.optax_ratio, self.torch_ratio, self.plain_ratio, self.rax_ratio) if r]
         return max(ratios, default=None)
 
 
@@ -317,12 +332,14 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
     theirs = _compiled(row.optax, arrays, row.gradients) if row.optax else None
     plain = _compiled(row.plain, arrays, row.gradients) if row.plain else None
     torch = _torch(row.torch, arrays, device, row.gradients) if row.torch else None
+    rax = _rax(row.rax, arrays, row.gradients) if row.rax else None
     timed = {
         "jloss": ours.run,
         "masked": kept.run,
         "optax": theirs.run if theirs else None,
         "torch": torch,
         "plain": plain.run if plain else None,
+        "rax": rax,
     }
     ms, ratios = _interleaved({by: f for by, f in timed.items() if f}, repeats)
     bare = {"jloss": lambda: jax.block_until_ready(call(*tiny))}
@@ -350,6 +367,8 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         plain.temporary_mb if plain else None,
         sum(a.nbytes for a in [*arrays, *arrays[: row.gradients]]) / 1e6,
         1 / ratios["masked"],
+        ms.get("rax"),
+        ratios.get("rax"),
     )
 
 
@@ -392,6 +411,15 @@ def _compiled(function: Callable[..., Any], arrays: Sequence[Any], gradients: in
     return _Compiled(
         lambda: jax.block_until_ready(program(*arrays)), milliseconds, temporary / 1e6, cost.get("bytes accessed", math.nan) / 1e6
     )
+
+
+def _rax(function: Callable[..., Any], arrays: Sequence[Any], gradients: int = 1) -> Callable[[], Any] | None:
+    """Value and gradients by rax, or None where it is missing."""
+    try:
+        rax = need("rax", "oracles")
+    except ImportError:
+        return None
+    return _compiled(lambda *inputs: function(rax, *inputs), arrays, gradients).run
 
 
 def _torch(function: Callable[..., Any], arrays: Sequence[Any], device: str, gradients: int = 1) -> Callable[[], Any] | None:
@@ -522,6 +550,8 @@ def markdown(results: Sequence[Numbers], size: int, device: str) -> str:
     versions = [f"jax {jax.__version__}", f"optax {optax.__version__}", f"Python {platform.python_version()}"]
     if any(r.torch_ms for r in results):
         versions.insert(2, f"torch {need('torch', 'oracles').__version__}")
+    if any(r.rax_ms for r in results):
+        versions.insert(2, f"rax {need('rax', 'oracles').__version__}")
     machine = f"{chip.device_kind if device != 'cpu' else platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
     lines = [f"{machine}; {', '.join(versions)}; about {size} numbers a row; value and gradient.", "", LEGEND, "", verdict(results), ""]
     lines += [f"| {' | '.join(TITLES)} |", f"|{' --- |' * 2}{' ---: |' * (len(TITLES) - 2)}"]
@@ -534,14 +564,14 @@ def figure(results: Sequence[Numbers]) -> Any:
     from jloss.plotting import new_figure
 
     drawn, axis = new_figure(1, 1)
-    shown = [r for r in results if r.optax_ratio or r.torch_ratio or r.plain_ratio]
+    shown = [r for r in results if r.best_peer]
     drawn.set_size_inches(7.0, 1.4 + 0.34 * max(1, len(shown)))
     places = np.arange(len(shown))
-    for offset, peer in ((-0.26, "optax"), (0.0, "torch"), (0.26, "plain")):
+    for offset, peer in ((-0.3, "optax"), (-0.1, "torch"), (0.1, "plain"), (0.3, "rax")):
         ratios = [getattr(r, f"{peer}_ratio") for r in shown]
         bars = [(at + offset, ratio) for at, ratio in zip(places, ratios, strict=True) if ratio]
         if bars:
-            axis.barh([at for at, _ in bars], [ratio - 1 for _, ratio in bars], left=1.0, height=0.24, label=f"jloss / {peer}")
+            axis.barh([at for at, _ in bars], [ratio - 1 for _, ratio in bars], left=1.0, height=0.19, label=f"jloss / {peer}")
     axis.axvline(1.0, color="black", linewidth=1)
     axis.set_yticks(places, [r.loss for r in shown])
     axis.invert_yaxis()
@@ -562,6 +592,8 @@ def _rows(r: Numbers) -> list[list[str]]:
         rows.append(["", "optax", *map(_text, theirs)])
     if r.torch_ms is not None:
         rows.append(["", "torch", *map(_text, (r.torch_ms, r.torch_ratio, *[None] * 6))])
+    if r.rax_ms is not None:
+        rows.append(["", "rax", *map(_text, (r.rax_ms, r.rax_ratio, *[None] * 6))])
     if r.plain_ms is not None:
         rows.append(["", "plain", *map(_text, (r.plain_ms, r.plain_ratio, None, r.plain_temporary_mb, *[None] * 4))])
     return rows

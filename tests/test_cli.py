@@ -1,6 +1,7 @@
 """The commands, run in this process with few steps: what they print, what they write, and what they say to a mistake."""
 
 import csv
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -264,6 +265,8 @@ def test_bench_rows_are_losses_with_peers_of_the_same_value(at_ease):
         for peer in filter(None, (row.optax, row.plain)):
             if name not in ignored:
                 assert float(peer(*map(jax.numpy.asarray, arrays))) == pytest.approx(ours, rel=1e-4), name
+        if row.rax and importlib.util.find_spec("rax"):
+            assert float(row.rax(importlib.import_module("rax"), *map(jax.numpy.asarray, arrays))) == pytest.approx(ours, rel=1e-4), name
         if row.torch:
             torch = sys.modules.get("torch") or pytest.importorskip("torch")
             theirs = float(row.torch(torch.nn.functional, *(torch.tensor(np.asarray(a)) for a in arrays)))
