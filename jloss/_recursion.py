@@ -69,9 +69,8 @@ def floored(scores: Array) -> Array:
 
 def log_add(x: Array, y: Array) -> Array:
     """``log(exp(x) + exp(y))`` of numbers of which none is infinite; equal ones share the gradient evenly."""
-    first = x > y
-    high, low = jnp.where(first, x, y), jnp.where(first, y, x)
-    return high + jnp.log(1 + jnp.exp(low - high))
+    first, gap = x > y, x - y
+    return jnp.where(first, x, y) + jnp.log(1 + jnp.exp(jnp.where(first, -gap, gap)))
 
 
 def inside(length: Array, size: int) -> Array:

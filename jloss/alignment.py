@@ -8,7 +8,7 @@ from jax import Array, lax
 
 from jloss._loss import Reduce, loss
 from jloss._math import logaddexp, logsumexp
-from jloss._recursion import delayed, diagonals, inside, over_batch, recursion
+from jloss._recursion import FLOOR, delayed, diagonals, inside, log_add, over_batch, recursion
 
 FAR = 1e30  # the cost of a point outside the matrix; none is ever an end
 
@@ -157,20 +157,20 @@ def smith_waterman(
         usable = usable & inside(first_length, rows)[:, None]
     if second_length is not None:
         usable = usable & inside(second_length, columns)[None]
-    scores = jnp.where(usable, jnp.where(usable, similarities, 0) / temperature, -jnp.inf)
+    scores = jnp.where(usable, jnp.where(usable, similarities, 0) / temperature, FLOOR)
     opened, extended = gap_open / temperature, gap_extend / temperature
 
     def step(state: tuple[Array, Array, Array, Array, Array], score: Array) -> tuple[Array, Array, Array, Array, Array]:
         """One diagonal: pairs matched, gaps in either sequence (the second kind after the first), all ends so far."""
         match, down, right, before, total = state
-        from_above = logaddexp(match - opened, down - extended)
-        from_left = delayed(logaddexp(logaddexp(match, down) - opened, right - extended), -jnp.inf)
-        matched = score + logaddexp(delayed(before, -jnp.inf), jnp.zeros_like(before, shape=()))
-        ends = logaddexp(logaddexp(match, down), right)
-        return matched, from_above, from_left, ends, logaddexp(total, matched)
+        from_above = log_add(match - opened, down - extended)
+        from_left = delayed(log_add(log_add(match, down) - opened, right - extended), FLOOR)
+        matched = score + log_add(delayed(before, FLOOR), jnp.zeros_like(before, shape=()))
+        ends = log_add(log_add(match, down), right)
+        return matched, from_above, from_left, ends, log_add(total, matched)
 
-    nothing = jnp.full_like(similarities, -jnp.inf, shape=(columns,))
-    state = recursion(step, (nothing,) * 5, diagonals(scores, rows + columns - 1, -jnp.inf))
+    nothing = jnp.full_like(similarities, FLOOR, shape=(columns,))
+    state = recursion(step, (nothing,) * 5, diagonals(scores, rows + columns - 1, FLOOR))
     total = logsumexp(state[-1])
     result = -temperature * logaddexp(total, jnp.zeros_like(total))
     for length, size in ((first_length, rows), (second_length, columns)):

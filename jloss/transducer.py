@@ -13,8 +13,8 @@ import numpy as np
 from jax import Array, lax
 
 from jloss._loss import Reduce, loss
-from jloss._math import logaddexp, logsumexp, pick, positive_part
-from jloss._recursion import checked_blank, delayed, diagonals, inside, log_normalizer, over_batch, recursion
+from jloss._math import logsumexp, pick, positive_part
+from jloss._recursion import FLOOR, checked_blank, delayed, diagonals, floored, inside, log_add, log_normalizer, over_batch, recursion
 
 Kind = Literal["regular", "modified", "constrained"]
 
@@ -385,13 +385,13 @@ def _lattice(
     steps, count = label_scores.shape
     valid = _valid(steps, count, logit_length, label_length)
     if valid is not None:
-        blank_scores = jnp.where(valid, blank_scores, -jnp.inf)
-        label_scores = jnp.where(valid[:, 1:], label_scores, -jnp.inf)
+        blank_scores = jnp.where(valid, blank_scores, FLOOR)
+        label_scores = jnp.where(valid[:, 1:], label_scores, FLOOR)
     if kind == "constrained":
         label_scores = label_scores + blank_scores[:, 1:]
     rows = label_scores, blank_scores
     if kind == "regular":
-        rows = diagonals(label_scores, steps + count, -jnp.inf), diagonals(blank_scores, steps + count, -jnp.inf)
+        rows = diagonals(label_scores, steps + count, FLOOR), diagonals(blank_scores, steps + count, FLOOR)
     running: tuple[Array, ...] = ()
     if valid is not None:  # the state stays as it is at the end of the path
         last = jnp.asarray(steps, jnp.int32) if logit_length is None else logit_length
@@ -401,14 +401,14 @@ def _lattice(
 
     def step(alpha: Array, row: tuple[Array, ...]) -> Array:
         label, stay, *running = row
-        written = jnp.pad(alpha[:-1] + label, (1, 0), constant_values=-jnp.inf)
-        moved = logaddexp(alpha + stay, written)
+        written = jnp.pad(alpha[:-1] + floored(label), (1, 0), constant_values=FLOOR)
+        moved = log_add(alpha + floored(stay), written)
         return jnp.where(running[0], moved, alpha) if running else moved
 
-    start = delayed(jnp.full_like(blank_scores, -jnp.inf, shape=(count + 1,)), 0.0)
+    start = delayed(jnp.full_like(blank_scores, FLOOR, shape=(count + 1,)), 0.0)
     alpha = recursion(step, start, (*rows, *running))
     end = alpha[-1] if label_length is None else pick(alpha, label_length)
-    result = jnp.where(end == -jnp.inf, jnp.inf, -end)
+    result = jnp.where(end <= FLOOR / 2, jnp.inf, -end)
     return result if logit_length is None else jnp.where((logit_length < 0) | (logit_length > steps), jnp.nan, result)
 
 
