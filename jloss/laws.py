@@ -73,7 +73,13 @@ class Case(NamedTuple):
 
     def weighted(self, inputs: Inputs, where: Any = True, weights: Any = 1) -> tuple[Any, Inputs]:
         """`run` of the mean of eight examples, under a mask and weights; one program for all masks and weights."""
-        return jax.tree.map(np.asarray, Sharded.of(self, inputs)(inputs, where, weights))
+        (mean, _), gradients = jax.tree.map(np.asarray, Sharded.of(self, inputs)(inputs, where, weights))
+        return mean, gradients
+
+    def parts(self, inputs: Inputs, where: Any = True, weights: Any = 1) -> Any:
+        """What `reduction="parts"` gives in that program."""
+        (_, parts), _ = jax.tree.map(np.asarray, Sharded.of(self, inputs)(inputs, where, weights))
+        return parts
 
     def rows(self, inputs: Inputs, index: Any) -> Inputs:
         """The examples of `index` along the first batch axis."""
@@ -109,8 +115,8 @@ class Sharded(NamedTuple):
 
     @classmethod
     def build(cls, case: Case, inputs: Inputs) -> "Sharded":
-        place, lowered = _lower(case, inputs, _mesh(AxisType.Auto))
-        return cls(lowered.compile(), place, frozenset(case.floats(inputs)))
+        place, traced = _trace(case, inputs, _mesh(AxisType.Auto))
+        return cls(traced.lower().compile(), place, frozenset(case.floats(inputs)))
 
     def __call__(self, inputs: Inputs, where: Any, weights: Any) -> Any:
         placed = {n: self.place(n, v) for n, v in inputs.items()}
@@ -136,8 +142,8 @@ def _sharded(loss: Any, options: Any, shapes: Any, build: Callable[[], Sharded])
     return _kept[key]
 
 
-def _lower(case: Case, inputs: Inputs, mesh: Mesh) -> tuple[Callable[[str, Any], Any], Any]:
-    """How inputs are placed on the mesh, and the lowered program of value and gradient."""
+def _trace(case: Case, inputs: Inputs, mesh: Mesh) -> tuple[Callable[[str, Any], Any], Any]:
+    """How inputs are placed on the mesh, and the traced program of value and gradient."""
 
     def place(name: str, value: Any) -> Any:
         spec = PartitionSpec("i") if name in case.batched or name == "where" else PartitionSpec()
@@ -148,11 +154,12 @@ def _lower(case: Case, inputs: Inputs, mesh: Mesh) -> tuple[Callable[[str, Any],
     rest = {n: v for n, v in placed.items() if n not in floats}
 
     def f(floats: Inputs, rest: Inputs, where: Array, weights: Array) -> Any:
-        return case({n: {**floats, **rest}[n] for n in inputs}, where=where, weights=weights)
+        given = {n: {**floats, **rest}[n] for n in inputs}
+        return tuple(case(given, where=where, weights=weights, reduction=reduction) for reduction in ("mean", "parts"))
 
     with jax.set_mesh(mesh):
         ones = place("where", np.ones(8, bool)), place("where", np.ones(8, np.float32))
-        return place, jax.jit(jax.value_and_grad(f)).lower(floats, rest, *ones)
+        return place, jax.jit(jax.value_and_grad(f, has_aux=True)).trace(floats, rest, *ones)
 
 
 def _is_float(value: Any) -> bool:
@@ -267,16 +274,14 @@ def integer_weight_is_repetition(case: Case) -> None:
 
 
 def nothing_kept_is_zero(case: Case) -> None:
-    """All masked, all weights 0, or an empty batch: 0, with gradient 0."""
+    """All masked or all weights 0: 0, with gradient 0. An empty batch: 0."""
     inputs = case.draw((8,))
+    for how, keywords in (("everything masked", {"where": False}), ("all weights 0", {"weights": 0})):
+        value, gradients = case.weighted(inputs, **keywords)
+        close(value, np.zeros(()), f"{how} is not 0", inputs)
+        close(gradients, jax.tree.map(np.zeros_like, gradients), f"{how} has a gradient", inputs)
     empty = case.rows(inputs, [])
-    for how, given, (value, gradients) in (
-        ("everything masked", inputs, case.weighted(inputs, where=False)),
-        ("all weights 0", inputs, case.weighted(inputs, weights=0)),
-        ("an empty batch", empty, case.run(empty)),
-    ):
-        close(value, np.zeros(()), f"{how} is not 0", given)
-        close(gradients, jax.tree.map(np.zeros_like, gradients), f"{how} has a gradient", given)
+    close(case(empty), np.zeros((), np.float32), "an empty batch is not 0", empty)
 
 
 def parts_add_up(case: Case) -> None:
@@ -285,8 +290,8 @@ def parts_add_up(case: Case) -> None:
     weights = np.array([1.0, 2.0, 0.0, 0.5, 3.0, 1.5, 0.25, 2.0], np.float32)
     mean, _ = case.weighted(inputs, weights=weights)
     total, mass = 0.0, 0.0
-    for rows, where in (([0, 1, 2, 3, 4], [True] * 5), ([5, 6, 7, 0, 1], [True, True, True, False, False])):
-        part = case(case.rows(inputs, rows), where=np.array(where), weights=weights[rows], reduction="parts")
+    for rows, where in (([0, 1, 2, 3, 4, 5, 6, 7], [True] * 5 + [False] * 3), ([5, 6, 7, 0, 1, 2, 3, 4], [True] * 3 + [False] * 5)):
+        part = case.parts(case.rows(inputs, rows), np.array(where), weights[rows])
         _require(isinstance(part, tuple) and len(part) == 2, "`reduction='parts'` is not the pair (total, mass)", inputs)
         total, mass = total + float(part[0]), mass + float(part[1])
     close(np.float32(mass), weights.sum(), "the masses of micro-batches do not add up to the sum of the weights", inputs)
@@ -317,11 +322,15 @@ def shard_map_equals_one_device(case: Case) -> None:
 
 
 def sharded_batch_gathers_nothing(case: Case) -> None:
-    """Under plain jit a batch-sharded gradient needs no all-gather; it also traces under explicit sharding."""
+    """Under plain jit a batch-sharded gradient needs no all-gather."""
     inputs = case.draw((8,))
     gathers = "all-gather" in Sharded.of(case, inputs).text()
     _require(not gathers, "the gradient of a sharded batch gathers the batch (all-gather in its HLO)", inputs)
-    _lower(case, inputs, _mesh(AxisType.Explicit))
+
+
+def traces_under_explicit_sharding(case: Case) -> None:
+    """Value and gradient trace for a batch whose sharding is part of its type."""
+    _trace(case, case.draw((8,)), _mesh(AxisType.Explicit))
 
 
 def _mesh(kind: AxisType) -> Mesh:
@@ -348,18 +357,28 @@ def exports_with_symbolic_batch(case: Case) -> None:
 def half_in_float32_out(case: Case) -> None:
     """bf16 and fp16 inputs give a float32 loss, computed in float32, and gradients in the input's dtype."""
     inputs = case.draw((8,))
+    floats, wide = case.floats(inputs), {}
     for dtype in (jnp.float16, jnp.bfloat16):
-        half = {n: v.astype(dtype) if n in case.floats(inputs) else v for n, v in inputs.items()}
-        floats = case.floats(half)
-        rest = {n: v for n, v in half.items() if n not in floats}
-        value, gradients = jax.eval_shape(
-            jax.value_and_grad(lambda floats, rest=rest: case({n: {**floats, **rest}[n] for n in inputs})), floats
-        )
+        half = {n: v.astype(dtype) if n in floats else v for n, v in inputs.items()}
+        wide = {n: v.astype(np.float32) if n in floats else v for n, v in half.items()}
+        value = jax.eval_shape(lambda given: case(given), half)
         _require(value.dtype == jnp.float32, f"{jnp.dtype(dtype)} inputs give a {value.dtype} loss", half)
-        wrong = {n: str(g.dtype) for n, g in gradients.items() if g.dtype != dtype}
-        _require(not wrong, f"the gradients of {jnp.dtype(dtype)} inputs are {wrong}", half)
-    wide = {n: v.astype(np.float32) if n in floats else v for n, v in half.items()}
-    close(case(half), case(wide), "bfloat16 inputs are not widened before the arithmetic", half)
+    program = jax.make_jaxpr(jax.grad(lambda floats: case({n: {**half, **floats}[n] for n in half})))({n: half[n] for n in floats})
+    wrong = [str(a.dtype) for a in program.out_avals if a.dtype != jnp.bfloat16]
+    _require(not wrong, f"the gradients of bfloat16 inputs are {wrong}", half)
+    if _computes_in(jnp.bfloat16, program.jaxpr):  # perhaps without rounding
+        close(case(half), case(wide), "bfloat16 inputs are not widened before the arithmetic", half)
+
+
+def _computes_in(dtype: Any, jaxpr: Any) -> bool:
+    """Whether a program does more with numbers of this dtype than to convert them."""
+    for equation in jaxpr.eqns:
+        inner = [x for p in equation.params.values() for x in (p if isinstance(p, list | tuple) else (p,))]
+        inner = [x for x in (getattr(x, "jaxpr", x) for x in inner) if hasattr(x, "eqns")]
+        made = any(getattr(v.aval, "dtype", None) == dtype for v in equation.outvars)
+        if any(_computes_in(dtype, x) for x in inner) or (made and not inner and equation.primitive.name != "convert_element_type"):
+            return True
+    return False
 
 
 def batch_axes_never_broadcast(case: Case) -> None:
@@ -378,22 +397,32 @@ def batch_axes_never_broadcast(case: Case) -> None:
 def float_options_are_traced(case: Case) -> None:
     """Options with a float default take a traced value, so they never recompile and can be learned."""
     inputs = case.draw((3,))
-    for option, default in case.entry.options.items():
-        if isinstance(default, float) and option not in case.options:
+    number = jax.ShapeDtypeStruct((), jnp.float32)
+    options = {o: number for o, default in case.entry.options.items() if isinstance(default, float) and o not in case.options}
+
+    def trace(*names: str) -> None:
+        jax.eval_shape(jax.grad(lambda given: case(inputs, **given)), {o: options[o] for o in names})
+
+    try:
+        trace(*options)
+    except Exception:
+        for option in options:
             try:
-                jax.eval_shape(jax.grad(lambda o, option=option: case(inputs, **{option: o})), jax.ShapeDtypeStruct((), jnp.float32))
+                trace(option)
             except Exception as error:
                 raise LawError(f"`{option}` does not take a traced value: {error}", inputs) from error
+        raise
 
 
 def transformations_compose(case: Case) -> None:
     """jit inside vmap, scan, and forward-over-reverse second derivatives trace."""
-    inputs = case.draw((3, 2))
+    stacked = case.draw((3, 2, 2))
+    batched = {n: v for n, v in stacked.items() if n in case.batched}
+    values = jax.eval_shape(jax.vmap(lambda given: case({**stacked, **given}, reduction="none")), batched)
+    _require(values.shape == (3, 2, 2), f"under vmap the values have shape {values.shape}, not (3, 2, 2)", stacked)
+    inputs = case.draw((8,))
     floats = case.floats(inputs)
     rest = {n: v for n, v in inputs.items() if n not in floats}
-    batched = {n: v for n, v in inputs.items() if n in case.batched}
-    values = jax.eval_shape(jax.vmap(lambda given: case({**inputs, **given}, reduction="none")), batched)
-    _require(values.shape == (3, 2), f"under vmap the values have shape {values.shape}, not (3, 2)", inputs)
 
     def f(floats: Inputs) -> Any:
         return case({n: {**floats, **rest}[n] for n in inputs})
@@ -423,23 +452,27 @@ def jit_changes_nothing(case: Case) -> None:
 
 
 def axis_is_where_the_classes_are(case: Case) -> None:
-    """`axis=1` on inputs with their classes in front gives what `axis=-1` gives on the others."""
+    """With the classes on another axis, `axis` gives what the examples give with their classes last, in value and gradient."""
     if "axis" not in case.entry.keywords:
         return
-    inputs = case.draw((2, 3))
-    if inspect.signature(case.loss).parameters["axis"].default is None:  # each class is a mask of its own
-        moves = {n for n in inputs if case.entry.domains[n] != "mask"}
-        front = {n: v if n in moves else v[:, 0] for n, v in inputs.items()}
-        inputs = {n: np.moveaxis(v, 1, -1) if n in moves else v for n, v in front.items()}
+    inputs = case.draw((8,))
+    if inspect.signature(case.loss).parameters["axis"].default is None:  # four masks, of a class each, are one example
+        axis, source, moves = -1, 1, {n for n in case.batched if case.entry.domains[n] != "mask"}
+        inputs = {n: v if n in moves else np.repeat(v[::4], 4, 0) for n, v in inputs.items()}
     else:
-        moves = {n for n in inputs if case.entry.inputs[n].count("k") == 1}
-        front = {n: np.moveaxis(v, -1, 1) if n in moves else v for n, v in inputs.items()}
-    value, gradient = case.run(inputs, axis=-1)
-    other, gradients = case.run(front, axis=1)
-    close(other, value, "the loss over `axis=1` differs from `axis=-1` on moved inputs", inputs)
-    for name, g in gradients.items():
-        back = np.moveaxis(g, 1, -1) if name in moves else g
-        close(back, gradient[name], f"the gradient in `{name}` over `axis=1` differs from `axis=-1` on moved inputs", inputs)
+        axis, source, moves = 1, -1, {n for n in case.batched if case.entry.inputs[n].count("k") == 1}
+    value, gradients = case.weighted(inputs)
+    moved = dict(inputs)
+    for name in inputs.keys() & {*case.batched}:
+        pairs = inputs[name].reshape((2, 4, *inputs[name].shape[1:]))
+        moved[name] = np.moveaxis(pairs, source, axis) if name in moves else pairs if axis == 1 else pairs[:, 0]
+    other, found = case.run(moved, axis=axis)
+    close(other, value, f"the loss over `axis={axis}` differs from that of the examples one by one", moved)
+    for name, g in found.items():
+        back = np.moveaxis(g, axis, source) if name in moves else g
+        wanted = gradients[name].reshape((2, 4, *gradients[name].shape[1:]))
+        wanted = wanted if back.shape == wanted.shape else wanted.sum(1)  # a mask that the classes share
+        close(back, wanted, f"the gradient in `{name}` over `axis={axis}` differs from that of the examples one by one", moved)
 
 
 def hard_points_have_no_nan(case: Case) -> None:
@@ -475,15 +508,16 @@ def label_out_of_range_is_nan(case: Case) -> None:
     others = [dim for n, dims in case.entry.inputs.items() if n not in labels for dim in dims if dim != "*s"]
     if not labels or "k" not in [split_offset(dim)[0] for dim in others]:
         return  # labels that name groups, not classes of an axis
-    inputs = case.draw((3,))
+    inputs = case.rows(case.draw((8,)), np.arange(4).reshape(2, 2))
     name = labels[0]
     good = np.asarray(case(inputs, reduction="none"))
+    untouched = np.array([[True, True], [False, True]])
     for wrong in (-1, -100, 99):
         bad = {**inputs, name: inputs[name].copy()}
-        bad[name][1] = wrong
+        bad[name][1, 0] = wrong
         values = np.asarray(case(bad, reduction="none"))
-        _require(np.isnan(values[1]), f"label {wrong} gives {values[1]:.6g}, not NaN", bad)
-        close(values[[0, 2]], good[[0, 2]], f"label {wrong} changes the loss of other examples", bad)
+        _require(np.isnan(values[1, 0]), f"label {wrong} gives {values[1, 0]:.6g}, not NaN", bad)
+        close(values[untouched], good[untouched], f"label {wrong} changes the loss of other examples", bad)
 
 
 def _say(inputs: Inputs) -> str:
@@ -512,6 +546,7 @@ LAWS: dict[str, Callable[[Case], None]] = {
         parts_add_up,
         shard_map_equals_one_device,
         sharded_batch_gathers_nothing,
+        traces_under_explicit_sharding,
         exports_with_symbolic_batch,
         half_in_float32_out,
         batch_axes_never_broadcast,

@@ -311,6 +311,7 @@ SHARDED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backward", ["cached", "recompute"])
 @pytest.mark.parametrize("how", SHARDED)
 def test_shard_map_equals_one_device(how, backward):

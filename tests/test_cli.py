@@ -114,6 +114,7 @@ def test_train_digits_compares_losses(say, at_ease, tmp_path):
     assert (tmp_path / "a" / "curves.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_train_is_repeatable_and_the_seed_matters(at_ease):
     from jloss import train
 
@@ -124,6 +125,7 @@ def test_train_is_repeatable_and_the_seed_matters(at_ease):
     assert final(0) == final(0) != final(1)
 
 
+@pytest.mark.slow
 def test_outliers_show_why_the_loss_matters(at_ease, tmp_path):
     main(
         [
@@ -144,6 +146,7 @@ def test_outliers_show_why_the_loss_matters(at_ease, tmp_path):
     assert absolute < 0.9 * squared
 
 
+@pytest.mark.slow
 def test_defaults_of_the_data(at_ease, tmp_path):
     from jloss import train
 
@@ -289,6 +292,7 @@ def test_a_missing_extra_says_what_to_install():
         need("surely_absent.inner", "examples")
 
 
+@pytest.mark.slow
 def test_every_loss_has_a_path_to_plot_and_inputs_to_time():
     from jloss import bench
     from jloss.plotting import path_of

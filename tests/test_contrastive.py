@@ -108,6 +108,7 @@ def test_tiles_masks_and_a_learned_temperature_change_nothing(loss):
         assert not np.any(np.asarray(whole[1][0])[~np.asarray(MASK)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "ring"),
     [(info_nce, False), (nt_xent, False), (supervised, False), (clip, False), (clip, True), (decoupled, True), (siglip, True)],

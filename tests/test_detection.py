@@ -110,6 +110,7 @@ def test_detr_against_torch():
         agree(ours, theirs, logits, boxes)
 
 
+@pytest.mark.slow
 def test_detr_learns_a_set():
     optax = pytest.importorskip("optax")
     logits, boxes, labels, targets = an_image(9)
@@ -192,6 +193,7 @@ def plain_detr(logits, boxes, labels, targets):
     return -(weight * log_probs[np.arange(len(logits)), classes]).sum() / weight.sum(), terms[rows, columns].sum()
 
 
+@pytest.mark.slow
 def test_detr_of_auxiliary_layers_over_devices_against_scipy():
     """Two decoder layers, each paired anew with one set of targets; four images on two devices share one number of boxes."""
     factors = (1.0, 0.25)

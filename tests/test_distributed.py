@@ -163,6 +163,7 @@ def whole(kind):
     return step(kind)(*(jnp.asarray(arrays[n]) for n in (*floats, *others)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_get_one_devices_numbers(name, results):
     _, floats, _, specs, names = CASES[name]

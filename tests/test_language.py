@@ -168,6 +168,7 @@ HEADED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADED)
 def test_through_linear_head_and_over_sharded_classes(name):
     loss, (target, options) = getattr(jloss, name), HEADED[name]

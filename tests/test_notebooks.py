@@ -48,7 +48,9 @@ def shown(notebook):
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=[] if path.stem == "quickstart" else pytest.mark.slow, id=path.stem) for path in NOTEBOOKS]
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_notebook(path):
     nbformat = pytest.importorskip("nbformat")

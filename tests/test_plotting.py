@@ -106,6 +106,7 @@ def test_landscape():
         landscape("huber", over=("predictions", "dleta"))
 
 
+@pytest.mark.slow
 def test_every_plane_traces():
     """Losses without one say so."""
     planes = 0

@@ -170,6 +170,7 @@ WITH_CLASS_AXIS = [n for n, e in jloss.CATALOGUE.items() if "class_axis_name" in
 WITHOUT = ["sparsemax", "entmax15", "bi_tempered_logistic", "squared_emd"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in WITH_CLASS_AXIS if n not in TESTED_WITH_THEIR_FAMILIES])
 def test_classes_and_examples_split_over_devices(name):
     found = jloss.CATALOGUE[name]

@@ -388,6 +388,7 @@ def inputs_of(loss, names):
     return given | {n: v for n, v in own.items() if n in parameters}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("above", ALL)
 def test_any_two_compose(above):
     """A masked batch and its gradient trace, whichever stands in which; what makes no sense says so."""
