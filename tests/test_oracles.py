@@ -1,4 +1,4 @@
-"""Every loss agrees with its float64 NumPy oracle, in value and in gradient, under every option; forward mode with reverse mode."""
+"""Every loss agrees with its float64 NumPy oracle, in value and in gradient, under every option."""
 
 import inspect
 from typing import get_args
@@ -61,11 +61,7 @@ def compare(name, setting, options):
     given = {**{n: v for n, v in found.options.items() if isinstance(v, float)}, **options}
     traced = {n: np.asarray(v, np.float64) for n, v in given.items() if n not in static(name) and v is not None}
     chosen = {n: v for n, v in given.items() if n in static(name)}
-    subject = subject._replace(options=chosen)
-    if setting:
-        values, gradients = subject.run(inputs, reduction="none", **traced)
-    else:
-        values, gradients = both_modes(subject, inputs, traced)
+    values, gradients = subject._replace(options=chosen).run(inputs, reduction="none", **traced)
     for i in range(3):
         one = example(inputs, subject.batched, i)
         frozen = {"frozen": one} if oracle.frozen else {}
@@ -84,29 +80,6 @@ def compare(name, setting, options):
                 atol=2e-8 * scale,
                 err_msg=f"gradient of {name}({options}) in `{n}`, example {i}",
             )
-
-
-def both_modes(subject, inputs, options):
-    """Values and gradients; the derivative along a direction must be the same by forward mode."""
-    floats = subject.floats(inputs)
-    rest = {n: v for n, v in inputs.items() if n not in floats}
-    rng = np.random.default_rng(1)
-    direction = {n: rng.normal(size=v.shape) for n, v in floats.items()}
-
-    @jax.jit
-    def run(floats, rest, options):
-        def f(x):
-            values = subject({n: {**x, **rest}[n] for n in inputs}, reduction="none", **options)
-            return jnp.sum(values), values
-
-        (_, values), gradients = jax.value_and_grad(f, has_aux=True)(floats)
-        return values, gradients, jax.jvp(lambda x: f(x)[1], (floats,), (direction,))[1]
-
-    values, gradients, forward = jax.tree.map(np.asarray, run(floats, rest, options))
-    for i in range(3):
-        backward = sum(np.vdot(g[i], direction[n][i]) for n, g in gradients.items())
-        np.testing.assert_allclose(forward[i], backward, rtol=1e-9, atol=1e-11, err_msg="forward-mode and reverse-mode derivatives differ")
-    return values, gradients
 
 
 def optional(name):
