@@ -6,11 +6,11 @@ from tests.oracles import oracle
 from tests.oracles.embedding import cosine, kept_items, mean, sample_set, unit
 from tests.oracles.similarity import log_sum_exp
 
-CHUNKS = [{"chunk_size": 2}, {"chunk_size": 5}, {"chunk_size": 100}]
+CHUNKS = [{"chunk_size": 2}, {"chunk_size": 5}]
 
 
 @oracle(
-    "nonnegative scale_invariant", options=[{"temperature": 0.7}, {"temperature": 0.01}, *CHUNKS, {"temperature": 0.001, "chunk_size": 2}]
+    "nonnegative scale_invariant", options=[{"temperature": 0.7}, {"temperature": 0.01}, *CHUNKS, {"temperature": 0.001, "chunk_size": 100}]
 )
 def info_nce(queries, keys, mask=None, temperature=0.1, chunk_size=None):
     keep = kept_items(len(queries), mask)
@@ -26,7 +26,7 @@ def two_views(first, second, mask):
 
 @oracle(
     "nonnegative symmetric scale_invariant",
-    options=[{"temperature": 0.7}, {"temperature": 0.001}, *CHUNKS, {"temperature": 0.001, "chunk_size": 3}],
+    options=[{"temperature": 0.7}, {"temperature": 0.001}, *CHUNKS, {"temperature": 0.001, "chunk_size": 2}],
 )
 def nt_xent(first, second, mask=None, temperature=0.1, chunk_size=None):
     views, names = two_views(first, second, mask)
@@ -56,7 +56,7 @@ def supervised_contrastive(embeddings, labels, mask=None, temperature=0.1, chunk
 
 @oracle(
     "symmetric scale_invariant",
-    options=[{"temperature": 0.7}, {"sigma": 0.5}, {"temperature": 0.001}, *CHUNKS, {"sigma": 0.5, "chunk_size": 3}],
+    options=[{"temperature": 0.7}, {"sigma": 0.5}, {"temperature": 0.001}, *CHUNKS, {"sigma": 0.5, "chunk_size": 2}],
     frozen=True,
 )
 def decoupled_contrastive(first, second, mask=None, temperature=0.1, sigma=None, chunk_size=None, frozen=None):
