@@ -301,7 +301,8 @@ def _whole(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
     arrays, places, batch, where, weights = place_inputs(found, given)
     where, count = _counted(where, weights, given["reduction"])
     if where is not None:  # inputs, not only outputs: 0 * NaN is NaN in the gradient
-        arrays = {n: fill_masked(a, where, places[n], found.domains[n]) if n in places else a for n, a in arrays.items()}
+        isolated = _isolated(found, given, arrays, places)
+        arrays = {n: fill_masked(a, where, places[n], found.domains[n], isolated) if n in places else a for n, a in arrays.items()}
     arrays, places = _fixed_axes_first(found, arrays, places)
     per_class = given.get("axis") is not None and "k" not in {d for dims in found.inputs.values() for d in dims}
     shared = [n for n in places if per_class and found.domains[n] == "mask"]
@@ -311,6 +312,13 @@ def _whole(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
     if values.shape != batch:
         raise ValueError(f"{found.name}: one example must give one number; the core gave {values.shape} for batch axes {batch}.")
     return _reduced(values, where, count, weights, given["reduction"], given["axis_name"])
+
+
+def _isolated(found: Entry, given: dict[str, Any], arrays: dict[str, Any], places: dict[str, Place]) -> bool:
+    """Whether examples share nothing that has a gradient: neither an input, nor an option that the caller gave."""
+    shared = [n for n, a in arrays.items() if a is not None and (n not in places or None in places[n].batch)]
+    options = [n for n in found.options if isinstance(given[n], jax.Array)]
+    return not options and not any(jnp.issubdtype(getattr(arrays[n], "dtype", float), jnp.floating) for n in shared)
 
 
 def _fixed_axes_first(found: Entry, arrays: dict[str, Any], places: dict[str, Place]) -> tuple[dict[str, Any], dict[str, Place]]:

@@ -234,12 +234,18 @@ def per_example(loss: str, name: str, value: Any, batch: tuple[int, ...], kind: 
     return array
 
 
-def fill_masked(array: Any, where: Array, place: Place, domain: str) -> Any:
-    """Puts the domain's harmless value into masked examples, so that nothing they hold reaches a gradient."""
+def fill_masked(array: Any, where: Array, place: Place, domain: str, isolated: bool = False) -> Any:
+    """Puts the domain's harmless value into masked examples, so that nothing they hold reaches a gradient.
+
+    Where examples are `isolated`, a vector keeps what it holds and only its gradient is cut off: the reductions over its axes
+    then read the input itself, not a filled copy. The value is masked at the end, and no other example can see it.
+    """
     if array is None or None in place.batch or DOMAINS[domain].kind in ("any", "boolean"):
         return array
     order = sorted(range(len(place.batch)), key=lambda level: place.batch[level] or 0)
     keep = jnp.expand_dims(where.transpose(order), place.core)
+    if isolated and place.core and jnp.issubdtype(array.dtype, jnp.floating):
+        return jnp.where(keep, array, jax.lax.stop_gradient(array))
     fill = jnp.asarray(DOMAINS[domain].fill, array.dtype)
     if fill.ndim:
         shape = [1] * array.ndim

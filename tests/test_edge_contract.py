@@ -73,6 +73,22 @@ def test_a_mean_over_very_many_examples_counts_them_all():
     np.testing.assert_allclose(mean, 1.0, rtol=1e-6)
 
 
+@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+def test_what_a_masked_example_holds_reaches_no_option_no_shared_input_and_no_second_derivative(bad):
+    rng = np.random.default_rng(0)
+    logits, where = rng.normal(size=(4, 3)).astype(np.float32), np.array([True, False, True, False])
+    poisoned, labels = np.where(where[:, None], logits, np.float32(bad)), np.array([0, 1, 2, 0])
+
+    @jax.jit
+    def slopes(logits):
+        smoothing = jax.grad(lambda s: jloss.cross_entropy(logits, labels, label_smoothing=s, where=where))(0.1)
+        shared = jax.grad(lambda target: jloss.cosine_distance(logits, target, where=where))(jnp.array([1.0, 2.0, 3.0]))
+        return smoothing, shared, jax.hessian(lambda x: jloss.cross_entropy(x, labels, where=where))(logits)
+
+    for got, wanted in zip(slopes(poisoned), slopes(logits), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-7)
+
+
 def test_a_mask_that_is_counted_by_the_word_counts_each_example():
     where = np.random.default_rng(0).uniform(size=(3, 1024)) < 0.7
     total, mass = jloss.absolute_error(jnp.full((3, 1024), 2.0), jnp.zeros((3, 1024)), where=jnp.asarray(where), reduction="parts")
