@@ -19,6 +19,7 @@ from jloss._recursion import (
     delayed,
     floored,
     inside,
+    last_entry,
     log_add,
     log_normalizer,
     over_batch,
@@ -97,7 +98,7 @@ def ctc(
         gaps, marks = states
         emission, *valid = floored(row[0]), *row[1:]
         either = log_add(gaps, delayed(marks, FLOOR))
-        moved = either + emission[-1], log_add(marks, jnp.where(can_skip, either, gaps)) + emission
+        moved = either + last_entry(emission), log_add(marks, jnp.where(can_skip, either, gaps)) + emission
         return jax.tree.map(lambda new, old: jnp.where(valid[0], new, old), moved, states) if valid else moved
 
     nowhere = jnp.full_like(logits, FLOOR, shape=(count + 1,))

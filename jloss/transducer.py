@@ -5,6 +5,7 @@ one before it, so the recursion is one scan of t + u short vector steps. The ful
 `rnnt_simple`, `rnnt_ranges`, `rnnt_prune` and `rnnt_pruned` together train it on a band of the lattice.
 """
 
+import functools
 from typing import Literal, Unpack
 
 import jax
@@ -208,9 +209,10 @@ def rnnt_pruned(
     band = _move_scores(logits, label, blank, on_band)
     offset = jnp.arange(count + 1, dtype=starts.dtype)[None, :] - starts[:, None]
     covered = (offset >= 0) & (offset < width)
-    dense = jax.vmap(_take)(band, jnp.where(covered, offset, 0))
-    dense = jnp.where(covered[..., None], dense, -jnp.inf)
-    result = _lattice("rnnt_pruned", dense[:, :-1, 1], dense[..., 0], logit_length, label_length, kind)
+    spread = _selected if width <= 16 else _taken
+    scores = lax.platform_dependent(band, jnp.where(covered, offset, 0), tpu=spread, default=_taken)
+    stay, write = (jnp.where(covered, x, -jnp.inf) for x in scores)
+    result = _lattice("rnnt_pruned", write[:, :-1], stay, logit_length, label_length, kind)
     return jnp.where(wrong, jnp.nan, positive_part(result))
 
 
@@ -320,6 +322,21 @@ def _compared(logits: Array, moves: Array) -> Array:
     """Fuses into the pass of the normaliser; a gather costs a TPU twenty passes."""
     classes = jnp.arange(logits.shape[-1], dtype=moves.dtype)[None, None]
     return jnp.stack([jnp.sum(jnp.where(classes == moves[..., i, None], logits, 0), axis=-1) for i in range(2)], axis=-1)
+
+
+def _taken(band: Array, offset: Array) -> tuple[Array, Array]:
+    """``band[t, offset[t, s]]``, the scores of both moves."""
+    dense = jax.vmap(_take)(band, offset)
+    return dense[..., 0], dense[..., 1]
+
+
+def _selected(band: Array, offset: Array) -> tuple[Array, Array]:
+    """The same, a point of the band at a time: the gather's pairs would fill 2 of a TPU's 128 lanes."""
+
+    def along(scores: Array) -> Array:
+        return functools.reduce(jnp.add, (jnp.where(offset == i, scores[:, i, None], 0) for i in range(scores.shape[1])))
+
+    return along(band[..., 0]), along(band[..., 1])
 
 
 def _simple_scores(

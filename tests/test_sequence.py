@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jloss
+from jloss import _recursion, transducer
 from tests.oracles import sequence as oracles
 
 
@@ -176,6 +177,23 @@ def test_ctc_chunks_change_nothing_but_memory(rng, classes, labels):
         value, gradient = value_and_gradient(jloss.ctc, logits, labels, chunk_size=chunk_size)
         np.testing.assert_allclose(value, want, rtol=1e-6)
         np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_what_tpus_run_instead_gives_the_same(rng, monkeypatch):
+    offset = rng.integers(0, 3, (5, 4), np.int32)
+
+    def shifted(x):
+        return _recursion.delayed(x, -1e30), _recursion.last_entry(x)
+
+    def run(spread, x, band):
+        outputs, pull = jax.vjp(lambda x, band: (shifted(x), spread(band, offset)), x, band)
+        return outputs, pull(jax.tree.map(jnp.cos, outputs))
+
+    inputs = rng.normal(size=6).astype(np.float32), rng.normal(size=(5, 3, 2)).astype(np.float32)
+    here = jax.jit(lambda *args: run(transducer._taken, *args))(*inputs)
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, tpu, default: tpu(*args))
+    there = jax.jit(lambda *args: run(transducer._selected, *args))(*inputs)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), here, there)
 
 
 def temporaries(f, *args):
