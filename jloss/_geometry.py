@@ -65,13 +65,18 @@ class Pair(NamedTuple):
 
 def compare(first: Array, second: Array) -> Pair:
     """Measures two boxes, or two arrays of boxes of equal rank."""
-    x0, y0, x1, y1 = (first[..., i] for i in range(4))
-    a0, b0, a1, b1 = (second[..., i] for i in range(4))
+    x0, y0, x1, y1 = columns(first)
+    a0, b0, a1, b1 = columns(second)
     (width, overlap_x, hull_x), (height, overlap_y, hull_y) = _side(x0, x1, a0, a1), _side(y0, y1, b0, b1)
     overlap = overlap_x * overlap_y
     union = positive_part(width) * positive_part(height) + positive_part(a1 - a0) * positive_part(b1 - b0) - overlap
     offset = ((x0 - a0) + (x1 - a1)) / 2, ((y0 - b0) + (y1 - b1)) / 2  # exactly 0 at a match
     return Pair((width, height), (a1 - a0, b1 - b0), offset, (hull_x, hull_y), overlap, union)
+
+
+def columns(boxes: Array) -> list[Array]:
+    """The numbers of a box; their gradients are put side by side, not each into zeros that are then added."""
+    return [jnp.squeeze(column, -1) for column in lax.split(boxes, (1,) * boxes.shape[-1], axis=boxes.ndim - 1)]
 
 
 def squared_length(vector: tuple[Array, Array]) -> Array:

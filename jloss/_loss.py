@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, get_args, get
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
-from jloss._shapes import DOMAINS, Dims, Place, as_domain, batch_shape, fill_masked, parse, per_example, spatial, widest
+from jloss._shapes import DOMAINS, Dims, Place, as_domain, as_placed, batch_shape, fill_masked, parse, per_example, spatial, widest
 
 P = ParamSpec("P")
 Reduction = Literal["mean", "sum", "none", "parts"]
@@ -263,11 +263,11 @@ def _reduced(
         return values
     total = jnp.sum(values)
     if reduction == "sum":
-        return total if axis_name is None else jax.lax.psum(total, axis_name)
+        return total if axis_name is None else lax.psum(total, axis_name)
     examples = jnp.asarray(values.size) if count is None else count
     mass = examples.astype(values.dtype) if weights is None else jnp.sum(weights)
     if axis_name is not None:
-        total, mass = jax.lax.psum((total, mass), axis_name)
+        total, mass = lax.psum((total, mass), axis_name)
     return (total, mass) if reduction == "parts" else total / jnp.where(mass == 0, 1, mass)
 
 
@@ -285,25 +285,27 @@ def _counted(where: Array | None, weights: Array | None, reduction: Reduction) -
 
     def packed(where: Array) -> tuple[Array, Array]:
         fours = where.astype(jnp.uint8).reshape(*where.shape[:-1], where.shape[-1] // 4, 4)
-        bits = jax.lax.population_count(jax.lax.bitcast_convert_type(fours, jnp.uint32))
+        bits = lax.population_count(lax.bitcast_convert_type(fours, jnp.uint32))
         exact = jnp.float32 if where.size <= 1 << 24 else jnp.int32
-        return jax.lax.optimization_barrier((where, jnp.sum(bits.astype(exact)).astype(jnp.int32)))
+        return lax.optimization_barrier((where, jnp.sum(bits.astype(exact)).astype(jnp.int32)))
 
     # A last axis that devices share is split evenly into blocks of 512, and so into words.
     spec = getattr(getattr(jax.typeof(where), "sharding", None), "spec", ())
     if not all(isinstance(n, int) for n in where.shape) or not where.ndim or where.shape[-1] % 512 or any(spec):
         return summed(where)
-    return jax.lax.platform_dependent(where, cpu=packed, default=summed)
+    return lax.platform_dependent(where, cpu=packed, default=summed)
 
 
 def _whole(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
     """All examples at once."""
     arrays, places, batch, where, weights = place_inputs(found, given)
     where, count = _counted(where, weights, given["reduction"])
+    isolated = False
     if where is not None:  # inputs, not only outputs: 0 * NaN is NaN in the gradient
         isolated = _isolated(found, given, arrays, places)
-        arrays = {n: fill_masked(a, where, places[n], found.domains[n], isolated) if n in places else a for n, a in arrays.items()}
-    arrays, places = _fixed_axes_first(found, arrays, places)
+        filled = [n for n in places if not isolated or n not in _fixed(found, places)]
+        arrays = arrays | {n: fill_masked(arrays[n], where, places[n], found.domains[n], isolated) for n in filled}
+    arrays, places = _fixed_axes_first(found, arrays, places, where if isolated else None)
     per_class = given.get("axis") is not None and "k" not in {d for dims in found.inputs.values() for d in dims}
     shared = [n for n in places if per_class and found.domains[n] == "mask"]
     arrays, places = _masks_beside_classes(arrays, places, shared)
@@ -321,14 +323,29 @@ def _isolated(found: Entry, given: dict[str, Any], arrays: dict[str, Any], place
     return not options and not any(jnp.issubdtype(getattr(arrays[n], "dtype", float), jnp.floating) for n in shared)
 
 
-def _fixed_axes_first(found: Entry, arrays: dict[str, Any], places: dict[str, Place]) -> tuple[dict[str, Any], dict[str, Place]]:
-    """Moves the numbers of a box in front of the batch: XLA on CPUs then computes columns, not strides, in half the time."""
-    for name, dims in found.inputs.items():
-        if len(dims) == 1 and dims[0].isdigit() and name in places:
-            (at,) = places[name].core
-            batch = tuple(None if b is None else b + (b < at) for b in places[name].batch)
-            arrays, places = arrays | {name: jnp.moveaxis(arrays[name], at, 0)}, places | {name: Place(batch, (0,))}
+def _fixed_axes_first(
+    found: Entry, arrays: dict[str, Any], places: dict[str, Place], where: Array | None
+) -> tuple[dict[str, Any], dict[str, Place]]:
+    """Moves the numbers of a box in front of the batch: XLA on CPUs then computes columns, not strides, in half the time.
+
+    Each column is taken on its own, and loses its gradient on its own where masked: a select behind the gradients put together
+    keeps XLA from computing them one by one, which takes six times as long.
+    """
+    for name in _fixed(found, places):
+        (at,) = places[name].core
+        batch = tuple(None if b is None else b + (b < at) for b in places[name].batch)
+        boxes = jnp.moveaxis(arrays[name], at, 0)
+        columns = [lax.index_in_dim(boxes, i, keepdims=False) for i in range(boxes.shape[0])]
+        if where is not None:
+            keep = as_placed(where, places[name])
+            columns = [jnp.where(keep, c, lax.stop_gradient(c)) for c in columns]
+        arrays, places = arrays | {name: jnp.stack(columns) if batch else boxes}, places | {name: Place(batch, (0,))}
     return arrays, places
+
+
+def _fixed(found: Entry, places: dict[str, Place]) -> list[str]:
+    """The inputs of a few numbers each, such as a box."""
+    return [n for n, dims in found.inputs.items() if n in places and len(dims) == 1 and dims[0].isdigit()]
 
 
 def _masks_beside_classes(arrays: dict[str, Any], places: dict[str, Place], shared: list[str]) -> tuple[dict[str, Any], dict[str, Place]]:

@@ -242,8 +242,7 @@ def fill_masked(array: Any, where: Array, place: Place, domain: str, isolated: b
     """
     if array is None or None in place.batch or DOMAINS[domain].kind in ("any", "boolean"):
         return array
-    order = sorted(range(len(place.batch)), key=lambda level: place.batch[level] or 0)
-    keep = jnp.expand_dims(where.transpose(order), place.core)
+    keep = jnp.expand_dims(as_placed(where, place), place.core)
     if isolated and place.core and jnp.issubdtype(array.dtype, jnp.floating):
         return jnp.where(keep, array, jax.lax.stop_gradient(array))
     fill = jnp.asarray(DOMAINS[domain].fill, array.dtype)
@@ -252,6 +251,11 @@ def fill_masked(array: Any, where: Array, place: Place, domain: str, isolated: b
         shape[place.core[-1]] = fill.size
         fill = jnp.broadcast_to(fill.reshape(shape), array.shape)
     return jnp.where(keep, array, fill)
+
+
+def as_placed(where: Array, place: Place) -> Array:
+    """`where` with its axes in the order in which an input has its batch axes."""
+    return where.transpose(sorted(range(len(place.batch)), key=lambda level: place.batch[level] or 0))
 
 
 def widest(arrays: Any) -> Any:

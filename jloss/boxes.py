@@ -12,7 +12,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, nn
 
-from jloss._geometry import compare, power, squared_length
+from jloss._geometry import columns, compare, power, squared_length
 from jloss._loss import Reduce, loss
 from jloss._math import absolute, safe_divide, safe_log, safe_sqrt
 from jloss._shapes import widest
@@ -232,7 +232,9 @@ def mpdiou(predictions: Array, targets: Array, image_size: Array, **reduce: Unpa
         Ma and Xu, MPDIoU: A Loss for Efficient and Accurate Bounding Box Regression, 2023. https://arxiv.org/abs/2307.07662
     """
     overlap = compare(predictions, targets).iou
-    return 1 - overlap + safe_divide(jnp.sum(jnp.square(predictions - targets)), jnp.sum(jnp.square(image_size)))
+    left, top, right, bottom = (a - b for a, b in zip(columns(predictions), columns(targets), strict=True))
+    apart = squared_length((left, top)) + squared_length((right, bottom))
+    return 1 - overlap + safe_divide(apart, squared_length((image_size[0], image_size[1])))
 
 
 @loss("(4),(4)->()", "box box", ratio="positive")
@@ -374,9 +376,9 @@ def to_center_size(boxes: Array) -> Array:
 
 
 def _scaled(box: Array, ratio: Array | float) -> Array:
-    low, high = box[:2], box[2:]
-    center, half = (low + high) / 2, (high - low) / 2 * ratio
-    return jnp.concatenate([center - half, center + half])
+    x0, y0, x1, y1 = columns(box)
+    x, width, y, height = (x0 + x1) / 2, (x1 - x0) / 2 * ratio, (y0 + y1) / 2, (y1 - y0) / 2 * ratio
+    return jnp.stack([x - width, y - height, x + width, y + height])
 
 
 def _boxes(function: str, name: str, value: Array) -> Array:

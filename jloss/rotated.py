@@ -12,7 +12,7 @@ from typing import NamedTuple, Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._geometry import squared_length
+from jloss._geometry import columns, squared_length
 from jloss._loss import Reduce, loss
 from jloss._math import positive_part, safe_divide, safe_sqrt
 
@@ -43,18 +43,19 @@ def gwd(predictions: Array, targets: Array, *, tau: float = 1.0, **reduce: Unpac
         Yang, Yan, Ming, Wang, Zhang and Tian, Rethinking Rotated Object Detection with Gaussian Wasserstein Distance Loss, 2021.
         https://arxiv.org/abs/2101.11952
     """
-    (w, h), (v, k) = _sides(predictions), _sides(targets)
+    p, t = columns(predictions), columns(targets)
+    (w, h), (v, k) = _sides(p), _sides(t)
     trace = squared_length((w, h)) + squared_length((v, k))  # four times the sum of both traces
-    cosine, sine = _turn(predictions[4] - targets[4])
+    cosine, sine = _turn(p[4] - t[4])
     mixed = cosine * (jnp.square(w * v) + jnp.square(h * k)) + sine * (jnp.square(w * k) + jnp.square(h * v))  # 16 tr(S T)
     mean = safe_sqrt(mixed + 2 * w * h * v * k)  # 4 tr((S^1/2 T S^1/2)^1/2)
     target_stretch = (v - k) * (v + k)  # 8 times the traceless part of T is this by (cos 2a, sin 2a)
     change = (w - v) * (w + v) - (h - k) * (h + k)
-    both, angle, turned = predictions[4] + targets[4], 2 * predictions[4], 2 * jnp.sin(predictions[4] - targets[4])
+    both, angle, turned = p[4] + t[4], 2 * p[4], 2 * jnp.sin(p[4] - t[4])
     across = change * jnp.cos(angle) - target_stretch * turned * jnp.sin(both)
     aslant = change * jnp.sin(angle) + target_stretch * turned * jnp.cos(both)
     unlike = squared_length((across, aslant)) + 4 * jnp.square(h * (w - v) + v * (h - k))
-    apart = squared_length((predictions[0] - targets[0], predictions[1] - targets[1]))
+    apart = squared_length((p[0] - t[0], p[1] - t[1]))
     distance = safe_sqrt(apart + safe_divide(unlike, 4 * (trace + 2 * mean)))  # trace - 2 mean, times its conjugate over it
     return 1 - 1 / (tau + jnp.log1p(distance))
 
@@ -82,11 +83,12 @@ def rotated_kld(predictions: Array, targets: Array, *, tau: float = 1.0, **reduc
         Yang, Yang, Yang, Ming, Wang, Tian and Yan, Learning High-Precision Bounding Box for Rotated Object Detection via
         Kullback-Leibler Divergence, 2021. https://arxiv.org/abs/2106.01883
     """
-    (w, h), (v, k) = _sides(predictions), _sides(targets)
+    p, t = columns(predictions), columns(targets)
+    (w, h), (v, k) = _sides(p), _sides(t)
     solid = (v > 0) & (k > 0)
     per_v, per_k = 1 / jnp.where(solid, v, 1), 1 / jnp.where(solid, k, 1)
-    x, y = _along(predictions[0] - targets[0], predictions[1] - targets[1], targets[4])
-    cosine, sine = _turn(predictions[4] - targets[4])
+    x, y = _along(p[0] - t[0], p[1] - t[1], t[4])
+    cosine, sine = _turn(p[4] - t[4])
     shape = cosine * jnp.square(w * per_v - h * per_k) + sine * jnp.square(w * per_k - h * per_v)
     growth = w * per_v * (h * per_k)
     growth = jnp.where(growth < 1 / _MOST, 1 / _MOST, growth)
@@ -184,7 +186,8 @@ class _Pair(NamedTuple):
         return 4 * self.area * self.target_area + self.excess
 
 
-def _compare(first: Array, second: Array) -> _Pair:
+def _compare(first_box: Array, second_box: Array) -> _Pair:
+    first, second = columns(first_box), columns(second_box)
     (w, h), (v, k) = _sides(first), _sides(second)
     scale = lax.stop_gradient(jnp.maximum(jnp.maximum(w, h), jnp.maximum(v, k)))
     scale = jnp.where(scale > 0, scale, 1)
@@ -206,7 +209,7 @@ def _bhattacharyya(first: Array, second: Array) -> Array:
     return 3 * safe_divide(pair.apart, pair.sum) + shape  # 1/8 over (S + T) / 2, covariances over 12
 
 
-def _sides(box: Array) -> tuple[Array, Array]:
+def _sides(box: list[Array]) -> tuple[Array, Array]:
     return positive_part(box[2]), positive_part(box[3])
 
 
