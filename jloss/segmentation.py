@@ -105,8 +105,8 @@ def jaccard(
         https://doi.org/10.1007/978-3-319-50835-1_22
         Wang, Ning, Blaschko, Jaccard Metric Losses, 2023. https://arxiv.org/abs/2302.05666
     """
-    tp, fp, fn = _counts(predictions, targets, mask, soft_labels)
-    return _miss(tp, fp + fn, smooth_numerator, smooth_denominator)
+    error, total = _error_and_total(predictions, targets, mask, soft_labels=soft_labels)
+    return _miss((total - error) / 2, error, smooth_numerator, smooth_denominator)
 
 
 @loss("(*s),(*s),(*s)->()", "unit unit mask", fp_weight="nonnegative", fn_weight="nonnegative", **SMOOTH)
@@ -298,8 +298,9 @@ def mcc(predictions: Array, targets: Array, *, mask: Array | None = None, **redu
         https://arxiv.org/abs/2010.13454
     """
     p, y = _kept(mask, predictions, targets)
-    both = p * y
-    tp, fp, fn, tn = (_mean(x, mask) for x in (both, p - both, y - both, (1 - p) - (y - both)))
+    pixels = jnp.asarray(p.size) if mask is None else jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1)
+    tp, fp, fn = (x / pixels.astype(p.dtype) for x in _counts(p, y))
+    tn = _mean(_absent(p, y), mask)
     p_spread, y_spread = (jnp.where(x > FLOOR**2, x, 0) for x in ((tp + fp) * (tn + fn), (tp + fn) * (tn + fp)))
     covariance = tp * tn - fp * fn
     return 1 - _math.safe_divide(covariance, _math.safe_sqrt(p_spread) * _math.safe_sqrt(y_spread))
@@ -396,7 +397,7 @@ def unified_focal(
     p, y = _kept(mask, predictions, targets)
     pixel = delta * y * _log(p) + (1 - delta) * (1 - y) * jnp.maximum(p, FLOOR) ** gamma * _log(1 - p)
     tp, fp, fn = _counts(p, y)
-    (both_absent,) = _kept(mask, (1 - p) - (y - p * y))
+    (both_absent,) = _kept(mask, _absent(p, y))
     tn = jnp.sum(both_absent)
     fore = _miss(tp, delta * fn + (1 - delta) * fp, smooth_numerator, smooth_denominator)
     back = _miss(tn, delta * fp + (1 - delta) * fn, smooth_numerator, smooth_denominator)
@@ -530,13 +531,20 @@ def _mean(x: Array, mask: Array | None) -> Array:
 
 
 def _counts(predictions: Array, targets: Array, mask: Array | None = None, soft_labels: bool = False) -> tuple[Array, Array, Array]:
-    """True positives, false positives, false negatives."""
+    """True positives, false positives, false negatives.
+
+    Each sum has a product of its own: XLA on CPUs sums ``p y`` as it multiplies, but writes what two sums share.
+    """
     p, y = _kept(mask, predictions, targets)
     if soft_labels:
         over = _math.positive_part(p - y)
         return jnp.sum(p - over), jnp.sum(over), jnp.sum(_math.positive_part(y - p))
-    both = p * y
-    return jnp.sum(both), jnp.sum(p - both), jnp.sum(y - both)
+    return jnp.sum((p + p) * y) / 2, jnp.sum(p - p * y), jnp.sum(y + -p * y)
+
+
+def _absent(p: Array, y: Array) -> Array:
+    """``(1 - p) (1 - y)``, whose gradient needs no other array than `y`."""
+    return (1 - p) - (1 - p) * y
 
 
 def _error_and_total(
