@@ -29,6 +29,7 @@ def test_docstring(name):
         assert re.search(rf"^\s+{argument}(, \w+)*: ", doc, re.M), f"{name}: `{argument}` is not under Args"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_doctests(module):
     try:

@@ -11,6 +11,7 @@ SLOW = {
     "shard_map_equals_one_device",
     "traces_under_explicit_sharding",
     "exports_with_symbolic_batch",
+    "transformations_compose",
     "gradient_is_the_derivative",  # in every run test_oracles.py compares gradients with the oracle's differences
 }
 FIRST = set({jloss.CATALOGUE[name].family: name for name in reversed(jloss.CATALOGUE) if name in LOSSES}.values())

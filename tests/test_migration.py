@@ -110,6 +110,7 @@ def theirs(library, expression, name):
 ROWS = [(library, *row) for library in LIBRARIES for row in table(library) if row[1]]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("library", "names", "call", "expression", "note"), [r[:5] for r in ROWS], ids=[f"{r[0]}-{r[2]}" for r in ROWS])
 def test_row(library, names, call, expression, note):
