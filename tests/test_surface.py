@@ -53,9 +53,10 @@ def test_class_indices_are_not_ranked():
 
 
 def test_packed_keys_sort_as_plain_ones():
-    """The same slopes, bit by bit, wherever the errors differ; the same loss with ties, zeros and infinities."""
-    errors = np.abs(RNG.standard_cauchy((5, 3000))).astype(np.float32)
-    errors[1] = RNG.integers(0, 4, 3000) / 4  # ties
+    """The same slopes, bit by bit, wherever the errors differ; the same loss with ties, zeros and infinities. Large: in two halves."""
+    errors = np.abs(RNG.standard_cauchy((5, 4000))).astype(np.float32)
+    assert errors.size > surface.LARGE
+    errors[1] = RNG.integers(0, 4, 4000) / 4  # ties
     errors[2, ::2] = 0
     errors[3] *= 1e-30
     errors[4, :3] = [np.inf, 3e38, 2e-38]
