@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import jax
@@ -15,6 +15,7 @@ from jloss._shapes import as_domain, batch_shape, parse, widest
 P = ParamSpec("P")
 R = TypeVar("R")
 State = TypeVar("State")
+WEIGHTS = (lax.exp_p, lax.gt_p)  # what the gradient of `log_add` needs
 FLOOR = -1e30  # the logarithm of 0 within a recursion: finite, so that differences of two need no guard
 
 
@@ -25,13 +26,15 @@ def recursion(
     *,
     chunk_size: int | None = None,
     prepare: Callable[..., Any] | None = None,
+    kept: Sequence[Any] = (),
 ) -> State:
     """``step(state, row)`` over the leading axis of `rows`.
 
     The gradient keeps one state per row and computes the rest of a step again; with `chunk_size` it keeps one state per chunk.
-    `prepare(*rows)` turns the rows of a chunk into what the steps read, again inside the chunk.
+    `prepare(*rows)` turns the rows of a chunk into what the steps read, again inside the chunk. The results of the primitives `kept`
+    stay, too: where the gradient needs no more than them, they stand in for the states.
     """
-    light = jax.checkpoint(step, prevent_cse=False)
+    light = jax.checkpoint(step, prevent_cse=False, policy=lambda primitive, *_, **__: primitive in kept)
 
     def run(state: State, rows: Any) -> State:
         read = rows if prepare is None else prepare(*rows)

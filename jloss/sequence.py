@@ -15,6 +15,7 @@ from jloss._loss import Reduce, loss
 from jloss._math import log_softmax, pick, positive_part
 from jloss._recursion import (
     FLOOR,
+    WEIGHTS,
     checked_blank,
     delayed,
     floored,
@@ -104,9 +105,9 @@ def ctc(
     nowhere = jnp.full_like(logits, FLOOR, shape=(count + 1,))
     start = delayed(nowhere, 0.0), nowhere
     if chunk_size is not None and classes <= count:  # the narrower array is the one to keep
-        gaps, marks = recursion(step, start, rows, chunk_size=chunk_size, prepare=emissions)
+        gaps, marks = recursion(step, start, rows, chunk_size=chunk_size, prepare=emissions, kept=WEIGHTS)
     else:
-        gaps, marks = recursion(step, start, emissions(*rows), chunk_size=chunk_size)
+        gaps, marks = recursion(step, start, emissions(*rows), chunk_size=chunk_size, kept=WEIGHTS)
     ended = log_add(gaps, delayed(marks, FLOOR))
     wrong = wrong if label_length is None else wrong & inside(label_length, count)
     bad = jnp.any(wrong)
