@@ -216,15 +216,6 @@ def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
     return jnp.where(inside, value, edge)
 
 
-def order_of(*keys: Array) -> Array:
-    """The places of one example's numbers in ascending order, ties by the later keys: constants for the gradient.
-
-    `lax.sort` itself cannot be differentiated where the batch is explicitly sharded; ``x[order_of(x)]`` can.
-    """
-    index = jnp.zeros_like(keys[0], jnp.int32) + jnp.arange(keys[0].shape[0], dtype=jnp.int32)
-    return lax.sort((*map(lax.stop_gradient, keys), index), num_keys=len(keys))[-1]
-
-
 def _exp_series(x: Array, first: int) -> Array:
     """``1 + x/first (1 + x/(first+1) (1 + ...))`` for ``|x| < 0.5``."""
     total = jnp.ones_like(x)

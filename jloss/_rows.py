@@ -25,6 +25,7 @@ class Row(NamedTuple):
         optax: Called with the inputs in their order.
         torch: Called with `torch.nn.functional` and the inputs as tensors.
         rax: Called with `rax`, the learning-to-rank library, and the inputs.
+        torch_inputs: Our inputs as torch takes them, where they differ; not timed.
         options: Of our loss.
         sizes: Of the core axes, where `SIZES` does not suit.
         inputs: ``(rng, size) -> arrays``, where the domains are not enough.
@@ -42,6 +43,7 @@ class Row(NamedTuple):
     loss: Callable[..., Any] | None = None
     gradients: int = 1
     rax: Callable[..., Any] | None = None
+    torch_inputs: Callable[..., Sequence[np.ndarray]] | None = None
 
 
 ROWS: dict[str, Row] = {
@@ -72,7 +74,7 @@ ROWS: dict[str, Row] = {
         lambda f, x, y: f.binary_cross_entropy_with_logits(x, y),
         rax=lambda r, x, y: r.pointwise_sigmoid_loss(x, y),
     ),
-    "sigmoid_focal": Row(lambda x, y: optax.sigmoid_focal_loss(x, y).mean()),
+    "sigmoid_focal": Row(lambda x, y: optax.sigmoid_focal_loss(x, y).mean(), lambda f, x, y: _torch_focal(f, x, y)),
     "poly1_cross_entropy": Row(
         lambda x, y: optax.losses.poly_loss_cross_entropy(x, jax.nn.one_hot(y, x.shape[-1]), epsilon=1.0).mean(),
         rax=lambda r, x, y: r.poly1_softmax_loss(x, jax.nn.one_hot(y, x.shape[-1])),
@@ -93,6 +95,11 @@ ROWS: dict[str, Row] = {
     "multiclass_hinge": Row(lambda x, y: optax.losses.multiclass_hinge_loss(x, y).mean()),
     "multiclass_perceptron": Row(lambda x, y: optax.losses.multiclass_perceptron_loss(x, y).mean()),
     "multi_margin": Row(torch=lambda f, x, y: f.multi_margin_loss(x, y.long())),
+    "multilabel_margin": Row(
+        torch=lambda f, x, y: f.multilabel_margin_loss(x, y),
+        torch_inputs=lambda x, y: (x, _listed(y)),
+        inputs=lambda rng, size: (_normal(rng, size, 100), rng.uniform(size=(size, 100)) < 0.05),
+    ),
     "multilabel_soft_margin": Row(torch=lambda f, x, y: f.multilabel_soft_margin_loss(x, y)),
     "margin_ranking": Row(torch=lambda f, a, b, y: f.margin_ranking_loss(a, b, y)),
     "hinge_embedding": Row(torch=lambda f, x, y: f.hinge_embedding_loss(x, y)),
@@ -102,7 +109,10 @@ ROWS: dict[str, Row] = {
         lambda p, t: optax.losses.kl_divergence_with_log_targets(p, t).mean(),
         lambda f, p, t: f.kl_div(p, t, reduction="batchmean", log_target=True),
     ),
+    "generalized_kl_divergence": Row(lambda p, t: optax.losses.generalized_kl_divergence(p, t).mean()),
     # boxes
+    "giou": Row(torch=lambda f, p, t: _torch_giou(p, t)),
+    "diou": Row(torch=lambda f, p, t: _torch_diou(p, t)),
     "ciou": Row(torch=lambda f, p, t: _torch_ciou(p, t)),
     # segmentation
     "dice": Row(torch=lambda f, p, y: (1 - (2 * (p * y).sum((-2, -1)) + 1e-5) / ((p + y).sum((-2, -1)) + 1e-5)).mean()),
@@ -124,6 +134,15 @@ ROWS: dict[str, Row] = {
         torch=lambda f, a, b: _torch_clip(f, a, b),
         plain=lambda a, b: jnp.mean(jax.vmap(_plain_clip)(a, b)),
         sizes={"n": 4096, "d": 512},
+    ),
+    "supervised_contrastive": Row(  # optax's is the same where an item has one positive
+        lambda x, y: jnp.mean(jax.vmap(optax.losses.ntxent)(x, y)),
+        options={"temperature": 0.07},
+        inputs=lambda rng, size: (
+            _normal(rng, size, 512, 128),
+            rng.permuted(np.tile(np.arange(512) // 2, (size, 1)), axis=1).astype(np.int32),
+        ),
+        sizes={"n": 512},
     ),
     # sequence
     "ctc": Row(
@@ -185,16 +204,54 @@ def _nested_soft_dtw(first: Any, second: Any) -> Any:
     return jax.lax.scan(row, start, costs)[0][-1]
 
 
-def _torch_ciou(p: Any, t: Any) -> Any:
-    """The complete IoU of corners as torchvision evaluates it: column by column, two arctangents."""
-    (x0, y0, x1, y1), (a0, b0, a1, b1) = p.unbind(-1), t.unbind(-1)
+def _torch_iou(p: Any, t: Any) -> tuple[Any, ...]:
+    """The IoU of corners as torchvision evaluates it, column by column, and the columns."""
+    corners = (*p.unbind(-1), *t.unbind(-1))
+    x0, y0, x1, y1, a0, b0, a1, b1 = corners
     overlap = (x1.minimum(a1) - x0.maximum(a0)).clamp(min=0) * (y1.minimum(b1) - y0.maximum(b0)).clamp(min=0)
-    iou = overlap / ((x1 - x0) * (y1 - y0) + (a1 - a0) * (b1 - b0) - overlap + 1e-7)
+    union = (x1 - x0) * (y1 - y0) + (a1 - a0) * (b1 - b0) - overlap
+    return overlap / (union + 1e-7), union, corners
+
+
+def _torch_giou(p: Any, t: Any) -> Any:
+    iou, union, (x0, y0, x1, y1, a0, b0, a1, b1) = _torch_iou(p, t)
+    hull = (x1.maximum(a1) - x0.minimum(a0)) * (y1.maximum(b1) - y0.minimum(b0))
+    return (1 - iou + (hull - union) / (hull + 1e-7)).mean()
+
+
+def _torch_apart(corners: Any) -> Any:
+    """The squared distance of the centres over that of the hull's corners."""
+    x0, y0, x1, y1, a0, b0, a1, b1 = corners
     diagonal = (x1.maximum(a1) - x0.minimum(a0)) ** 2 + (y1.maximum(b1) - y0.minimum(b0)) ** 2 + 1e-7
-    apart = ((x0 + x1 - a0 - a1) / 2) ** 2 + ((y0 + y1 - b0 - b1) / 2) ** 2
+    return (((x0 + x1 - a0 - a1) / 2) ** 2 + ((y0 + y1 - b0 - b1) / 2) ** 2) / diagonal
+
+
+def _torch_diou(p: Any, t: Any) -> Any:
+    iou, _, corners = _torch_iou(p, t)
+    return (1 - iou + _torch_apart(corners)).mean()
+
+
+def _torch_ciou(p: Any, t: Any) -> Any:
+    """With two arctangents, as in torchvision."""
+    iou, _, corners = _torch_iou(p, t)
+    x0, y0, x1, y1, a0, b0, a1, b1 = corners
     aspect = (4 / math.pi**2) * (((a1 - a0) / (b1 - b0)).atan() - ((x1 - x0) / (y1 - y0)).atan()) ** 2
     weight = (aspect / (1 - iou + aspect + 1e-7)).detach()
-    return (1 - iou + apart / diagonal + weight * aspect).mean()
+    return (1 - iou + _torch_apart(corners) + weight * aspect).mean()
+
+
+def _torch_focal(f: Any, x: Any, y: Any) -> Any:
+    """As in torchvision, without its alpha, which ours leaves out by default, too."""
+    p = x.sigmoid()
+    surprise = f.binary_cross_entropy_with_logits(x, y, reduction="none")
+    return (surprise * (1 - p * y - (1 - p) * (1 - y)) ** 2).mean()
+
+
+def _listed(targets: np.ndarray) -> np.ndarray:
+    """The classes that hold, in front, and then -1, from multi-hot rows."""
+    classes = targets.shape[-1]
+    listed = np.sort(np.where(targets, np.arange(classes), classes), axis=-1)
+    return np.where(listed == classes, -1, listed)
 
 
 def _torch_lovasz(p: Any, labels: Any) -> Any:

@@ -71,8 +71,9 @@ def totals(values: Array, keep: Array) -> tuple[Array, Array]:
 
 
 def mean_of_totals(given: tuple[Array, Array]) -> Array:
-    """The mean of the kept values of all rows; 0 if there is none."""
-    return safe_divide(jnp.sum(given[0]), jnp.sum(given[1]))
+    """The mean of the kept values of all rows; 0 if there is none, and NaN if one that nobody counts is."""
+    count = jnp.sum(given[1])
+    return jnp.sum(given[0]) / jnp.where(count == 0, 1, count)
 
 
 def over_rows(function: Callable[[Any], Any], rows: Any, size: int | None = None) -> Any:

@@ -89,7 +89,8 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
     kept = _compiled(masked, [where, *arrays], row.gradients, first=1)
     theirs = _compiled(row.optax, arrays, row.gradients) if row.optax else None
     plain = _compiled(row.plain, arrays, row.gradients) if row.plain else None
-    torch = _torch(row.torch, arrays, device, row.gradients) if row.torch else None
+    for_torch = row.torch_inputs(*map(np.asarray, arrays)) if row.torch_inputs else arrays
+    torch = _torch(row.torch, for_torch, device, row.gradients) if row.torch else None
     rax = _rax(row.rax, arrays, row.gradients) if row.rax else None
     timed = {
         "jloss": ours.run,

@@ -15,7 +15,6 @@ from jloss._math import (
     absolute,
     exp_remainder,
     logsumexp,
-    order_of,
     positive_part,
     power_divergence,
     safe_divide,
@@ -26,6 +25,7 @@ from jloss._math import (
     scaled_expm1,
     scaled_log1p,
 )
+from jloss._rank import order_of
 
 
 @loss("(k),(k)->()", "log_prob prob")

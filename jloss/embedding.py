@@ -12,6 +12,7 @@ from jax import Array, lax
 
 from jloss._loss import Reduce, loss
 from jloss._math import absolute, inverse_norm, positive_part, safe_norm, safe_sqrt, softplus
+from jloss._rank import order_of
 from jloss._sets import Items, in_blocks, items, mean_of_totals, mean_where, moved, pairs, squared_distances, totals
 
 
@@ -299,12 +300,11 @@ def _distances(rows: Items, columns: Items, squared: bool) -> Array:
 
 
 def _merged(first: Array, in_first: Array, second: Array, in_second: Array) -> tuple[Array, Array]:
-    """Two lists side by side: the order of all their numbers (what is in no list comes last), and which are in one."""
+    """Two lists side by side: the order of all their numbers (what is in no list comes last, NaN first), and which are in one."""
     keys = jnp.concatenate([jnp.where(in_first, first, jnp.inf), jnp.where(in_second, second, jnp.inf)], axis=1)
-    keys = lax.stop_gradient(keys)
-    index = jnp.zeros_like(keys, jnp.int32) + lax.broadcasted_iota(jnp.int32, keys.shape, 1)
-    keys, order = lax.sort((keys, index), num_keys=1, is_stable=True)
-    return order, keys != jnp.inf
+    order = order_of(jnp.where(jnp.isnan(keys), -jnp.inf, keys))
+    count = jnp.sum(keys != jnp.inf, axis=1, keepdims=True, dtype=jnp.int32)
+    return order, lax.broadcasted_iota(jnp.int32, keys.shape, 1) < count
 
 
 def _cosine_distance(first: Array, second: Array) -> Array:

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import OverClasses, Reduce, loss
-from jloss._math import order_of, pick, positive_part, safe_exp, softplus
+from jloss._math import pick, positive_part, safe_exp, softplus
+from jloss._rank import by_rank
 from jloss.classification import sigmoid_cross_entropy
 
 
@@ -243,13 +244,15 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
     peak = lax.stop_gradient(jnp.max(scores))
     scores = scores - jnp.where(jnp.isfinite(peak), peak, 0)  # only differences count; small numbers keep more digits
     reach = jnp.where(holds, scores, scores + 1)
-    order = order_of(reach, holds)  # at a tie the class that fails goes first
-    holds, reach = holds[order], reach[order]
-    holding, failing = jnp.where(holds, 1.0, 0.0).astype(scores.dtype), jnp.where(holds, 0.0, 1.0).astype(scores.dtype)
-    beaten_by = jnp.cumsum(failing[::-1])[::-1]  # how many failing classes come too close to a holding one
-    beats = jnp.cumsum(holding)  # to how many holding classes a failing one comes too close
-    times = jnp.where(holds, -beaten_by, beats)
-    return jnp.sum(jnp.where(times == 0, 0, times * reach)) / scores.shape[-1]
+
+    def counts(holds: Array) -> Array:
+        """How many holding classes a failing one comes too close to; minus how many failing ones come too close to a holding one."""
+        beats = jnp.cumsum(holds, dtype=jnp.int32)
+        beaten_by = jnp.arange(holds.size)[::-1] - (beats[-1] - beats)
+        return jnp.where(holds, -beaten_by, beats).astype(scores.dtype)
+
+    times = by_rank(counts, reach, holds)  # at a tie the class that fails goes first
+    return jnp.sum(jnp.where((times == 0) & ~jnp.isnan(reach), 0, times * reach)) / scores.shape[-1]
 
 
 @loss("(k),(k)->()", "real unit")

@@ -9,6 +9,7 @@ from jax import Array
 
 from jloss._loss import Reduce, loss
 from jloss._math import softplus
+from jloss._rank import inverse_of, order_of
 
 Decision = Literal["argmax", "threshold", "rank"]
 
@@ -91,7 +92,7 @@ def _hard_threshold(scores: Array) -> Array:
 
 def _hard_rank(scores: Array) -> Array:
     """From 1, the highest score; equal scores in their order."""
-    return 1 + jnp.argsort(jnp.argsort(scores, descending=True)).astype(scores.dtype)
+    return 1 + inverse_of(order_of(-scores)).astype(scores.dtype)
 
 
 def _soft_rank(scores: Array) -> Array:

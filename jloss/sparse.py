@@ -12,6 +12,7 @@ from jax import Array, lax
 
 from jloss._loss import OverClasses, loss
 from jloss._math import pick
+from jloss._rank import ascending
 
 
 @loss("(k),()->()", "real class")
@@ -85,7 +86,8 @@ def _below_the_top(logits: Array, labels: Array) -> tuple[Array, Array]:
 
 def _descending(z: Array) -> tuple[Array, Array]:
     """Sorted, and ranks 1..k. No class more than 1 below the top is ever kept, so what is far below may be moved up to -2."""
-    ordered = -jnp.sort(-lax.stop_gradient(jnp.maximum(z, -2)))
+    depths = jnp.abs(lax.stop_gradient(jnp.maximum(z, -2)))
+    ordered = -ascending(depths)
     return ordered, jnp.arange(1, z.shape[-1] + 1).astype(z.dtype)
 
 

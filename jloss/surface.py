@@ -14,9 +14,8 @@ from jax import Array, lax
 
 from jloss import _math
 from jloss._loss import PerClass, SpatialOverClasses, loss
+from jloss._rank import by_rank
 from jloss.segmentation import _kept, _mean, _power
-
-LARGE = 1 << 14  # errors from which ranking them is worth two programs
 
 
 @loss("(*s),(*s),(*s)->()", "real unit mask")
@@ -307,44 +306,12 @@ def _lovasz(errors: Array, foreground: Array) -> Array:
     It is linear in the errors as long as their order stays, so the slopes are constants and only the order is sorted for. A
     pixel of error 0 in the background is as if it were not there, which is how ignored pixels leave.
     """
-    constant = lax.stop_gradient(errors)
-    if errors.dtype == jnp.float32:
-        slopes = lax.platform_dependent(constant, foreground, cpu=_slopes_by_packed_keys, default=_slopes)
-    else:
-        slopes = _slopes(constant, foreground)
-    return jnp.sum(errors * slopes, axis=1)
+    return jnp.sum(errors * _slopes(errors, foreground), axis=1)
 
 
 def _slopes(errors: Array, foreground: Array) -> Array:
     """What one unit of error costs each pixel: the growth of one minus the score as the pixels turn wrong, the worst first."""
-    index = lax.broadcasted_iota(jnp.int32, errors.shape, 1)
-    _, foreground, index = lax.sort((-errors, foreground, index), num_keys=1)
-    return lax.sort((index, _growth(foreground, errors.dtype)), num_keys=1)[1]
-
-
-def _slopes_by_packed_keys(errors: Array, foreground: Array) -> Array:
-    """The same, six times as fast on CPUs, which sort plain integers fast but integers with a payload slowly.
-
-    One 64-bit key holds all of it: 31 bits of the error (the order of nonnegative floats is that of their bits, complemented
-    here for the worst first), one bit of the label, 32 bits of the place. Many rows are two programs side by side: XLA of
-    jaxlib 0.10 sorts all rows of one array on one core.
-    """
-    half = errors.shape[0] // 2
-    if half and errors.size >= LARGE:
-        return jnp.concatenate([_slopes_of_rows(errors[:half], foreground[:half]), _slopes_of_rows(errors[half:], foreground[half:])])
-    return _slopes_of_rows(errors, foreground)
-
-
-def _slopes_of_rows(errors: Array, foreground: Array) -> Array:
-    bits = lax.bitcast_convert_type(errors, jnp.uint32)
-    with jax.enable_x64(True):
-        descending = (~bits & 0x7FFFFFFF).astype(jnp.uint64)
-        place = lax.broadcasted_iota(jnp.uint64, errors.shape, 1)
-        keys = lax.sort((descending << 33) | (foreground.astype(jnp.uint64) << 32) | place)
-        index = (keys & 0xFFFFFFFF).astype(jnp.int32)
-        foreground = (keys >> 32).astype(jnp.uint32)
-    growth = _growth((foreground & 1) == 1, errors.dtype)
-    return jax.vmap(lambda zeros, i, g: zeros.at[i].set(g, unique_indices=True))(jnp.zeros_like(errors), index, growth)
+    return by_rank(lambda ranked: _growth(ranked, errors.dtype), -errors, foreground)
 
 
 def _growth(foreground: Array, dtype: Any) -> Array:

@@ -16,6 +16,7 @@ from jax import Array, lax
 from jloss._chunk import Backward
 from jloss._loss import Entry, Reduction, entry, reduce
 from jloss._math import absolute, positive_part
+from jloss._rank import inverse_of, order_of
 from jloss._transform import (
     Loss,
     base,
@@ -439,9 +440,9 @@ def _hardest(values: Array, mass: Array, fraction: Array, axis_name: Any) -> Arr
     count = flat.shape[0]
     if axis_name is not None:
         keys, flat = (lax.all_gather(x, axis_name, tiled=True) for x in (keys, flat))
-    order = jnp.argsort(keys, descending=True)
+    order = order_of(-keys)
     sorted_mass = flat[order]
-    before = (jnp.cumsum(sorted_mass) - sorted_mass)[jnp.argsort(order)]
+    before = (jnp.cumsum(sorted_mass) - sorted_mass)[inverse_of(order)]
     if axis_name is not None:
         own = lax.axis_index(axis_name) * count
         before, flat = (lax.dynamic_slice_in_dim(x, own, count) for x in (before, flat))

@@ -1,0 +1,82 @@
+"""Sorting, where the order is a constant for the gradient.
+
+CPUs sort plain integers several times as fast as floats, or as integers that carry a payload. So there the number, a flag and the
+place of the number are one 64-bit integer; elsewhere `lax.sort` carries them along.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+LARGE = 1 << 14  # numbers from which ranking them is worth two programs
+
+
+def ascending(x: Array) -> Array:
+    """Numbers of 0 or more in ascending order, NaN last: their bits order as they do."""
+    bits = lax.bitcast_convert_type(lax.stop_gradient(x), jnp.dtype(f"int{8 * x.dtype.itemsize}"))
+    return lax.bitcast_convert_type(lax.sort(bits), x.dtype)
+
+
+def order_of(keys: Array) -> Array:
+    """The places of the numbers along the last axis in ascending order; of equal numbers the first comes first.
+
+    `lax.sort` itself cannot be differentiated where the batch is explicitly sharded; ``x[order_of(x)]`` can.
+    """
+    return _ranked(keys, jnp.zeros_like(keys, bool))[1]
+
+
+def inverse_of(order: Array) -> Array:
+    """The rank of each place in an order."""
+    return by_place(order, _places(order, jnp.int32))
+
+
+def by_rank(function: Callable[[Array], Array], keys: Array, flags: Array) -> Array:
+    """`function` of the flags in ascending order of their keys along the last axis, put back in place. At a tie False comes first."""
+    flags, place = _ranked(keys, flags)
+    return by_place(place, function(flags))
+
+
+def by_place(places: Array, x: Array) -> Array:
+    """``result[..., places[i]] = x[..., i]`` for places that are a permutation of the last axis."""
+
+    def scattered(places: Array, x: Array) -> Array:
+        put = jnp.vectorize(lambda i, x: jnp.zeros_like(x).at[i].set(x, unique_indices=True), signature="(n),(n)->(n)")
+        return put(places, x)
+
+    def carried(places: Array, x: Array) -> Array:
+        return lax.sort((places, x), num_keys=1)[1]
+
+    return lax.platform_dependent(places, x, cpu=scattered, default=carried)
+
+
+def _ranked(keys: Array, flags: Array) -> tuple[Array, Array]:
+    """The flags in ascending order of the keys, and their places."""
+
+    def carried(keys: Array, flags: Array) -> tuple[Array, Array]:
+        _, flags, place = lax.sort((keys, flags, _places(keys, jnp.int32)), num_keys=2)
+        return flags, place
+
+    def packed(keys: Array, flags: Array) -> tuple[Array, Array]:
+        bits = lax.bitcast_convert_type(jnp.where(keys == 0, 0, keys), jnp.int32)
+        bits = jnp.where(jnp.isnan(keys), 0x7FFFFFFF, jnp.where(bits < 0, bits ^ 0x7FFFFFFF, bits))
+        with jax.enable_x64(True):
+            low = (flags.astype(jnp.int64) << 31) | _places(keys, jnp.int64)
+            ranked = lax.sort((bits.astype(jnp.int64) << 32) | low)
+            return (ranked >> 31) & 1 == 1, (ranked & 0x7FFFFFFF).astype(jnp.int32)
+
+    def halved(keys: Array, flags: Array) -> tuple[Array, Array]:
+        """Many rows as two programs side by side: XLA of jaxlib 0.10 sorts all rows of one array on one core."""
+        half = len(keys) // 2 if keys.ndim > 1 and keys.size >= LARGE else 0
+        if not half:
+            return packed(keys, flags)
+        return jax.tree.map(lambda *x: jnp.concatenate(x), packed(keys[:half], flags[:half]), packed(keys[half:], flags[half:]))
+
+    keys = lax.stop_gradient(keys)
+    return lax.platform_dependent(keys, flags, cpu=halved, default=carried) if keys.dtype == jnp.float32 else carried(keys, flags)
+
+
+def _places(keys: Array, dtype: type) -> Array:
+    """The number of each place along the last axis, split over devices as the keys are."""
+    return jnp.zeros_like(keys, dtype) + lax.broadcasted_iota(dtype, keys.shape, keys.ndim - 1)
