@@ -183,8 +183,12 @@ def scaled_log1p(x: Array, c: Array | float) -> Array:
 def exp_remainder(x: Array) -> Array:
     """``exp(x) - 1 - x``, to the last digit also near 0."""
     near = jnp.abs(x) < 0.5
-    small = jnp.where(near, x, 0)
-    return jnp.where(near, 0.5 * small * small * _exp_series(small, 3), safe_exp(x) - 1 - x)
+    return jnp.where(near, small_exp_remainder(jnp.where(near, x, 0)), safe_exp(x) - 1 - x)
+
+
+def small_exp_remainder(x: Array) -> Array:
+    """``exp(x) - 1 - x`` for ``|x| < 0.5``, by its series."""
+    return 0.5 * x * x * _exp_series(x, 3)
 
 
 def power_divergence(x: Array, y: Array, alpha: Array) -> Array:

@@ -139,10 +139,10 @@ ROWS: dict[str, Row] = {
         lambda x, y: jnp.mean(jax.vmap(optax.losses.ntxent)(x, y)),
         options={"temperature": 0.07},
         inputs=lambda rng, size: (
-            _normal(rng, size, 512, 128),
-            rng.permuted(np.tile(np.arange(512) // 2, (size, 1)), axis=1).astype(np.int32),
+            _normal(rng, size, 256, 128),
+            rng.permuted(np.tile(np.arange(256) // 2, (size, 1)), axis=1).astype(np.int32),
         ),
-        sizes={"n": 512},
+        sizes={"n": 256},
     ),
     # sequence
     "ctc": Row(

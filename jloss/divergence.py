@@ -24,6 +24,7 @@ from jloss._math import (
     safe_sqrt,
     scaled_expm1,
     scaled_log1p,
+    small_exp_remainder,
 )
 from jloss._rank import order_of
 
@@ -114,10 +115,10 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
         https://papers.nips.cc/paper/1861-algorithms-for-non-negative-matrix-factorization
     """
     log_targets = safe_log(targets)
-    gap = log_predictions - jnp.where(targets > 0, log_targets, 0)
-    near = (targets > 0) & (jnp.abs(gap) < 0.5)
+    gap = jnp.where(targets > 0, log_predictions - log_targets, 1)
+    near = jnp.abs(gap) < 0.5
     far = _relative_entropies(targets, log_targets, log_predictions) - targets + safe_exp(log_predictions)
-    return jnp.sum(jnp.where(near, targets * exp_remainder(jnp.where(near, gap, 0)), far))
+    return jnp.sum(jnp.where(near, targets * small_exp_remainder(jnp.where(near, gap, 0)), far))
 
 
 @loss("(k),(k)->()", "prob prob", beta="unit")
