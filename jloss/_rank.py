@@ -5,6 +5,7 @@ place of the number are one 64-bit integer; elsewhere `lax.sort` carries them al
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ def order_of(keys: Array) -> Array:
 
     `lax.sort` itself cannot be differentiated where the batch is explicitly sharded; ``x[order_of(x)]`` can.
     """
-    return _ranked(keys, jnp.zeros_like(keys, bool))[1]
+    return _ranked(keys, None)[1]
 
 
 def inverse_of(order: Array) -> Array:
@@ -34,8 +35,8 @@ def inverse_of(order: Array) -> Array:
 
 def by_rank(function: Callable[[Array], Array], keys: Array, flags: Array) -> Array:
     """`function` of the flags in ascending order of their keys along the last axis, put back in place. At a tie False comes first."""
-    flags, place = _ranked(keys, flags)
-    return by_place(place, function(flags))
+    ranked, place = _ranked(keys, flags)
+    return by_place(place, function(ranked))
 
 
 def by_place(places: Array, x: Array) -> Array:
@@ -51,27 +52,30 @@ def by_place(places: Array, x: Array) -> Array:
     return lax.platform_dependent(places, x, cpu=scattered, default=carried)
 
 
-def _ranked(keys: Array, flags: Array) -> tuple[Array, Array]:
-    """The flags in ascending order of the keys, and their places."""
+def _ranked(keys: Array, flags: Array | None) -> tuple[Any, Array]:
+    """The flags, if any, in ascending order of the keys, and their places."""
 
-    def carried(keys: Array, flags: Array) -> tuple[Array, Array]:
+    def carried(keys: Array, flags: Array | None) -> tuple[Any, Array]:
+        if flags is None:
+            return None, lax.sort((keys, _places(keys, jnp.int32)), num_keys=1)[1]
         _, flags, place = lax.sort((keys, flags, _places(keys, jnp.int32)), num_keys=2)
         return flags, place
 
-    def packed(keys: Array, flags: Array) -> tuple[Array, Array]:
+    def packed(keys: Array, flags: Array | None) -> tuple[Any, Array]:
         bits = lax.bitcast_convert_type(jnp.where(keys == 0, 0, keys), jnp.int32)
         bits = jnp.where(jnp.isnan(keys), 0x7FFFFFFF, jnp.where(bits < 0, bits ^ 0x7FFFFFFF, bits))
         with jax.enable_x64(True):
-            low = (flags.astype(jnp.int64) << 31) | _places(keys, jnp.int64)
+            low = _places(keys, jnp.int64) if flags is None else (flags.astype(jnp.int64) << 31) | _places(keys, jnp.int64)
             ranked = lax.sort((bits.astype(jnp.int64) << 32) | low)
-            return (ranked >> 31) & 1 == 1, (ranked & 0x7FFFFFFF).astype(jnp.int32)
+            return None if flags is None else (ranked >> 31) & 1 == 1, (ranked & 0x7FFFFFFF).astype(jnp.int32)
 
-    def halved(keys: Array, flags: Array) -> tuple[Array, Array]:
+    def halved(keys: Array, flags: Array | None) -> tuple[Any, Array]:
         """Many rows as two programs side by side: XLA of jaxlib 0.10 sorts all rows of one array on one core."""
         half = len(keys) // 2 if keys.ndim > 1 and keys.size >= LARGE else 0
         if not half:
             return packed(keys, flags)
-        return jax.tree.map(lambda *x: jnp.concatenate(x), packed(keys[:half], flags[:half]), packed(keys[half:], flags[half:]))
+        first, last = jax.tree.map(lambda x: x[:half], (keys, flags)), jax.tree.map(lambda x: x[half:], (keys, flags))
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts), packed(*first), packed(*last))
 
     keys = lax.stop_gradient(keys)
     return lax.platform_dependent(keys, flags, cpu=halved, default=carried) if keys.dtype == jnp.float32 else carried(keys, flags)
