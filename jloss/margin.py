@@ -248,7 +248,7 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
     def counts(holds: Array) -> Array:
         """How many holding classes a failing one comes too close to; minus how many failing ones come too close to a holding one."""
         beats = jnp.cumsum(holds, dtype=jnp.int32)
-        beaten_by = jnp.arange(holds.size)[::-1] - (beats[-1] - beats)
+        beaten_by = jnp.arange(holds.size, dtype=jnp.int32)[::-1] - (beats[-1] - beats)
         return jnp.where(holds, -beaten_by, beats).astype(scores.dtype)
 
     times = by_rank(counts, reach, holds)  # at a tie the class that fails goes first
