@@ -60,7 +60,10 @@ def test_a_nan_score_is_not_lost(holds):
     """Whatever its rank, also where no other class comes too close."""
     scores = jnp.array([jnp.nan, 5.0, 0.0, -5.0])
     assert jnp.isnan(jloss.multilabel_margin(scores, jnp.array([holds, True, False, False])))
-    labels = jnp.array([0, 0, 1, 1])
-    points = jnp.array([[jnp.nan], [0.0], [1.0], [2.0]])
-    assert jnp.isnan(jloss.batch_all_triplet(points, labels))
-    assert jnp.isnan(jloss.batch_semi_hard_triplet(points, labels))
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1], [2, 0, 0, 1]], ids=["positive", "negative"])
+@pytest.mark.parametrize("loss", [jloss.batch_all_triplet, jloss.batch_semi_hard_triplet], ids=["all", "semi_hard"])
+def test_a_nan_embedding_is_not_lost(loss, labels):
+    """As a positive of others, and as a negative that is an anchor of no triplet."""
+    assert jnp.isnan(loss(jnp.array([[jnp.nan], [0.0], [1.0], [2.0]]), jnp.array(labels)))
