@@ -90,8 +90,8 @@ def squared_length(vector: tuple[Array, Array]) -> Array:
 
 def power(x: Array, exponent: Array | float) -> Array:
     """``x ** exponent`` of a share; 0 with gradient 0 at 0, for every positive exponent."""
-    positive = x > 0
-    return jnp.where(positive, jnp.where(positive, x, 1) ** exponent, 0)
+    zero = x <= 0
+    return jnp.where(zero, 0, jnp.where(zero, 1, x) ** exponent)
 
 
 def _side(low: Array, high: Array, target_low: Array, target_high: Array) -> tuple[Array, Array, Array]:

@@ -66,6 +66,11 @@ def positive_part(x: Array) -> Array:
     return jnp.where(x > 0, x, jnp.where(jnp.isnan(x), x, 0))
 
 
+def by_sign(sign: Array, above: Array, below: Array) -> Array:
+    """The one where the sign is positive, the other where it is not, and NaN where it is NaN."""
+    return jnp.where(sign > 0, above, jnp.where(sign <= 0, below, jnp.nan))
+
+
 def softplus(x: Array) -> Array:
     """``log(1 + exp(x))`` without overflow; its gradient is the logistic function, also at 0 and at infinity."""
     return jnp.where(x > 0, x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
@@ -80,10 +85,10 @@ def xlogy(x: Array, y: Array) -> Array:
 def log1mexp(x: Array) -> Array:
     """``log(1 - exp(x))`` for ``x < 0``, accurate at both ends; -inf at 0, with gradient 0 there."""
     near = x > -0.6931472
-    inside = x < 0
+    inside, missing = x < 0, jnp.isnan(x)
     x = jnp.where(inside, x, -1)
     value = jnp.where(near, jnp.log(-jnp.expm1(jnp.where(near, x, -1))), jnp.log1p(-jnp.exp(jnp.where(near, -1, x))))
-    return jnp.where(inside, value, -jnp.inf)
+    return jnp.where(inside, value, jnp.where(missing, jnp.nan, -jnp.inf))
 
 
 def logsumexp(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None, keepdims: bool = False) -> Array:

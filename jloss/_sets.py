@@ -55,9 +55,14 @@ def squared_distances(rows: Array, columns: Array) -> Array:
 
 
 def moved(given: Items) -> Items:
-    """The same items with the first kept one at the origin, which changes no distance."""
+    """The same items with the first kept one at the origin, which changes no distance; all NaN if one is not finite."""
     origin = lax.stop_gradient(lax.dynamic_index_in_dim(given.vectors, jnp.argmax(given.kept), keepdims=True))
-    return given._replace(vectors=jnp.where(given.kept[:, None], given.vectors - origin, 0))
+    return given._replace(vectors=jnp.where(given.kept[:, None], given.vectors - origin + trouble(given), 0))
+
+
+def trouble(given: Items) -> Array:
+    """0, or NaN if a kept item is not finite: mining would never find an item whose distances are NaN."""
+    return jnp.where(jnp.all(jnp.isfinite(given.vectors)), 0, jnp.nan).astype(given.vectors.dtype)
 
 
 def mean_where(values: Array, keep: Array) -> Array:
@@ -90,4 +95,4 @@ def in_blocks(function: Callable[[Any], Any], rows: Any, size: int = 128) -> Any
 
 
 def _snap(squared: Array, size: Array) -> Array:
-    return jnp.where(squared <= 2 * jnp.finfo(squared.dtype).eps * size, 0, squared)
+    return jnp.where(squared - 2 * jnp.finfo(squared.dtype).eps * size <= 0, 0, squared)  # infinite sizes stay

@@ -43,7 +43,7 @@ def distribution_focal(logits: Array, targets: Array, **reduce: Unpack[Reduce]) 
     bins = jnp.arange(logits.shape[0], dtype=logits.dtype)
     place = lax.stop_gradient(jnp.clip(targets, 0, logits.shape[0] - 1))
     share = jnp.maximum(0, 1 - jnp.abs(bins - place))
-    return -jnp.sum(jnp.where(share > 0, share * log_softmax(logits), 0))
+    return -jnp.sum(jnp.where(share == 0, 0, share * log_softmax(logits)))
 
 
 @loss("(),()->()", "real unit", beta="positive")
@@ -96,7 +96,7 @@ def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: floa
     """
     positive = quality * (quality * softplus(-logits) + (1 - quality) * softplus(logits))
     negative = alpha * jnp.exp(-gamma * softplus(-logits)) * softplus(logits)
-    return jnp.where(quality > 0, positive, negative)
+    return jnp.where(quality <= 0, negative, positive)
 
 
 @loss("(n,k),(n,4),(m),(m,4),(m)->()", "real box class box mask", no_object_weight="nonnegative", boxes_per_image="nonnegative")

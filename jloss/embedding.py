@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import Reduce, loss
-from jloss._math import absolute, inverse_norm, positive_part, safe_norm, safe_sqrt, softplus
+from jloss._math import absolute, by_sign, inverse_norm, positive_part, safe_norm, safe_sqrt, softplus
 from jloss._rank import order_of
-from jloss._sets import Items, in_blocks, items, mean_of_totals, mean_where, moved, pairs, squared_distances, totals
+from jloss._sets import Items, in_blocks, items, mean_of_totals, mean_where, moved, pairs, squared_distances, totals, trouble
 
 
 @loss("(d),(d)->()", "real real")
@@ -85,7 +85,7 @@ def cosine_embedding(first: Array, second: Array, signs: Array, *, margin: float
         Hadsell, Chopra, LeCun, Dimensionality Reduction by Learning an Invariant Mapping, 2006. https://doi.org/10.1109/CVPR.2006.100
     """
     distance = _cosine_distance(first, second)
-    return jnp.where(signs > 0, distance, positive_part(1 - distance - margin))
+    return by_sign(signs, distance, positive_part(1 - distance - margin))
 
 
 @loss("(d),(d),()->()", "real real unit")
@@ -202,7 +202,7 @@ def batch_hard_triplet(
         difference = given.vectors - given.vectors[chosen]
         return jnp.sum(jnp.square(difference), axis=1) if squared else safe_norm(difference)
 
-    return mean_where(positive_part(to(farthest) - to(nearest) + margin), usable)
+    return mean_where(positive_part(to(farthest) - to(nearest) + margin), usable) + trouble(given)
 
 
 @loss("(n,d),(n),(n)->()", "real class mask")
@@ -300,11 +300,12 @@ def _distances(rows: Items, columns: Items, squared: bool) -> Array:
 
 
 def _merged(first: Array, in_first: Array, second: Array, in_second: Array) -> tuple[Array, Array]:
-    """Two lists side by side: the order of all their numbers (what is in no list comes last, NaN first), and which are in one."""
-    keys = jnp.concatenate([jnp.where(in_first, first, jnp.inf), jnp.where(in_second, second, jnp.inf)], axis=1)
-    order = order_of(jnp.where(jnp.isnan(keys), -jnp.inf, keys))
-    count = jnp.sum(keys != jnp.inf, axis=1, keepdims=True, dtype=jnp.int32)
-    return order, lax.broadcasted_iota(jnp.int32, keys.shape, 1) < count
+    """Two lists side by side: the order of all their numbers (what is in no list comes last), and which are in one."""
+    numbers, listed = jnp.concatenate([first, second], axis=1), jnp.concatenate([in_first, in_second], axis=1)
+    numbers = jnp.minimum(numbers, jnp.finfo(numbers.dtype).max)  # a distance may overflow
+    order = order_of(jnp.where(listed, numbers, jnp.inf))
+    count = jnp.sum(listed, axis=1, keepdims=True, dtype=jnp.int32)
+    return order, lax.broadcasted_iota(jnp.int32, numbers.shape, 1) < count
 
 
 def _cosine_distance(first: Array, second: Array) -> Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import OverClasses, Reduce, loss
-from jloss._math import pick, positive_part, safe_exp, softplus
+from jloss._math import by_sign, pick, positive_part, safe_exp, softplus
 from jloss._rank import by_rank
 from jloss.classification import sigmoid_cross_entropy
 
@@ -325,7 +325,7 @@ def hinge_embedding(distances: Array, signs: Array, *, margin: float = 1.0, **re
     References:
         Mobahi, Collobert and Weston, Deep Learning from Temporal Coherence in Video, 2009. https://doi.org/10.1145/1553374.1553469
     """
-    return jnp.where(signs > 0, distances, positive_part(margin - distances))
+    return by_sign(signs, distances, positive_part(margin - distances))
 
 
 def _strongest_other(scores: Array, label: Array) -> Array:

@@ -185,7 +185,7 @@ def bi_tempered_logistic(
     """
     if iterations < 0:
         raise ValueError(f"bi_tempered_logistic: `iterations` must be 0 or more, got {iterations}.")
-    present = logits > -jnp.inf
+    present = logits != -jnp.inf
     tempered = _log_tempered_softmax(jnp.where(present, logits, 0), present, jnp.asarray(t2), iterations)
     log_p = jnp.where(present, tempered, -1e30)
     order = jnp.asarray(1 - t1)

@@ -85,15 +85,15 @@ def rotated_kld(predictions: Array, targets: Array, *, tau: float = 1.0, **reduc
     """
     p, t = columns(predictions), columns(targets)
     (w, h), (v, k) = _sides(p), _sides(t)
-    solid = (v > 0) & (k > 0)
-    per_v, per_k = 1 / jnp.where(solid, v, 1), 1 / jnp.where(solid, k, 1)
+    flat = (v <= 0) | (k <= 0)
+    per_v, per_k = 1 / jnp.where(flat, 1, v), 1 / jnp.where(flat, 1, k)
     x, y = _along(p[0] - t[0], p[1] - t[1], t[4])
     cosine, sine = _turn(p[4] - t[4])
     shape = cosine * jnp.square(w * per_v - h * per_k) + sine * jnp.square(w * per_k - h * per_v)
     growth = w * per_v * (h * per_k)
     growth = jnp.where(growth < 1 / _MOST, 1 / _MOST, growth)
     divergence = shape / 2 + (growth - 1 - jnp.log(growth)) + 2 * squared_length((x * per_v, y * per_k))
-    return 1 - 1 / (tau + jnp.log1p(jnp.where(solid, divergence, _MOST)))
+    return 1 - 1 / (tau + jnp.log1p(jnp.where(flat, _MOST, divergence)))
 
 
 @loss("(5),(5)->()", "rotated_box rotated_box")

@@ -301,7 +301,7 @@ def mcc(predictions: Array, targets: Array, *, mask: Array | None = None, **redu
     pixels = jnp.asarray(p.size) if mask is None else jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1)
     tp, fp, fn = (x / pixels.astype(p.dtype) for x in _counts(p, y))
     tn = _mean(_absent(p, y), mask)
-    p_spread, y_spread = (jnp.where(x > FLOOR**2, x, 0) for x in ((tp + fp) * (tn + fn), (tp + fn) * (tn + fp)))
+    p_spread, y_spread = (jnp.where(x <= FLOOR**2, 0, x) for x in ((tp + fp) * (tn + fn), (tp + fn) * (tn + fp)))
     covariance = tp * tn - fp * fn
     return 1 - _math.safe_divide(covariance, _math.safe_sqrt(p_spread) * _math.safe_sqrt(y_spread))
 

@@ -398,8 +398,8 @@ def _standardized(given: Items, number: Array, where: Devices) -> Array:
     """Features with mean 0 and variance 1; one whose spread is no more than rounding is 0."""
     centred, variance = _centred(given, number, where)
     size = where.total(jnp.sum(jnp.square(given.vectors), axis=0)) / jnp.maximum(number, 1)
-    varies = variance > jnp.square(8 * jnp.finfo(variance.dtype).eps) * lax.stop_gradient(size)
-    return jnp.where(varies[None, :], centred / jnp.sqrt(jnp.where(varies, variance, 1))[None, :], 0)
+    constant = variance <= jnp.square(8 * jnp.finfo(variance.dtype).eps) * lax.stop_gradient(size)
+    return jnp.where(constant[None, :], 0, centred / jnp.sqrt(jnp.where(constant, 1, variance))[None, :])
 
 
 def _distilled(student: Array, teacher: Array, center: Array, mask: Array | None, warm: Array | float, cool: Array | float) -> Array:

@@ -45,11 +45,9 @@ def lovasz_hinge(logits: Array, targets: Array, *, mask: Array | None = None, **
         Berman, Rannen Triki, Blaschko, The Lovasz-Softmax loss, 2017. https://arxiv.org/abs/1705.08790
     """
     foreground = targets > 0.5
+    errors = _math.positive_part(1 - _math.by_sign(targets - 0.5, logits, -logits))
     if mask is not None:
-        logits, foreground = jnp.where(mask, logits, 0), foreground & mask
-    errors = _math.positive_part(1 - jnp.where(foreground, logits, -logits))
-    if mask is not None:
-        errors = jnp.where(mask, errors, 0)
+        errors, foreground = jnp.where(mask, errors, 0), foreground & mask
     return _lovasz(errors.reshape(-1)[None], foreground.reshape(-1)[None])[0]
 
 

@@ -62,8 +62,20 @@ def test_a_nan_score_is_not_lost(holds):
     assert jnp.isnan(jloss.multilabel_margin(scores, jnp.array([holds, True, False, False])))
 
 
-@pytest.mark.parametrize("labels", [[0, 0, 1, 1], [2, 0, 0, 1]], ids=["positive", "negative"])
+@pytest.mark.parametrize("labels", [[1, 0, 1, 0], [1, 0, 0, 2]], ids=["positive", "negative"])
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf], ids=["nan", "inf"])
+@pytest.mark.parametrize("place", [0, 3])
+@pytest.mark.parametrize("loss", [jloss.batch_all_triplet, jloss.batch_semi_hard_triplet, jloss.batch_hard_triplet], ids=["all", "semi_hard", "hard"])
+def test_a_nan_embedding_is_not_lost(loss, labels, place, value):
+    """As a positive of others, and as a negative that is an anchor of no triplet; but one that is masked is."""
+    embeddings, labels = jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array(labels)
+    assert jnp.isnan(loss(embeddings.at[place].set(value), labels))
+    mask = jnp.arange(4) != place
+    assert loss(embeddings.at[place].set(value), labels, mask) == loss(embeddings, labels, mask)
+
+
+@pytest.mark.parametrize("squared", [False, True])
 @pytest.mark.parametrize("loss", [jloss.batch_all_triplet, jloss.batch_semi_hard_triplet], ids=["all", "semi_hard"])
-def test_a_nan_embedding_is_not_lost(loss, labels):
-    """As a positive of others, and as a negative that is an anchor of no triplet."""
-    assert jnp.isnan(loss(jnp.array([[jnp.nan], [0.0], [1.0], [2.0]]), jnp.array(labels)))
+def test_a_distance_that_overflows_is_not_lost(loss, squared):
+    """The fourth item is a positive, 1e25 from the others: the square is infinite, and rounding could tell it from nothing."""
+    assert not jnp.isfinite(loss(jnp.array([[0.0], [2.0], [1.0], [1e25]]), jnp.array([0, 1, 0, 1]), squared=squared))

@@ -1,0 +1,53 @@
+"""A NaN in an input is a NaN in the loss of its example: a comparison with it is false, and must not pass it by in silence."""
+
+import jax
+import numpy as np
+import pytest
+
+import jloss
+from jloss.samples import samples
+from tests.cases import LOSSES, ORACLES
+
+# What an example does not look at may hold anything.
+UNREAD = {
+    ("center", "centers"): "those of other classes",
+    ("detr", "boxes"): "those that are paired with no target",
+    ("kfiou", "predictions"): "the centre",
+    ("kfiou", "targets"): "the centre",
+    ("ldam", "margins"): "those of other classes",
+    ("log_loss", "probabilities"): "those of other classes",
+    ("n_pairs", "embeddings"): "items that are the third of their class, or alone in it",
+    ("nll", "log_probs"): "those of other classes",
+    ("wasserstein_1d", "predictions"): "the last, which the others determine",
+    ("wasserstein_1d", "targets"): "the last, which the others determine",
+}
+
+
+def base(name: str) -> dict:
+    """One example, without the inputs that may be left out."""
+    loss, oracle = jloss.CATALOGUE[name].public, ORACLES[name]
+    needed = samples(loss, batch=(1,), optional=False)
+    drawn = oracle.sample(np.random.default_rng(0), (1,)) if oracle.sample else needed
+    return {n: v for n, v in drawn.items() if n in needed}
+
+
+def is_float(value) -> bool:
+    return getattr(value, "dtype", None) in (np.float32, np.float64)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_nan_is_not_lost(name):
+    loss, given = jloss.CATALOGUE[name].public, base(name)
+    run = jax.jit(lambda given: loss(**given, reduction="none"))
+    for wrong in (n for n, v in given.items() if is_float(v)):
+        count = given[wrong].size
+        batch = {n: np.repeat(v, count, axis=0) if isinstance(v, np.ndarray) else v for n, v in given.items()}
+        batch[wrong].reshape(count, count)[np.diag_indices(count)] = np.nan
+        values = np.asarray(run(batch))
+        assert values.shape == (count,)
+        lost = np.flatnonzero(~np.isnan(values))
+        if (name, wrong) in UNREAD:
+            assert len(lost) < count
+            continue
+        places = [tuple(int(i) for i in np.unravel_index(place, given[wrong].shape[1:])) for place in lost[:5]]
+        assert not len(lost), f"{name} is {values[lost[0]]} although {wrong}{list(places[0])} is NaN, and so for {len(lost)} of {count} places"
