@@ -115,7 +115,7 @@ def wiou_v2(*, gamma: float = 0.5, momentum: float = _MOMENTUM) -> StatefulLoss:
 
     A factory: ``init(mean=1.0)`` gives the state, ``apply(state, predictions, targets, ...)`` the loss and the next state. The
     factor is a constant for the gradient and uses the mean of the batches before, so that the batch may be split. The mean
-    runs over kept examples and over the devices of `axis_name`; nothing kept leaves it as it is.
+    runs over kept examples and over the devices of `axis_name`; nothing kept, or a NaN, leaves it as it is.
 
     Args:
         gamma: How strongly bad boxes are preferred.
@@ -208,4 +208,4 @@ def _running_mean(
     predictions, targets = lax.stop_gradient((predictions, targets))
     total, mass = iou(predictions, targets, where=where, weights=weights, reduction="parts", axis_name=axis_name)
     moved = (1 - momentum) * state + momentum * safe_divide(total, mass).astype(state.dtype)
-    return lax.stop_gradient(jnp.where(mass > 0, moved, state))
+    return lax.stop_gradient(jnp.where((mass > 0) & jnp.isfinite(moved), moved, state))

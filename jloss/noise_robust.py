@@ -212,8 +212,8 @@ def early_learning(strength: float = 3.0, beta: float = 0.7) -> StatefulLoss:
 
     with `strength` :math:`\lambda` and t the running mean of this example's own predictions (clipped to 1e-4 .. 1 - 1e-4), under
     stop_gradient. ``init(examples, classes)`` gives the memory; ``apply(state, logits, labels, indices, where=, weights=, reduction=,
-    axis_name=)`` wants each example's index in the data set and returns the value and the new state. Masked examples and
-    indices outside the data set leave the memory alone. With `axis_name` the memory is the same on every device and takes the
+    axis_name=)`` wants each example's index in the data set and returns the value and the new state. Masked examples,
+    logits that are NaN and indices outside the data set leave the memory alone. With `axis_name` the memory is the same on every device and takes the
     updates of all of them.
 
     Args:
@@ -256,6 +256,7 @@ def early_learning(strength: float = 3.0, beta: float = 0.7) -> StatefulLoss:
         value = _early_learning(
             logits, labels, new, strength=strength, where=where, weights=weights, reduction=reduction, axis_name=axis_name
         )
+        at = jnp.where(jnp.all(jnp.isfinite(new), axis=-1), at, count)
         if axis_name is not None:
             at, new = _from_all_devices(at, axis_name), _from_all_devices(new, axis_name)
         return value, EarlyLearningState(memory.at[at].set(new, mode="drop"))

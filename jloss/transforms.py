@@ -269,7 +269,7 @@ def trimmed(loss: Loss, fraction: float | Array) -> Loss:
         \ell' = \frac{\sum_i w_i (1 - h_i) \ell_i}{\sum_i w_i (1 - h_i)}
 
     with h as in `hardest`, of which it is the rest: ``fraction * hardest + (1 - fraction) * trimmed`` is the loss. A loss of inf or
-    NaN is among the hardest.
+    NaN is among the hardest. An input that is NaN is left out of the value, but not of the gradient: mask it.
 
     Args:
         loss: Any loss.

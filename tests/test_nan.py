@@ -51,3 +51,25 @@ def test_nan_is_not_lost(name):
             continue
         places = [tuple(int(i) for i in np.unravel_index(place, given[wrong].shape[1:])) for place in lost[:5]]
         assert not len(lost), f"{name} is {values[lost[0]]} although {wrong}{list(places[0])} is NaN, and so for {len(lost)} of {count} places"
+
+
+def test_a_nan_does_not_stay_in_a_state():
+    """One bad batch must not spoil all that come after it."""
+    logits, labels = np.zeros((2, 3), np.float32), np.array([0, 1])
+    targets, boxes = np.float32([[0, 0, 1, 1], [0, 0, 2, 1]]), np.float32([[0, 0, 1, 2], [0, 1, 2, 2]])
+    calls = {
+        "early_learning": ((2, 3), logits, labels, np.arange(2)),
+        "equalized_focal": ((3,), logits, np.eye(3, dtype=np.float32)[labels]),
+        "ghm": ((), logits, np.eye(3, dtype=np.float32)[labels]),
+        "seesaw": ((3,), logits, labels),
+        "wiou_v2": ((), boxes, targets),
+        "wiou_v3": ((), boxes, targets),
+    }
+    assert sorted(calls) == sorted(n for n, entry in jloss.CATALOGUE.items() if entry.kind == "stateful")
+    for name, (shape, first, *rest) in calls.items():
+        criterion, bad = getattr(jloss, name)(), first.copy()
+        bad[1, 1] = np.nan
+        values, state = criterion.apply(criterion.init(*shape), bad, *rest, reduction="none")
+        assert np.isnan(values[1]).any(), name
+        value, _ = criterion.apply(state, first, *rest)
+        assert np.isfinite(value) and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state)), name
