@@ -39,18 +39,20 @@ def is_float(value) -> bool:
 def test_nan_is_not_lost(name):
     loss, given = jloss.CATALOGUE[name].public, base(name)
     run = jax.jit(lambda given: loss(**given, reduction="none"))
-    for wrong in (n for n, v in given.items() if is_float(v)):
-        count = given[wrong].size
+    floats = [n for n, v in given.items() if is_float(v)]
+    count = max((given[n].size for n in floats), default=0)  # examples, each with a NaN at another place; one program for all inputs
+    for wrong in floats:
         batch = {n: np.repeat(v, count, axis=0) if isinstance(v, np.ndarray) else v for n, v in given.items()}
-        batch[wrong].reshape(count, count)[np.diag_indices(count)] = np.nan
+        size = given[wrong].size
+        batch[wrong].reshape(count, size)[np.arange(count), np.arange(count) % size] = np.nan
         values = np.asarray(run(batch))
         assert values.shape == (count,)
-        lost = np.flatnonzero(~np.isnan(values))
+        lost = np.flatnonzero(~np.isnan(values[:size]))
         if (name, wrong) in UNREAD:
-            assert len(lost) < count
+            assert len(lost) < size
             continue
-        places = [tuple(int(i) for i in np.unravel_index(place, given[wrong].shape[1:])) for place in lost[:5]]
-        assert not len(lost), f"{name} is {values[lost[0]]} although {wrong}{list(places[0])} is NaN, and so for {len(lost)} of {count} places"
+        places = [tuple(int(i) for i in np.unravel_index(place, given[wrong].shape[1:])) for place in lost[:1]]
+        assert not places, f"{name} is {values[lost[0]]} although {wrong}{list(places[0])} is NaN, and so for {len(lost)} of {size} places"
 
 
 def test_a_nan_does_not_stay_in_a_state():
