@@ -66,6 +66,15 @@ def positive_part(x: Array) -> Array:
     return jnp.where(x > 0, x, jnp.where(jnp.isnan(x), x, 0))
 
 
+def largest(x: Array) -> Array:
+    """The maximum along the last axis, and NaN if it is finite but there is a NaN: XLA's own, vectorised on CPUs, passes that over.
+
+    A NaN shows in the sum, which is the cheapest of all passes (a hinge loss takes 10 % longer with `jnp.any`).
+    """
+    peak, total = jnp.max(x, axis=-1), jnp.sum(lax.stop_gradient(x), axis=-1)
+    return jnp.where((peak < jnp.inf) & jnp.isnan(total), jnp.nan, peak)
+
+
 def by_sign(sign: Array, above: Array, below: Array) -> Array:
     """The one where the sign is positive, the other where it is not, and NaN where it is NaN."""
     return jnp.where(sign > 0, above, jnp.where(sign <= 0, below, jnp.nan))

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import OverClasses, Reduce, loss
-from jloss._math import focal, log_partition, pick, safe_log, surprise
+from jloss._math import focal, largest, log_partition, pick, safe_log, surprise
 
 
 @loss("(k),()->()", "real class", label_smoothing="unit", z_loss="nonnegative")
@@ -356,7 +356,7 @@ def multiclass_zero_one(logits: Array, labels: Array, **reduce: Unpack[OverClass
     """
     logits = lax.stop_gradient(logits)
     wrong = jnp.where(lax.argmax(logits, 0, labels.dtype) == labels, 0, 1).astype(logits.dtype)
-    return jnp.where(jnp.isnan(pick(logits, labels) + jnp.max(logits)), jnp.nan, wrong)
+    return jnp.where(jnp.isnan(pick(logits, labels) + largest(logits)), jnp.nan, wrong)
 
 
 @loss("(k),()->()", "prob class")

@@ -178,7 +178,8 @@ def detr(
     weight = jnp.where(busy, 1, no_object_weight)
     count = jnp.maximum(1, jnp.sum(paired)).astype(boxes.dtype)
     count = jnp.where(boxes_per_image > 0, boxes_per_image, count)
-    return class_cost * safe_divide(jnp.sum(weight * surprise), jnp.sum(weight)) + box_term / count
+    unsound = jnp.any(jnp.isnan(boxes)) | jnp.any(jnp.isnan(target_boxes))  # also of a box that finds no partner
+    return class_cost * safe_divide(jnp.sum(weight * surprise), jnp.sum(weight)) + jnp.where(unsound, jnp.nan, box_term / count)
 
 
 def match(cost: Array, mask: Array | None = None) -> Array:

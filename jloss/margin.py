@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import OverClasses, Reduce, loss
-from jloss._math import by_sign, pick, positive_part, safe_exp, softplus
+from jloss._math import by_sign, largest, pick, positive_part, safe_exp, softplus
 from jloss._rank import by_rank
 from jloss.classification import sigmoid_cross_entropy
 
@@ -165,7 +165,7 @@ def multiclass_perceptron(scores: Array, labels: Array, **reduce: Unpack[OverCla
     References:
         Collins, Discriminative Training Methods for Hidden Markov Models, 2002. https://doi.org/10.3115/1118693.1118694
     """
-    peak, hit = jnp.max(scores), pick(scores, labels)  # of all classes: one pass less than without the true one
+    peak, hit = largest(scores), pick(scores, labels)  # of all classes: one pass less than without the true one
     return jnp.where(peak == hit, 0, peak - hit)
 
 
@@ -330,4 +330,4 @@ def hinge_embedding(distances: Array, signs: Array, *, margin: float = 1.0, **re
 
 def _strongest_other(scores: Array, label: Array) -> Array:
     """The highest score of a class that is not `label`; -inf if there is none."""
-    return jnp.max(jnp.where(jnp.arange(scores.shape[-1], dtype=label.dtype) == label, -jnp.inf, scores))
+    return largest(jnp.where(jnp.arange(scores.shape[-1], dtype=label.dtype) == label, -jnp.inf, scores))

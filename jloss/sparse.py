@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import OverClasses, loss
-from jloss._math import pick
+from jloss._math import largest, pick
 from jloss._rank import ascending
 
 
@@ -80,7 +80,7 @@ def entmax15(logits: Array, labels: Array, **reduce: Unpack[OverClasses]) -> Arr
 
 def _below_the_top(logits: Array, labels: Array) -> tuple[Array, Array]:
     """The logits less their maximum, and how far the label is below it."""
-    top = lax.stop_gradient(jnp.max(logits))
+    top = lax.stop_gradient(largest(logits))
     return logits - top, top - pick(logits, labels)
 
 

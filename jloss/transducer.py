@@ -362,13 +362,13 @@ def _simple_scores(
 
     def log_product(second: Array) -> Array:
         total = jnp.matmul(heard, second, precision=lax.Precision.HIGHEST)
-        return jnp.log(jnp.where(total > tiny, total, tiny))
+        return jnp.log(jnp.where(total <= tiny, tiny, total))
 
     normalizer = log_product(expected.T)
     log_total = logsumexp(language, keepdims=True)
     log_language = language - jnp.where(log_total == -jnp.inf, 0, log_total)
     average = jnp.where(written[:, None], jnp.exp(log_language), 0).sum(0) / jnp.sum(written, dtype=jnp.int32).astype(acoustic.dtype)
-    log_average = jnp.log(jnp.where(average > tiny, average, tiny))
+    log_average = jnp.log(jnp.where(average <= tiny, tiny, average))
     alone = log_product(average[:, None])
 
     def blend(heard: Array, expected: Array, log_expected: Array, usual: Array, normalizer: Array) -> Array:
