@@ -13,7 +13,6 @@ from jax import Array, lax
 
 from jloss._math import absolute, positive_part, safe_divide
 
-
 POINT = 2e-19  # a width times a width that counts as none; its square does not underflow
 
 

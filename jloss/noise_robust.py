@@ -213,8 +213,8 @@ def early_learning(strength: float = 3.0, beta: float = 0.7) -> StatefulLoss:
     with `strength` :math:`\lambda` and t the running mean of this example's own predictions (clipped to 1e-4 .. 1 - 1e-4), under
     stop_gradient. ``init(examples, classes)`` gives the memory; ``apply(state, logits, labels, indices, where=, weights=, reduction=,
     axis_name=)`` wants each example's index in the data set and returns the value and the new state. Masked examples,
-    logits that are NaN and indices outside the data set leave the memory alone. With `axis_name` the memory is the same on every device and takes the
-    updates of all of them.
+    logits that are NaN and indices outside the data set leave the memory alone. With `axis_name` the memory is the same on every
+    device and takes the updates of all of them.
 
     Args:
         strength: Of the regulariser; the paper uses 3 for ten classes and 7 for a hundred.
