@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._math import absolute, positive_part, safe_divide
+from jloss._math import absolute, angle, positive_part, safe_divide
 
 POINT = 2e-19  # a width times a width that counts as none; its square does not underflow
 
@@ -51,7 +51,7 @@ class Pair(NamedTuple):
         """The angle between the diagonals of the two boxes over a right angle, squared; 0 for a box that is a point."""
         (width, height), (target_width, target_height) = self.sides, self.target_sides
         sine, cosine = width * target_height - target_width * height, width * target_width + height * target_height
-        return jnp.square(jnp.arctan2(sine, cosine + POINT) * (2 / math.pi))
+        return jnp.square(angle(sine, cosine + POINT) * (2 / math.pi))
 
     @property
     def aspect_weight(self) -> Array:

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._chunk import another_way
+
 
 def safe_divide(numerator: Array, denominator: Array, fallback: float = 0.0) -> Array:
     """The quotient, and `fallback` with gradient 0 where the denominator is 0."""
@@ -73,6 +75,25 @@ def largest(x: Array) -> Array:
     """
     peak, total = jnp.max(x, axis=-1), jnp.sum(lax.stop_gradient(x), axis=-1)
     return jnp.where((peak < jnp.inf) & jnp.isnan(total), jnp.nan, peak)
+
+
+def angle(y: Array, x: Array) -> Array:
+    """`jnp.arctan2` of finite numbers that are not both 0. XLA on CPUs calls a function for each of them, 12 ns; this takes 2."""
+
+    def quotient(y: Array, x: Array) -> Array:
+        steep = jnp.abs(y) > jnp.abs(x)
+        slope = jnp.where(steep, -x, y) / jnp.where(steep, y, x)
+        turn = jnp.where(steep, math.pi / 2, jnp.where(x < 0, math.pi, 0))
+        square = jnp.square(slope)
+        above = 0.9999999798 + square * (0.8983980677 + square * 0.1376135111)
+        below = 1 + square * (1.231729352 + square * (0.3482232765 + square * 0.01237785385))
+        # One division at the end: XLA keeps its result, not what went into it, for the gradient.
+        return (slope * above + jnp.where(y < 0, -turn, turn) * below) / below
+
+    def fast(y: Array, x: Array) -> Array:
+        return lax.platform_dependent(y, x, cpu=quotient, default=jnp.arctan2)
+
+    return another_way(fast, jnp.arctan2)(y, x) if y.dtype == jnp.float32 else jnp.arctan2(y, x)
 
 
 def by_sign(sign: Array, above: Array, below: Array) -> Array:
