@@ -71,7 +71,8 @@ def positive_part(x: Array) -> Array:
 def largest(x: Array) -> Array:
     """The maximum along the last axis, and NaN if it is finite but there is a NaN: XLA's own, vectorised on CPUs, passes that over.
 
-    A NaN shows in the sum, which is the cheapest of all passes (a hinge loss takes 10 % longer with `jnp.any`).
+    A NaN shows in the sum, which is the cheapest of all passes (a hinge loss takes 10 % longer with `jnp.any`). So does a sum that
+    overflows both ways, of numbers near 1e38 of either sign.
     """
     peak, total = jnp.max(x, axis=-1), jnp.sum(lax.stop_gradient(x), axis=-1)
     return jnp.where((peak < jnp.inf) & jnp.isnan(total), jnp.nan, peak)
@@ -84,7 +85,7 @@ def angle(y: Array, x: Array) -> Array:
         steep = jnp.abs(y) > jnp.abs(x)
         slope = jnp.where(steep, -x, y) / jnp.where(steep, y, x)
         turn = jnp.where(steep, math.pi / 2, jnp.where(x < 0, math.pi, 0))
-        square = jnp.square(slope)
+        square = jnp.square(slope)  # arctan(slope) / slope by least squares, its weights levelled to a relative error of 2e-8
         above = 0.9999999798 + square * (0.8983980677 + square * 0.1376135111)
         below = 1 + square * (1.231729352 + square * (0.3482232765 + square * 0.01237785385))
         # One division at the end: XLA keeps its result, not what went into it, for the gradient.

@@ -253,7 +253,7 @@ def _operation(found: Entry, arrays: Any, places: Any, given: Any, at: tuple[int
 
     for what, function in (("", core), (" in the gradient", jax.grad(core))):
         closed = jax.make_jaxpr(function)(floats)
-        culprit = _first_nonfinite(closed.jaxpr, closed.consts, jax.tree.leaves(floats))
+        culprit, _ = _first_nonfinite(closed.jaxpr, closed.consts, jax.tree.leaves(floats))
         if culprit is not None:
             return f"all inputs are in their domain; the first operation that is not finite{what} is {culprit}"
     return "all inputs are in their domain and every operation of the example alone is finite"
@@ -263,8 +263,8 @@ def _float32(value: Any) -> Any:
     return value.astype(jnp.float32) if hasattr(value, "dtype") and value.dtype in (jnp.bfloat16, jnp.float16) else value
 
 
-def _first_nonfinite(jaxpr: Any, consts: Any, inputs: Any) -> str | None:
-    """Runs a jaxpr an equation at a time until one makes NaN or infinity of finite numbers."""
+def _first_nonfinite(jaxpr: Any, consts: Any, inputs: Any) -> tuple[str | None, list[Any]]:
+    """Runs a jaxpr an equation at a time until one makes NaN or infinity of finite numbers: which, or None and the results."""
     values: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
 
     def read(atom: Any) -> Any:
@@ -272,25 +272,21 @@ def _first_nonfinite(jaxpr: Any, consts: Any, inputs: Any) -> str | None:
 
     for equation in jaxpr.eqns:
         operands = [read(v) for v in equation.invars]
-        inner = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
-        if inner is not None and equation.primitive.name in ("jit", "pjit", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint"):
-            body = getattr(inner, "jaxpr", inner)
-            found = _first_nonfinite(body, getattr(inner, "consts", ()), operands)
+        params, name = equation.params, equation.primitive.name
+        inner = params.get("call_jaxpr") or (params["jaxpr"] if name in ("jit", "pjit", "remat", "checkpoint") else None)
+        if inner is not None:  # a call: what is inside has the same inputs and results
+            found, results = _first_nonfinite(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), operands)
             if found is not None:
-                return found
-        results = equation.primitive.bind(*operands, **equation.params) if inner is None else _call(equation, operands)
-        results = results if equation.primitive.multiple_results else [results]
+                return found, []
+        else:
+            results = equation.primitive.bind(*operands, **params)
+            results = results if equation.primitive.multiple_results else [results]
         if _any_nonfinite(results) and not _any_nonfinite(operands):
             frame = next((f for f in equation.source_info.traceback.frames if "/jax/" not in f.file_name), None)
             where = f" at {frame.file_name.rpartition('/')[2]}:{frame.line_num}" if frame is not None else ""
-            return f"`{equation.primitive.name}`{where}"
+            return f"`{name}`{where}", []
         values.update(zip(equation.outvars, results, strict=True))
-    return None
-
-
-def _call(equation: Any, operands: Any) -> Any:
-    functions, params = equation.primitive.get_bind_params(equation.params)
-    return equation.primitive.bind(*functions, *operands, **params)
+    return None, [read(v) for v in jaxpr.outvars]
 
 
 def _any_nonfinite(values: Any) -> bool:

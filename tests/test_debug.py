@@ -108,3 +108,13 @@ def test_diagnose_of_sound_inputs():
 
 def test_diagnose_finds_masked_examples_innocent():
     assert diagnose(jloss.huber, jnp.array([jnp.nan, 1.0]), jnp.zeros(2), where=jnp.array([False, True]))
+
+
+def test_diagnose_looks_inside_calls():
+    """Of `jax.jit`, `jax.checkpoint` and a rule of its own (the angle of `ciou`), in the value and in the gradient."""
+    boxes = jnp.array([[0.0, 0.0, 1e30, 1.0], [0.0, 0.0, 1.0, 1.0]])
+    text = str(diagnose(jloss.ciou, boxes, jnp.array([[0.0, 0.0, 1e30, 2.0], [0.0, 0.0, 1.0, 2.0]])))
+    assert "1 of 2 examples" in text
+    assert "the first operation that is not finite is `" in text
+    assert "_geometry.py:" in text or "_math.py:" in text
+    assert diagnose(jloss.ciou, boxes[1:], boxes[1:])
