@@ -79,7 +79,7 @@ def largest(x: Array) -> Array:
 
 
 def angle(y: Array, x: Array) -> Array:
-    """`jnp.arctan2` of finite numbers that are not both 0. XLA on CPUs calls a function for each of them, 12 ns; this takes 2."""
+    """`jnp.arctan2` of finite numbers that are not both 0. XLA on CPUs calls a function for each: 15 ns, this 0.6."""
 
     def quotient(y: Array, x: Array) -> Array:
         steep = jnp.abs(y) > jnp.abs(x)

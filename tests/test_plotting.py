@@ -90,8 +90,8 @@ def test_under_imbalance_adjusted_logits_stay_fair():
     fair = 0.8413447  # the normal distribution up to 1
     assert learned["cross_entropy"][0] < 0.1
     np.testing.assert_allclose(learned["cross_entropy"], learned["sigmoid_cross_entropy"], atol=1e-5)
-    np.testing.assert_allclose(learned["logit_adjusted"], fair, atol=0.005)
-    np.testing.assert_allclose([v[-1] for v in learned.values()], fair, atol=0.002)
+    np.testing.assert_allclose(learned["logit_adjusted"], fair, atol=0.004)
+    np.testing.assert_allclose([v[-1] for v in learned.values()], fair, atol=0.0005)
     with pytest.raises(Mistake, match="huber: imbalance is of classes"):
         compare(["huber"], under="imbalance")
 

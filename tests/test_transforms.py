@@ -296,6 +296,7 @@ def test_perturbed_gradient_is_that_of_the_smoothed_metric():
     loss = smoothed_metric(f1, 1.0, decision="threshold", perturbed=True, samples=20000)
     scores, targets = jnp.array([0.3]), jnp.array([1.0])  # the metric is 1 above 0: its mean over normal noise is the cumulative normal
     value, slope = jax.value_and_grad(loss)(scores, targets, jax.random.key(1))
+    # The noise of 20000 samples: standard deviations of 0.003 and 0.004 over keys.
     np.testing.assert_allclose(value, 1 - jax.scipy.stats.norm.cdf(0.3), atol=0.02)
     np.testing.assert_allclose(slope[0], -jax.scipy.stats.norm.pdf(0.3), atol=0.02)
 
