@@ -206,10 +206,11 @@ def _torch(function: Callable[..., Any], arrays: Sequence[Any], device: str, gra
 
 def _interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, float], dict[str, float]]:
     """Milliseconds of each, and the median of jloss over each peer. A timing is long enough for the clock."""
-    slowest = max(_seconds(function, 1) for function in functions.values())
-    calls = max(1, min(100, int(2e-3 / max(slowest, 1e-9))))
-    times = {by: np.empty(repeats) for by in functions}
-    for i in range(repeats):
+    taken = {by: _seconds(function, 1) for by, function in functions.items()}
+    calls = max(1, min(100, int(2e-3 / max(*taken.values(), 1e-9))))
+    rounds = max(repeats, min(20 * repeats, int(1 / max(2 * calls * sum(taken.values()), 1e-9))))  # short rows are the noisy ones
+    times = {by: np.empty(rounds) for by in functions}
+    for i in range(rounds):
         for by in list(functions)[:: 1 if i % 2 else -1]:  # whoever comes second meets warm caches, or busy threads
             times[by][i] = _seconds(functions[by], calls)
     ratios = {by: float(np.median(times["jloss"] / t)) for by, t in times.items() if by != "jloss"}
