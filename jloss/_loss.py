@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._chunk import afresh, at_once
 from jloss._shapes import DOMAINS, Dims, Place, as_domain, as_placed, batch_shape, fill_masked, parse, per_example, spatial, widest
 
 P = ParamSpec("P")
@@ -95,6 +96,10 @@ class Catalogue(dict[str, Entry]):
 
 CATALOGUE = Catalogue()
 
+# On CPUs, where XLA writes to memory what it does not fuse.
+NOTICEABLE = 1 << 16  # numbers, from which on it is worth while to tell it in which order
+LARGE = 1 << 24  # bytes, from which on it is cheaper to compute again than to keep
+
 
 def entry(function: Callable[..., Any]) -> Entry:
     """What is known of a loss, listed or your own."""
@@ -116,6 +121,11 @@ def loss(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, A
     the reduction keywords. An option annotated `float` or `Array` is traced, any other is static.
     """
     return evaluated_by(_whole, signature, domains, **limits)
+
+
+def loss_of_terms(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
+    """`loss` for sums over classes of terms that are cheap to compute again: large ones do so for their gradient."""
+    return evaluated_by(functools.partial(_whole, termwise=True), signature, domains, **limits)
 
 
 def evaluated_by(
@@ -305,8 +315,7 @@ def _all_counted(found: Entry, values: Array, arrays: dict[str, Any]) -> Array |
     temporary, and a constant of theirs is worth more.
     """
     shapes = {dims for n, dims in found.inputs.items() if arrays[n] is not None}
-    large = max((a.size for a in arrays.values() if isinstance(getattr(a, "size", None), int)), default=0) >= 1 << 16
-    if not large or not shapes <= {(), ("k",), ("4",)} or not isinstance(values.size, int) or values.size >= 1 << 31:
+    if not shapes <= {(), ("k",), ("4",)} or not isinstance(values.size, int) or values.size >= 1 << 31:
         return None
 
     def sorted_out(n: Array) -> Array:
@@ -318,7 +327,13 @@ def _all_counted(found: Entry, values: Array, arrays: dict[str, Any]) -> Array |
     return lax.platform_dependent(jnp.asarray(values.size, jnp.int32), cpu=sorted_out, default=lambda n: n)
 
 
-def _whole(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
+def _size(arrays: dict[str, Any], bytes: bool = False) -> int:
+    """Of the largest input; 0 if sizes are not known yet."""
+    known = [a for a in arrays.values() if isinstance(getattr(a, "size", None), int)]
+    return max((a.size * (a.dtype.itemsize if bytes else 1) for a in known), default=0)
+
+
+def _whole(found: Entry, given: dict[str, Any], traced: set[str], termwise: bool = False) -> Any:
     """All examples at once."""
     arrays, places, batch, where, weights = place_inputs(found, given)
     where, count = _counted(where, weights, given["reduction"])
@@ -332,11 +347,16 @@ def _whole(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
     shared = [n for n in places if per_class and found.domains[n] == "mask"]
     arrays, places = _masks_beside_classes(arrays, places, shared)
     settings = settle(found, given, traced, widest(arrays))
-    values = map_examples(found.core, arrays, places, settings, len(batch), not any(found.inputs.values()))
+    elementwise = not any(found.inputs.values())
+    core = afresh(found.core) if (elementwise or termwise) and _size(arrays, bytes=True) >= LARGE else found.core
+    values = map_examples(core, arrays, places, settings, len(batch), elementwise)
     if values.shape != batch:
         raise ValueError(f"{found.name}: one example must give one number; the core gave {values.shape} for batch axes {batch}.")
-    if where is None and given["reduction"] in ("mean", "parts"):
-        count = _all_counted(found, values, arrays)
+    if where is None and given["reduction"] != "none" and _size(arrays) >= NOTICEABLE:
+        if elementwise and "select_n" in str(jax.make_jaxpr(functools.partial(core, **settings))(*arrays.values())):
+            values = at_once(values)
+        if given["reduction"] != "sum":
+            count = _all_counted(found, values, arrays)
     return _reduced(values, where, count, weights, given["reduction"], given["axis_name"])
 
 

@@ -10,7 +10,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._loss import OverClasses, loss
+from jloss._loss import OverClasses, loss, loss_of_terms
 from jloss._math import (
     absolute,
     exp_remainder,
@@ -51,7 +51,7 @@ def kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverC
     return jnp.sum(_surprises_beyond(targets, safe_log(targets), log_predictions))
 
 
-@loss("(k),(k)->()", "log_prob log_prob")
+@loss_of_terms("(k),(k)->()", "log_prob log_prob")
 def kl_divergence_with_log_targets(log_predictions: Array, log_targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""`kl_divergence` with the targets in logarithms, as a teacher's log-softmax gives them.
 
@@ -72,7 +72,7 @@ def kl_divergence_with_log_targets(log_predictions: Array, log_targets: Array, *
     return jnp.sum(_surprises_beyond(jnp.exp(log_targets), log_targets, log_predictions))
 
 
-@loss("(k),(k)->()", "log_prob prob")
+@loss_of_terms("(k),(k)->()", "log_prob prob")
 def reverse_kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""KL(predictions || targets): it seeks one mode, and avoids what the targets exclude.
 
@@ -95,7 +95,7 @@ def reverse_kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpa
     return jnp.sum(_relative_entropies(jnp.exp(log_predictions), log_predictions, safe_log(targets)))
 
 
-@loss("(k),(k)->()", "real nonnegative")
+@loss_of_terms("(k),(k)->()", "real nonnegative")
 def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""KL(targets || predictions) for amounts that need not sum to 1, such as counts or spectra.
 
@@ -121,7 +121,7 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
     return jnp.sum(jnp.where(near, targets * small_exp_remainder(jnp.where(near, gap, 0)), far))
 
 
-@loss("(k),(k)->()", "prob prob", beta="unit")
+@loss_of_terms("(k),(k)->()", "prob prob", beta="unit")
 def js_divergence(p: Array, q: Array, *, beta: float = 0.5, **reduce: Unpack[OverClasses]) -> Array:
     r"""Jensen-Shannon divergence: bounded, finite whatever the zeros, symmetric at ``beta=0.5``.
 
@@ -257,7 +257,7 @@ def total_variation(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
     return 0.5 * jnp.sum(absolute(p - q))
 
 
-@loss("(k),(k)->()", "prob prob")
+@loss_of_terms("(k),(k)->()", "prob prob")
 def chi_squared(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""Pearson's divergence of `p` from an expected `q`: relative errors, so rare classes count most.
 
@@ -283,7 +283,7 @@ def chi_squared(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
     return jnp.sum(jnp.where(expected, quotients, jnp.where(p == 0, 0, jnp.where(jnp.isnan(p), p, jnp.inf))))
 
 
-@loss("(k),(k)->()", "positive positive")
+@loss_of_terms("(k),(k)->()", "positive positive")
 def itakura_saito(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""Divergence of spectra that sees only ratios: quiet and loud frequencies count alike.
 
