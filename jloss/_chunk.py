@@ -108,7 +108,8 @@ def afresh(function: Callable[..., Array]) -> Callable[..., Array]:
             return function(*inputs, **options)
 
         def again(*arrays: Array) -> Array:
-            return plain(*lax.platform_dependent(*arrays, cpu=lambda *a: lax.optimization_barrier(a), default=lambda *a: a))
+            # One by one: jax 0.12 cannot transpose a barrier that only some of its arrays need.
+            return plain(*lax.platform_dependent(*arrays, cpu=lambda *a: [lax.optimization_barrier(x) for x in a], default=lambda *a: [*a]))
 
         return another_way(plain, again)(*(leaf for a, leaf in zip(is_array, leaves, strict=True) if a))
 

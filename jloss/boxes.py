@@ -12,6 +12,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, nn
 
+from jloss._chunk import at_once
 from jloss._geometry import columns, compare, power, squared_length
 from jloss._loss import Reduce, loss
 from jloss._math import absolute, safe_divide, safe_log, safe_sqrt
@@ -171,7 +172,7 @@ def eiou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     pair = compare(predictions, targets)
     (width, height), (target_width, target_height) = pair.sides, pair.target_sides
     wider, higher = safe_divide(width - target_width, pair.hull[0]), safe_divide(height - target_height, pair.hull[1])
-    return 1 - pair.iou + pair.distance + squared_length((wider, higher))
+    return at_once(1 - pair.iou + pair.distance + squared_length((wider, higher)))
 
 
 @loss("(4),(4)->()", "box box", theta="positive")
@@ -295,7 +296,7 @@ def shape_iou(predictions: Array, targets: Array, *, scale: float = 0.0, **reduc
     distance = safe_divide(along_x * jnp.square(pair.offset[0]) + along_y * jnp.square(pair.offset[1]), pair.diagonal)
     wider, higher = pair.differences
     unlike = power(-jnp.expm1(-along_x * wider), 4.0) + power(-jnp.expm1(-along_y * higher), 4.0)
-    return 1 - pair.iou + distance + unlike / 2
+    return at_once(1 - pair.iou + distance + unlike / 2)
 
 
 @loss("(4),(4)->()", "box box", constant="positive")

@@ -1,0 +1,173 @@
+"""Large arrays, which CPUs compute in another order: the same numbers, and no temporary as large as an input."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+import jloss
+from jloss import _loss
+from jloss._loss import LARGE, NOTICEABLE
+from jloss.testing import samples
+from notebooks import scale_table
+
+# The temporaries of value and gradient, at most, in inputs (next to nothing is 0); from NOTICEABLE numbers and from LARGE bytes on.
+# What compares, and what shares an exponential or a logarithm with its gradient, keeps some while it is small.
+KEPT = {
+    "absolute_error": (0, 0),
+    "absolute_percentage_error": (0, 0),
+    "asymmetric": (12, 7),
+    "binary_cross_entropy": (0, 0),
+    "epsilon_insensitive": (0, 0),
+    "expectile": (0, 0),
+    "gaussian_nll": (0, 0),
+    "geman_mcclure": (3, 0),
+    "hinge": (0, 0),
+    "hinge_embedding": (0, 0),
+    "huber": (0, 0),
+    "js_divergence": (5, 2),
+    "kl_divergence": (0, 0),
+    "kl_divergence_with_log_targets": (1, 0),
+    "generalized_kl_divergence": (2, 0),
+    "linex": (2, 0),
+    "logistic": (1, 0),
+    "margin_ranking": (0, 0),
+    "multi_margin": (1, 1),
+    "perceptron": (0, 0),
+    "poisson_nll": (1, 0),
+    "quality_focal": (5, 0),
+    "quantile": (0, 0),
+    "reverse_kl_divergence": (2, 0),
+    "sigmoid_cross_entropy": (1, 0),
+    "sigmoid_focal": (4, 1),
+    "smooth_l1": (0, 0),
+    "squared_error": (0, 0),
+    "tukey_biweight": (0, 0),
+    "welsch": (2, 0),
+}
+
+
+def inputs(name, size):
+    """A batch whose first input has about `size` numbers: a thousand examples again and again."""
+    drawn = samples(getattr(jloss, name), batch=(1009,), optional=False)
+    count = -(-size // (next(iter(drawn.values())).size // 1009))
+    return {n: np.resize(a, (count, *np.shape(a)[1:])) for n, a in drawn.items()}
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """Counts as large what is quick to compile and run: sizes that no other test has."""
+    monkeypatch.setattr(_loss, "NOTICEABLE", 1 << 10)
+    monkeypatch.setattr(_loss, "LARGE", 1 << 12)
+    return 40_001
+
+
+def excess():
+    """The losses with larger temporaries than the table says."""
+    found = []
+    for name, kept in KEPT.items():
+        for size, allowed in zip((NOTICEABLE, LARGE // 4), kept, strict=True):
+            given = inputs(name, size)
+            loss = getattr(jloss, name)
+            step = jax.jit(jax.value_and_grad(lambda first, rest, loss=loss: loss(first, **rest)))
+            first, *_ = given.values()
+            rest = {n: a for i, (n, a) in enumerate(given.items()) if i}
+            temporary = step.lower(first, rest).compile().memory_analysis().temp_size_in_bytes / first.nbytes
+            if temporary > allowed + 0.3:
+                found.append(f"{name} of {first.nbytes >> 20} MiB has temporaries of {temporary:.2f} inputs, not {allowed}")
+    return found
+
+
+@pytest.mark.slow
+def test_no_temporary_as_large_as_an_input():
+    """In optimised code, which the other tests do not compile."""
+    environment = {n: v for n, v in os.environ.items() if n != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
+    code = "from tests.test_large import excess; print(*excess(), sep='\\n')"
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout.strip(), done.stdout
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    "name", ["asymmetric", "eiou", "hinge", "js_divergence", "kl_divergence", "poisson_nll", "quantile", "squared_error"]
+)
+def test_large_is_many_small(name, masked, soon):
+    """Value and gradient of a batch that is computed in another order, against those of a block of it, one NaN included."""
+    loss, given = getattr(jloss, name), inputs(name, soon)
+    first = next(iter(given))
+    given[first] = np.array(given[first])
+    given[first][(3,) * given[first].ndim if given[first].ndim == 1 else (3, 0)] = np.nan
+    where = np.arange(len(given[first])) % 3 != 0 if masked else np.full(len(given[first]), True)
+    keywords = {"where": where} if masked else {}
+
+    def step(reduction):
+        def of_first(given, keywords):
+            rest = {n: a for n, a in given.items() if n != first}
+            return jax.value_and_grad(lambda a: loss(a, **rest, reduction=reduction, **keywords))(given[first])
+
+        return jax.jit(of_first)
+
+    block = 1009 * 3  # where inputs and mask begin again
+    value, gradient = step("mean")(given, keywords)
+    total, mass = loss(**given, reduction="parts", **keywords)
+    _, expected = step("sum")(*({n: a[:block] for n, a in of.items()} for of in (given, keywords)))
+    assert float(mass) == where.sum()
+    assert np.isnan(value) == np.isnan(total) == (not masked)
+    expected = np.asarray(expected / mass)
+    np.testing.assert_allclose(gradient[:block], expected, rtol=1e-6, atol=1e-6 * np.nanmax(np.abs(expected)))
+    rest, kept = {n: a[block:] for n, a in given.items()}, where[block:]  # without the NaN
+    exact = np.asarray(loss(**rest, reduction="none"), np.float64)[kept].mean()
+    again = loss(**rest, **({"where": kept} if masked else {}))
+    np.testing.assert_allclose(again, exact, rtol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["huber", "logistic", "sigmoid_focal", "generalized_kl_divergence"])
+def test_every_transformation_of_a_large_batch(name, soon):
+    """Forward mode, second derivatives, vmap and options with a gradient."""
+    loss, given = getattr(jloss, name), inputs(name, soon)
+    first, *rest = map(jnp.asarray, given.values())
+    small = [a[:1009] for a in (first, *rest)]
+    along = jnp.cos(jnp.arange(first.size, dtype=first.dtype)).reshape(first.shape)
+
+    def total(first, *rest):
+        return loss(first, *rest, reduction="sum")
+
+    def curvature(first, along, *rest):
+        return jax.jvp(jax.grad(total), (first, *rest), (along, *map(jnp.zeros_like, rest)))[1]
+
+    forward = jax.jit(jax.linearize(total, first, *rest)[1])(along, *map(jnp.zeros_like, rest))
+    assert abs(forward - jnp.vdot(jax.grad(total)(first, *rest), along)) <= 1e-4 * abs(forward) + 1
+    both = jax.jit(curvature)(first, along, *rest)
+    np.testing.assert_allclose(both[:1009], curvature(small[0], along[:1009], *small[1:]), rtol=1e-5, atol=1e-6)
+    twice = jax.jit(jax.vmap(loss))(jnp.stack([first, first]), *(jnp.stack([a, a]) for a in rest))
+    np.testing.assert_allclose(twice, loss(first, *rest), rtol=1e-6)
+    if name == "huber":
+        slope = jax.jit(jax.grad(lambda delta: loss(first, *rest, delta=delta)))(jnp.float32(0.5))
+        size = np.abs(np.asarray(first, np.float64) - np.asarray(rest[0]))
+        np.testing.assert_allclose(slope, np.where(size > 0.5, size - 0.5, 0).mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["hinge", "poisson_nll", "kl_divergence"])
+def test_large_batch_on_several_devices(name, soon):
+    """The order costs no exchange: devices send one number, and the mean is that of one device."""
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
+    loss, given = getattr(jloss, name), [jnp.asarray(a[: len(a) // 4 * 4]) for a in inputs(name, soon).values()]
+    placed = [jax.device_put(a, jax.NamedSharding(mesh, P("data"))) for a in given]
+    alone = jax.jit(jax.value_and_grad(loss))(*given)
+    inside = jax.shard_map(lambda *a: loss(*a, axis_name="data"), mesh=mesh, in_specs=P("data"), out_specs=P())
+    for step in (loss, inside):
+        compiled = jax.jit(jax.value_and_grad(step)).lower(*placed).compile()
+        value, gradient = compiled(*placed)
+        np.testing.assert_allclose(value, alone[0], rtol=1e-6)
+        np.testing.assert_allclose(gradient, alone[1], rtol=1e-6, atol=0)
+        sent = [shape for _, arrays, _ in scale_table.collectives(compiled.as_text()) for _, shape in arrays]
+        assert {math.prod(shape) for shape in sent} == {1}, sent
