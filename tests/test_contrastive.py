@@ -177,6 +177,7 @@ def test_a_label_may_have_many_items_and_the_mean_is_over_those_that_have_anothe
 # ---------------------------------------------------------------- peers
 
 
+@pytest.mark.slow
 def test_optax_agrees_for_two_views_and_leaves_other_positives_out_of_the_denominator():
     both, names = jnp.concatenate([FIRST, SECOND]), jnp.tile(jnp.arange(N), 2)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):

@@ -80,6 +80,7 @@ def test_absent_classes_and_certain_labels(name, options):
     assert gradient[0, 1] == 0
 
 
+@pytest.mark.slow
 def test_bi_tempered_is_bounded_and_its_second_derivative_is_right():
     wrong = jnp.array([[-1e4, 1e4, 0.0], [1e4, 0.0, -jnp.inf]])
 

@@ -48,9 +48,8 @@ def shown(notebook):
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
 
 
-@pytest.mark.parametrize(
-    "path", [pytest.param(path, marks=[] if path.stem == "quickstart" else pytest.mark.slow, id=path.stem) for path in NOTEBOOKS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in NOTEBOOKS])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_notebook(path):
     nbformat = pytest.importorskip("nbformat")
