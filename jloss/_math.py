@@ -74,8 +74,17 @@ def largest(x: Array) -> Array:
     A NaN shows in the sum, which is the cheapest of all passes (a hinge loss takes 10 % longer with `jnp.any`). So does a sum that
     overflows both ways, of numbers near 1e38 of either sign.
     """
-    peak, total = jnp.max(x, axis=-1), jnp.sum(lax.stop_gradient(x), axis=-1)
-    return jnp.where((peak < jnp.inf) & jnp.isnan(total), jnp.nan, peak)
+
+    def peak(x: Array) -> Array:
+        peak, total = jnp.max(x, axis=-1), jnp.sum(x, axis=-1)
+        return jnp.where((peak < jnp.inf) & jnp.isnan(total), jnp.nan, peak)
+
+    def mean_of_the_largest(x: Array) -> Array:
+        """Which XLA does not keep for the gradient, as it does with `jnp.max`."""
+        is_largest = x == jnp.max(lax.stop_gradient(x), axis=-1, keepdims=True)
+        return jnp.sum(jnp.where(is_largest, x, 0), axis=-1) / jnp.sum(is_largest, axis=-1, dtype=jnp.int32).astype(x.dtype)
+
+    return another_way(peak, mean_of_the_largest)(x)
 
 
 def angle(y: Array, x: Array) -> Array:
@@ -168,12 +177,16 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
     if _is_class_axis_sharded(values):
         picked = _select(values, index)
     else:
-        picked = lax.platform_dependent(values, index, cpu=_gather, default=_select)
+        picked = another_way(_found, _select)(values, index)
     return jnp.where(inside, picked, jnp.nan)
 
 
 def _select(values: Array, index: Array) -> Array:
     return jnp.sum(jnp.where(jnp.arange(values.shape[-1], dtype=index.dtype) == index, values, 0), axis=-1)
+
+
+def _found(values: Array, index: Array) -> Array:
+    return lax.platform_dependent(values, index, cpu=_gather, default=_select)
 
 
 def _gather(values: Array, index: Array) -> Array:
