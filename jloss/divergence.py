@@ -10,7 +10,8 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._loss import OverClasses, loss, loss_of_terms
+from jloss._chunk import another_way
+from jloss._loss import LARGE, OverClasses, loss, loss_of_terms
 from jloss._math import (
     absolute,
     exp_remainder,
@@ -51,7 +52,7 @@ def kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverC
     return jnp.sum(_surprises_beyond(targets, safe_log(targets), log_predictions))
 
 
-@loss_of_terms("(k),(k)->()", "log_prob log_prob")
+@loss_of_terms("(k),(k)->()", "log_prob log_prob", large=LARGE // 16)  # an exponential
 def kl_divergence_with_log_targets(log_predictions: Array, log_targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""`kl_divergence` with the targets in logarithms, as a teacher's log-softmax gives them.
 
@@ -72,7 +73,7 @@ def kl_divergence_with_log_targets(log_predictions: Array, log_targets: Array, *
     return jnp.sum(_surprises_beyond(jnp.exp(log_targets), log_targets, log_predictions))
 
 
-@loss_of_terms("(k),(k)->()", "log_prob prob")
+@loss_of_terms("(k),(k)->()", "log_prob prob", large=LARGE // 16)
 def reverse_kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""KL(predictions || targets): it seeks one mode, and avoids what the targets exclude.
 
@@ -114,11 +115,15 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
         Lee and Seung, Algorithms for Non-negative Matrix Factorization, 2000.
         https://papers.nips.cc/paper/1861-algorithms-for-non-negative-matrix-factorization
     """
-    log_targets = safe_log(targets)
-    gap = jnp.where(targets > 0, log_predictions - log_targets, 1)
-    near = jnp.abs(gap) < 0.5
-    far = _relative_entropies(targets, log_targets, log_predictions) - targets + safe_exp(log_predictions)
-    return jnp.sum(jnp.where(near, targets * small_exp_remainder(jnp.where(near, gap, 0)), far))
+    def formula(log_predictions: Array, targets: Array) -> Array:
+        return _relative_entropies(targets, safe_log(targets), log_predictions) - targets + safe_exp(log_predictions)
+
+    def accurate(log_predictions: Array, targets: Array) -> Array:
+        gap = jnp.where(targets > 0, log_predictions - safe_log(targets), 1)
+        near = jnp.abs(gap) < 0.5
+        return jnp.where(near, targets * small_exp_remainder(jnp.where(near, gap, 0)), formula(log_predictions, targets))
+
+    return jnp.sum(another_way(accurate, formula)(log_predictions, targets))
 
 
 @loss_of_terms("(k),(k)->()", "prob prob", beta="unit")
