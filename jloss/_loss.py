@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._chunk import afresh, at_once
+from jloss._math import row_length
 from jloss._shapes import DOMAINS, Dims, Place, as_domain, as_placed, batch_shape, fill_masked, parse, per_example, spatial, widest
 
 P = ParamSpec("P")
@@ -127,6 +128,11 @@ def loss(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, A
 def loss_of_terms(signature: str, domains: str, large: int = LARGE, **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
     """`loss` for sums over classes of terms that are cheap to compute again: from `large` bytes on, their gradient does so."""
     return evaluated_by(functools.partial(_whole, large=large), signature, domains, **limits)
+
+
+def loss_of_pixels(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
+    """`loss` for masks whose pixels may stand in any order; it adds them up by `jloss._math.pixel_sum`."""
+    return evaluated_by(functools.partial(_whole, any_order=True), signature, domains, **limits)
 
 
 def evaluated_by(
@@ -334,7 +340,7 @@ def _size(arrays: dict[str, Any], bytes: bool = False) -> int:
     return max((a.size * (a.dtype.itemsize if bytes else 1) for a in known), default=0)
 
 
-def _whole(found: Entry, given: dict[str, Any], traced: set[str], large: float = math.inf) -> Any:
+def _whole(found: Entry, given: dict[str, Any], traced: set[str], large: float = math.inf, any_order: bool = False) -> Any:
     """All examples at once."""
     arrays, places, batch, where, weights = place_inputs(found, given)
     where, count = _counted(where, weights, given["reduction"])
@@ -347,6 +353,8 @@ def _whole(found: Entry, given: dict[str, Any], traced: set[str], large: float =
     per_class = given.get("axis") is not None and "k" not in {d for dims in found.inputs.values() for d in dims}
     shared = [n for n in places if per_class and found.domains[n] == "mask"]
     arrays, places = _masks_beside_classes(arrays, places, shared)
+    if any_order and _size(arrays) >= NOTICEABLE:
+        arrays, places = _in_long_rows(arrays, places)
     settings = settle(found, given, traced, widest(arrays))
     elementwise = not any(found.inputs.values())
     core = afresh(found.core) if _size(arrays, bytes=True) >= (LARGE if elementwise else large) else found.core
@@ -408,6 +416,28 @@ def _masks_beside_classes(arrays: dict[str, Any], places: dict[str, Place], shar
         moved = tuple(None if i is None else i + (i >= at) for i in batch[:-1])
         arrays, places = arrays | {name: mask}, places | {name: Place((*moved, at), tuple(i + (i >= at) for i in core))}
     return arrays, places
+
+
+def _in_long_rows(arrays: dict[str, Any], places: dict[str, Place]) -> tuple[dict[str, Any], dict[str, Place]]:
+    """Cuts the last axis of pixels, if short classes lie behind it, into (..., rows, 1, pixels of a row).
+
+    What CPUs add up is then a few hundred numbers wide: masks of two classes take a quarter of the time, of 21 two thirds. It costs
+    nothing elsewhere: pixels are not moved, neither between devices nor, eight or more in a row, between the tiles of a TPU.
+    """
+    same = {(place, arrays[n].shape) for n, place in places.items()}
+    (place, shape), *others = same
+    if others or not place.core or None in place.batch or place.core[-1] != len(shape) - 2:
+        return arrays, places
+    at, classes = place.core[-1], shape[-1]
+    spec = [*getattr(getattr(jax.typeof(next(iter(arrays.values()))), "sharding", None), "spec", ()), *[None] * len(shape)]
+    if not isinstance(shape[at], int) or not isinstance(classes, int) or spec[at] is not None:
+        return arrays, places
+    wide = row_length(shape[at], classes)
+    if wide < 8:
+        return arrays, places
+    rows = (*shape[:at], shape[at] // wide, 1, wide, classes)
+    place = Place((*place.batch[:-1], at + 3), (*place.core, at + 1, at + 2))
+    return arrays | {n: arrays[n].reshape(rows) for n in places}, dict.fromkeys(places, place)
 
 
 def settle(found: Entry, given: dict[str, Any], traced: set[str], dtype: Any) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from jax import Array, lax
 
 from jloss._chunk import another_way
 
+ROW = 1 << 10  # numbers that CPUs add up side by side
+
 
 def safe_divide(numerator: Array, denominator: Array, fallback: float = 0.0) -> Array:
     """The quotient, and `fallback` with gradient 0 where the denominator is 0."""
@@ -85,6 +87,35 @@ def largest(x: Array) -> Array:
         return jnp.sum(jnp.where(is_largest, x, 0), axis=-1) / jnp.sum(is_largest, axis=-1, dtype=jnp.int32).astype(x.dtype)
 
     return another_way(peak, mean_of_the_largest)(x)
+
+
+def pixel_sum(x: Array) -> Array:
+    """The sum of all pixels. Where `jloss._loss.loss_of_pixels` has made rows of them, (..., 1, row), CPUs add up rows first."""
+    if x.ndim > 2 and x.shape[-2] == 1:  # without the 1, which makes XLA's dot products fifty times slower
+        rows = jnp.squeeze(x, -2)
+        x = lax.platform_dependent(jnp.sum(rows, axis=tuple(range(rows.ndim - 1))), cpu=lax.optimization_barrier, default=lambda x: x)
+    return jnp.sum(x)
+
+
+def row_length(pixels: int, classes: int) -> int:
+    """How many pixels make a row of about a thousand numbers: a power of two that divides `pixels`."""
+    return math.gcd(pixels, 1 << (ROW // max(classes, 1)).bit_length() >> 1)
+
+
+def class_sums(x: Array) -> Array:
+    """The sums over all axes but the last, of few classes on CPUs a few hundred numbers side by side."""
+    *_, pixels, classes = x.shape
+    wide = row_length(pixels, classes) if isinstance(pixels, int) and classes < 16 else 1
+
+    def by_row(x: Array) -> Array:
+        rows = x.reshape(*x.shape[:-2], pixels // wide, wide * classes)
+        row = lax.optimization_barrier(jnp.sum(rows, axis=tuple(range(x.ndim - 1))))
+        return jnp.sum(row.reshape(wide, classes), axis=0)
+
+    def at_once(x: Array) -> Array:
+        return jnp.sum(x, axis=tuple(range(x.ndim - 1)))
+
+    return lax.platform_dependent(x, cpu=by_row, default=at_once) if wide > 1 else at_once(x)
 
 
 def angle(y: Array, x: Array) -> Array:
@@ -163,7 +194,7 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
     """``values[label]`` of one example; NaN for a label outside 0..k-1.
 
     Where the class axis is whole, CPUs gather (two to three times faster from a thousand classes on); accelerators compare
-    and select, which fuses into the pass over the logits, needs no scatter in the gradient, and partitions over classes.
+    and select, which fuses into the pass over the logits and partitions over classes. So does the gradient everywhere: no scatter.
     Inside `jax.shard_map` with the classes sharded over `axis_name`, `label` counts over all shards.
     """
     k = values.shape[-1]
@@ -174,11 +205,8 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
         return jnp.where((label >= 0) & (label < k * shards), picked, jnp.nan)
     inside = (label >= 0) & (label < k)
     index = jnp.where(inside, label, 0)
-    if _is_class_axis_sharded(values):
-        picked = _select(values, index)
-    else:
-        picked = another_way(_found, _select)(values, index)
-    return jnp.where(inside, picked, jnp.nan)
+    picked = _select if _is_class_axis_sharded(values) else another_way(_found, _select)
+    return jnp.where(inside, picked(values, index), jnp.nan)
 
 
 def _select(values: Array, index: Array) -> Array:

@@ -115,6 +115,7 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
         Lee and Seung, Algorithms for Non-negative Matrix Factorization, 2000.
         https://papers.nips.cc/paper/1861-algorithms-for-non-negative-matrix-factorization
     """
+
     def formula(log_predictions: Array, targets: Array) -> Array:
         return _relative_entropies(targets, safe_log(targets), log_predictions) - targets + safe_exp(log_predictions)
 

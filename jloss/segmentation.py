@@ -15,13 +15,14 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss import _math
-from jloss._loss import PerClass, SpatialOverClasses, loss
+from jloss._loss import PerClass, SpatialOverClasses, loss, loss_of_pixels
+from jloss._math import class_sums, pixel_sum
 
 SMOOTH = {"smooth_numerator": "nonnegative", "smooth_denominator": "nonnegative"}
 FLOOR = 1e-7  # under a logarithm or a root of a probability: its gradient is finite, and 0 below
 
 
-@loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
+@loss_of_pixels("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
 def dice(
     predictions: Array,
     targets: Array,
@@ -68,7 +69,7 @@ def dice(
     return _math.safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
 
 
-@loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
+@loss_of_pixels("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
 def jaccard(
     predictions: Array,
     targets: Array,
@@ -109,7 +110,7 @@ def jaccard(
     return _miss((total - error) / 2, error, smooth_numerator, smooth_denominator)
 
 
-@loss("(*s),(*s),(*s)->()", "unit unit mask", fp_weight="nonnegative", fn_weight="nonnegative", **SMOOTH)
+@loss_of_pixels("(*s),(*s),(*s)->()", "unit unit mask", fp_weight="nonnegative", fn_weight="nonnegative", **SMOOTH)
 def tversky(
     predictions: Array,
     targets: Array,
@@ -155,7 +156,7 @@ def tversky(
     return _miss(tp, fp_weight * fp + fn_weight * fn, smooth_numerator, smooth_denominator)
 
 
-@loss("(*s),(*s),(*s)->()", "unit unit mask", fp_weight="nonnegative", fn_weight="nonnegative", gamma="positive", **SMOOTH)
+@loss_of_pixels("(*s),(*s),(*s)->()", "unit unit mask", fp_weight="nonnegative", fn_weight="nonnegative", gamma="positive", **SMOOTH)
 def focal_tversky(
     predictions: Array,
     targets: Array,
@@ -199,7 +200,7 @@ def focal_tversky(
     return _power(_miss(tp, fp_weight * fp + fn_weight * fn, smooth_numerator, smooth_denominator), gamma)
 
 
-@loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
+@loss_of_pixels("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
 def log_dice(
     predictions: Array,
     targets: Array,
@@ -237,7 +238,7 @@ def log_dice(
     return jnp.where((overlap == 0) & (missed > 0), jnp.inf, jnp.log1p(_math.safe_divide(missed, overlap)))
 
 
-@loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
+@loss_of_pixels("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
 def log_cosh_dice(
     predictions: Array,
     targets: Array,
@@ -272,7 +273,7 @@ def log_cosh_dice(
     return jnp.log1p(2 * jnp.square(jnp.sinh(missed / 2)))
 
 
-@loss("(*s),(*s),(*s)->()", "unit unit mask")
+@loss_of_pixels("(*s),(*s),(*s)->()", "unit unit mask")
 def mcc(predictions: Array, targets: Array, *, mask: Array | None = None, **reduce: Unpack[PerClass]) -> Array:
     r"""One minus the Matthews correlation of two masks: it also counts the background that was found.
 
@@ -306,7 +307,7 @@ def mcc(predictions: Array, targets: Array, *, mask: Array | None = None, **redu
     return 1 - _math.safe_divide(covariance, _math.safe_sqrt(p_spread) * _math.safe_sqrt(y_spread))
 
 
-@loss("(*s),(*s),(*s)->()", "unit unit mask", alpha="unit", ce_ratio="unit", **SMOOTH)
+@loss_of_pixels("(*s),(*s),(*s)->()", "unit unit mask", alpha="unit", ce_ratio="unit", **SMOOTH)
 def combo(
     predictions: Array,
     targets: Array,
@@ -352,7 +353,7 @@ def combo(
     return (1 - ce_ratio) * region - ce_ratio * _mean(pixel, mask)
 
 
-@loss("(*s),(*s),(*s)->()", "unit unit mask", weight="unit", delta="unit", gamma="unit", **SMOOTH)
+@loss_of_pixels("(*s),(*s),(*s)->()", "unit unit mask", weight="unit", delta="unit", gamma="unit", **SMOOTH)
 def unified_focal(
     predictions: Array,
     targets: Array,
@@ -398,7 +399,7 @@ def unified_focal(
     pixel = delta * y * _log(p) + (1 - delta) * (1 - y) * jnp.maximum(p, FLOOR) ** gamma * _log(1 - p)
     tp, fp, fn = _counts(p, y)
     (both_absent,) = _kept(mask, _absent(p, y))
-    tn = jnp.sum(both_absent)
+    tn = pixel_sum(both_absent)
     fore = _miss(tp, delta * fn + (1 - delta) * fp, smooth_numerator, smooth_denominator)
     back = _miss(tn, delta * fp + (1 - delta) * fn, smooth_numerator, smooth_denominator)
     return 0.5 * (1 - weight) * (back + _power(fore, 1 - gamma)) - weight * _mean(pixel, mask)
@@ -449,12 +450,11 @@ def generalized_dice(
     if power is None:
         raise ValueError(f"generalized_dice: `weighting` must be one of {tuple(_POWERS)}, got {weighting!r}.")
     p, y = _kept(None if mask is None else mask[..., None], predictions, targets)
-    pixels = tuple(range(p.ndim - 1))
-    size = lax.stop_gradient(jnp.sum(y, axis=pixels))
+    size = lax.stop_gradient(class_sums(y))
     present = size > 0
     rarest = jnp.min(jnp.where(present, size, jnp.inf))
     weights = jnp.where(present, jnp.where(present, rarest, 1) / jnp.where(present, size, 1), 1) ** power
-    error, total = _error_and_total(p, y, None, axis=pixels)
+    error, total = _error_and_total(p, y, None, by_class=True)
     error, total = jnp.sum(weights * error), jnp.sum(weights * total)
     return _math.safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
 
@@ -526,8 +526,8 @@ def _kept(mask: Array | None, *arrays: Array) -> list[Array]:
 def _mean(x: Array, mask: Array | None) -> Array:
     """The mean over the kept pixels; 0 if none is kept."""
     if mask is None:
-        return jnp.mean(x)
-    return jnp.sum(jnp.where(mask, x, 0)) / jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1).astype(x.dtype)
+        return pixel_sum(x) / jnp.asarray(x.size).astype(x.dtype)
+    return pixel_sum(jnp.where(mask, x, 0)) / jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1).astype(x.dtype)
 
 
 def _counts(predictions: Array, targets: Array, mask: Array | None = None, soft_labels: bool = False) -> tuple[Array, Array, Array]:
@@ -538,8 +538,8 @@ def _counts(predictions: Array, targets: Array, mask: Array | None = None, soft_
     p, y = _kept(mask, predictions, targets)
     if soft_labels:
         over = _math.positive_part(p - y)
-        return jnp.sum(p - over), jnp.sum(over), jnp.sum(_math.positive_part(y - p))
-    return jnp.sum((p + p) * y) / 2, jnp.sum(p - p * y), jnp.sum(y + -p * y)
+        return pixel_sum(p - over), pixel_sum(over), pixel_sum(_math.positive_part(y - p))
+    return pixel_sum((p + p) * y) / 2, pixel_sum(p - p * y), pixel_sum(y + -p * y)
 
 
 def _absent(p: Array, y: Array) -> Array:
@@ -553,7 +553,7 @@ def _error_and_total(
     mask: Array | None,
     squared: bool = False,
     soft_labels: bool = False,
-    axis: tuple[int, ...] | None = None,
+    by_class: bool = False,
 ) -> tuple[Array, Array]:
     """``fp + fn`` and ``2 tp + fp + fn``, by sums that need no temporary: ``p (1 - y)`` would write the array ``1 - y``."""
     p, y = _kept(mask, predictions, targets)
@@ -564,7 +564,8 @@ def _error_and_total(
     else:
         both = p * y
         error, first, second = (p - both) + (y - both), p, y
-    return jnp.sum(error, axis), jnp.sum(first, axis) + jnp.sum(second, axis)
+    add_up = class_sums if by_class else pixel_sum
+    return add_up(error), add_up(first) + add_up(second)
 
 
 def _miss(tp: Array, error: Array, smooth_numerator: Array | float, smooth_denominator: Array | float) -> Array:

@@ -171,3 +171,47 @@ def test_large_batch_on_several_devices(name, soon):
         np.testing.assert_allclose(gradient, alone[1], rtol=1e-6, atol=0)
         sent = [shape for _, arrays, _ in scale_table.collectives(compiled.as_text()) for _, shape in arrays]
         assert {math.prod(shape) for shape in sent} == {1}, sent
+
+
+MASKS = ["dice", "focal_tversky", "mcc", "unified_focal", "generalized_dice"]
+
+
+@pytest.mark.parametrize("shape", [(5, 64), (3, 40, 48), (2, 6, 8, 16)], ids=str)
+@pytest.mark.parametrize("name", MASKS)
+def test_classes_behind_the_pixels_are_classes_in_front(name, shape, soon):
+    """Only where they lie behind are pixels added up in rows. One is NaN and masked; second derivatives agree, too."""
+    rng, loss = np.random.default_rng(0), getattr(jloss, name)
+    p, y = rng.uniform(size=(2, *shape, 3)).astype(np.float32)
+    mask = rng.uniform(size=shape) < 0.9
+    p[(0,) * p.ndim], mask[(0,) * mask.ndim] = np.nan, False
+    where = None if name == "generalized_dice" else rng.uniform(size=(shape[0], 3)) < 0.8
+
+    def step(axis, front):
+        def value(p):
+            return loss(p, front(y), mask=mask, where=where, axis=axis, spatial_ndim=len(shape) - 1)
+
+        slope = jax.jit(jax.value_and_grad(value))(front(p))
+        bent = jax.jvp(jax.grad(value), (front(p),), (front(np.cos(np.arange(p.size, dtype=np.float32)).reshape(p.shape)),))[1]
+        return *slope, bent
+
+    (value, gradient, bent), expected = step(-1, lambda a: a), step(1, lambda a: np.moveaxis(a, -1, 1))
+    np.testing.assert_allclose(value, expected[0], rtol=1e-6)
+    for got, want, floor in ((gradient, expected[1], 2e-6), (bent, expected[2], 1e-5)):  # what curves mcc nearly cancels
+        want = np.moveaxis(want, 1, -1)
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=floor * np.abs(want).max())
+
+
+def test_rows_of_pixels_are_not_gathered(soon):
+    """Whichever axis the devices share, also that which is cut: they send sums."""
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
+    p, y = np.random.default_rng(0).uniform(size=(2, 4, 16, 128, 3)).astype(np.float32)
+    step = jax.jit(jax.value_and_grad(lambda p, y: jloss.dice(p, y, axis=-1)))
+    alone = step(p, y)
+    for spec in (P("data"), P(None, "data"), P(None, None, "data")):
+        placed = [jax.device_put(a, jax.NamedSharding(mesh, spec)) for a in (p, y)]
+        compiled = step.lower(*placed).compile()
+        value, gradient = compiled(*placed)
+        np.testing.assert_allclose(value, alone[0], rtol=1e-6)
+        np.testing.assert_allclose(gradient, alone[1], rtol=1e-5, atol=0)
+        sent = [shape for _, arrays, _ in scale_table.collectives(compiled.as_text()) for _, shape in arrays]
+        assert max(map(math.prod, sent)) <= 4 * 128 * 3, sent
