@@ -9,6 +9,7 @@ from tests.oracles import load
 
 ORACLES = load()
 LOSSES = sorted(name for name, entry in jloss.CATALOGUE.items() if entry.kind == "loss")
+FIRST = {*{jloss.CATALOGUE[name].family: name for name in reversed(jloss.CATALOGUE) if name in LOSSES}.values()}  # of each family
 
 
 def case(name: str, options: dict | None = None) -> Case:
