@@ -105,7 +105,8 @@ def row_length(pixels: int, classes: int) -> int:
 def class_sums(x: Array) -> Array:
     """The sums over all axes but the last, of few classes on CPUs a few hundred numbers side by side."""
     *_, pixels, classes = x.shape
-    wide = row_length(pixels, classes) if isinstance(pixels, int) and classes < 16 else 1
+    known = isinstance(pixels, int) and isinstance(classes, int)
+    wide = row_length(pixels, classes) if known and classes < 16 else 1
 
     def by_row(x: Array) -> Array:
         rows = x.reshape(*x.shape[:-2], pixels // wide, wide * classes)
