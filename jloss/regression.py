@@ -3,6 +3,8 @@
 The losses that stop listening to outliers are in `jloss.robust`, the likelihoods in `jloss.likelihood`.
 """
 
+import functools
+import math
 from typing import Unpack
 
 import jax.numpy as jnp
@@ -170,10 +172,12 @@ def log_cosh(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Ar
         Green, Bayesian reconstructions from emission tomography data, 1990. https://doi.org/10.1109/42.52985
     """
     error = jnp.abs(predictions - targets)
-    slope = jnp.tanh(error)  # log cosh is -log(1 - tanh^2) / 2, exact near 0, and |e| - log(1 + tanh), exact far away
-    small = error < 1
-    rest = jnp.log1p(jnp.where(small, -slope * slope, slope))
-    return jnp.where(small, -0.5 * rest, error - rest)
+    near = error < 0.5
+    square = jnp.square(jnp.where(near, error, 0))
+    series = jnp.zeros_like(square)
+    for coefficient in reversed(_log_cosh_series(16 if error.dtype == jnp.float64 else 8)):
+        series = coefficient + square * series
+    return jnp.where(near, square * series, error - (math.log(2) - jnp.log1p(jnp.exp(-2 * error))))
 
 
 @loss("(),()->()", "real real", q="unit")
@@ -385,6 +389,15 @@ def _huber(error: Array, delta: float) -> Array:
     small = jnp.abs(error) <= delta
     near = jnp.where(small, error, 0)
     return jnp.where(small, 0.5 * near * near, delta * (jnp.abs(error) - 0.5 * delta))
+
+
+@functools.cache
+def _log_cosh_series(terms: int) -> list[float]:
+    """The coefficients of x^2, x^4, ...; those of tanh, its derivative, are what ``tanh' = 1 - tanh^2`` makes them."""
+    tanh = [0.0, 1.0]
+    for n in range(2, 2 * terms):
+        tanh.append(-sum(tanh[i] * tanh[n - 1 - i] for i in range(n)) / n)
+    return [c / (n + 1) for n, c in enumerate(tanh) if n % 2]
 
 
 def _per_head(name: str, level: float | Array, errors: Array) -> Array:

@@ -37,6 +37,7 @@ KEPT = {
     "kl_divergence_with_log_targets": (1, 0),
     "generalized_kl_divergence": (2, 0),
     "linex": (2, 0),
+    "log_cosh": (1, 0),
     "logistic": (1, 0),
     "margin_ranking": (0, 0),
     "multi_margin": (1, 1),
