@@ -169,3 +169,10 @@ def test_where_torch_and_optax_differ():
     assert torch.isnan(score.grad).all()
     np.testing.assert_allclose(jloss.logistic(jnp.array([100.0]), jnp.array([-1])), 100.0)
     assert float(jax.grad(lambda s: optax.losses.perceptron_loss(s, 1))(0.0)) == -0.5
+
+
+@pytest.mark.parametrize("name", ["multiclass_hinge", "multiclass_perceptron", "categorical_hinge"])
+def test_classes_tied_for_strongest_share_the_gradient(name):
+    scores = jnp.array([[0.0, 1.0, 1.0, 0.5], [2.0, 2.0, 2.0, 0.0], [0.0, 3.0, 1.0, 1.0]])
+    gradient = jax.grad(lambda s: getattr(jloss, name)(s, jnp.array([0, 3, 0]), reduction="sum"))(scores)
+    np.testing.assert_allclose(gradient, [[-1, 0.5, 0.5, 0], [1 / 3, 1 / 3, 1 / 3, -1], [-1, 1, 0, 0]], rtol=1e-6)
