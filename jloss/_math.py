@@ -5,6 +5,7 @@ the rule behind most is the double `where`: the untaken branch must be harmless,
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +78,7 @@ def largest(x: Array) -> Array:
     overflows both ways, of numbers near 1e38 of either sign.
     """
 
-    def peak(x: Array) -> Array:
+    def top(x: Array) -> Array:
         peak, total = jnp.max(x, axis=-1), jnp.sum(x, axis=-1)
         return jnp.where((peak < jnp.inf) & jnp.isnan(total), jnp.nan, peak)
 
@@ -86,37 +87,45 @@ def largest(x: Array) -> Array:
         is_largest = x == jnp.max(lax.stop_gradient(x), axis=-1, keepdims=True)
         return jnp.sum(jnp.where(is_largest, x, 0), axis=-1) / jnp.sum(is_largest, axis=-1, dtype=jnp.int32).astype(x.dtype)
 
-    return another_way(peak, mean_of_the_largest)(x)
+    return another_way(top, mean_of_the_largest)(x)
 
 
 def pixel_sum(x: Array) -> Array:
-    """The sum of all pixels. Where `jloss._loss.loss_of_pixels` has made rows of them, (..., 1, row), CPUs add up rows first."""
-    if x.ndim > 2 and x.shape[-2] == 1:  # without the 1, which makes XLA's dot products fifty times slower
-        rows = jnp.squeeze(x, -2)
-        x = lax.platform_dependent(jnp.sum(rows, axis=tuple(range(rows.ndim - 1))), cpu=lax.optimization_barrier, default=lambda x: x)
-    return jnp.sum(x)
-
-
-def row_length(pixels: int, classes: int) -> int:
-    """How many pixels make a row of about a thousand numbers: a power of two that divides `pixels`."""
-    return math.gcd(pixels, 1 << (ROW // max(classes, 1)).bit_length() >> 1)
+    """The sum of all pixels, rows first where `jloss._loss.loss_of_pixels` has made some: (..., 1, row)."""
+    # Without the 1, which makes XLA's dot products on CPUs fifty times slower.
+    return _rows_first(jnp.squeeze(x, -2), 1) if x.ndim > 2 and x.shape[-2] == 1 else jnp.sum(x)
 
 
 def class_sums(x: Array) -> Array:
-    """The sums over all axes but the last, of few classes on CPUs a few hundred numbers side by side."""
-    *_, pixels, classes = x.shape
-    known = isinstance(pixels, int) and isinstance(classes, int)
-    wide = row_length(pixels, classes) if known and classes < 16 else 1
-
-    def by_row(x: Array) -> Array:
-        rows = x.reshape(*x.shape[:-2], pixels // wide, wide * classes)
-        row = lax.optimization_barrier(jnp.sum(rows, axis=tuple(range(x.ndim - 1))))
-        return jnp.sum(row.reshape(wide, classes), axis=0)
-
-    def at_once(x: Array) -> Array:
+    """The sums over all axes but the last, rows first where the classes are few (with 21, the rest of such a loss gets slower)."""
+    row = row_length(x, x.ndim - 2)
+    if row == 1 or x.shape[-1] >= 16:
         return jnp.sum(x, axis=tuple(range(x.ndim - 1)))
+    return _rows_first(x.reshape(*x.shape[:-2], x.shape[-2] // row, row, x.shape[-1]), 2)
 
-    return lax.platform_dependent(x, cpu=by_row, default=at_once) if wide > 1 else at_once(x)
+
+def row_length(x: Array, axis: int) -> int:
+    """Into how long rows to cut an axis of pixels with classes behind it: about a thousand numbers, which CPUs add up side by side.
+
+    1 where nothing is cut: sizes are not known, devices share the axis, or rows of fewer than 8 would cross the tiles of a TPU.
+    """
+    pixels, classes = x.shape[axis:]
+    if not (isinstance(pixels, int) and isinstance(classes, int)) or spec_of(x)[axis] is not None:
+        return 1
+    row = math.gcd(pixels, 1 << max(0, (ROW // max(1, classes)).bit_length() - 1))
+    return row if pixels >= row >= 8 else 1
+
+
+def _rows_first(x: Array, behind: int) -> Array:
+    """The sum over all axes but the last `behind`, and then over the first of these, which XLA on CPUs is kept from joining."""
+    row = jnp.sum(x, axis=tuple(range(x.ndim - behind)))
+    return jnp.sum(lax.platform_dependent(row, cpu=lax.optimization_barrier, default=lambda row: row), axis=0)
+
+
+def spec_of(x: Array) -> tuple[Any, ...]:
+    """The mesh axes over which each axis is explicitly sharded, or None."""
+    spec = getattr(getattr(jax.typeof(x), "sharding", None), "spec", ())
+    return (*spec, *[None] * (x.ndim - len(spec)))
 
 
 def angle(y: Array, x: Array) -> Array:
@@ -206,7 +215,7 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
         return jnp.where((label >= 0) & (label < k * shards), picked, jnp.nan)
     inside = (label >= 0) & (label < k)
     index = jnp.where(inside, label, 0)
-    picked = _select if _is_class_axis_sharded(values) else another_way(_found, _select)
+    picked = another_way(_looked_up, _select) if spec_of(values)[-1] is None else _select
     return jnp.where(inside, picked(values, index), jnp.nan)
 
 
@@ -214,17 +223,12 @@ def _select(values: Array, index: Array) -> Array:
     return jnp.sum(jnp.where(jnp.arange(values.shape[-1], dtype=index.dtype) == index, values, 0), axis=-1)
 
 
-def _found(values: Array, index: Array) -> Array:
+def _looked_up(values: Array, index: Array) -> Array:
     return lax.platform_dependent(values, index, cpu=_gather, default=_select)
 
 
 def _gather(values: Array, index: Array) -> Array:
     return lax.dynamic_index_in_dim(values, index, axis=-1, keepdims=False)
-
-
-def _is_class_axis_sharded(values: Array) -> bool:
-    spec = getattr(getattr(jax.typeof(values), "sharding", None), "spec", None)
-    return spec is not None and len(spec) > 0 and spec[-1] is not None
 
 
 def safe_exp(x: Array) -> Array:

@@ -13,7 +13,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 import jloss
-from jloss import _loss
+from jloss import _loss, _math
 from jloss._loss import LARGE, NOTICEABLE
 from jloss.testing import samples
 from notebooks import scale_table
@@ -179,8 +179,8 @@ MASKS = ["dice", "focal_tversky", "mcc", "unified_focal", "generalized_dice"]
 
 @pytest.mark.parametrize("shape", [(5, 64), (3, 40, 48), (2, 6, 8, 16)], ids=str)
 @pytest.mark.parametrize("name", MASKS)
-def test_classes_behind_the_pixels_are_classes_in_front(name, shape, soon):
-    """Only where they lie behind are pixels added up in rows. One is NaN and masked; second derivatives agree, too."""
+def test_classes_behind_the_pixels_are_classes_in_front(name, shape, soon, monkeypatch):
+    """Pixels are added up in rows, and then without. One is NaN and masked; second derivatives agree, too."""
     rng, loss = np.random.default_rng(0), getattr(jloss, name)
     p, y = rng.uniform(size=(2, *shape, 3)).astype(np.float32)
     mask = rng.uniform(size=shape) < 0.9
@@ -195,7 +195,9 @@ def test_classes_behind_the_pixels_are_classes_in_front(name, shape, soon):
         bent = jax.jvp(jax.grad(value), (front(p),), (front(np.cos(np.arange(p.size, dtype=np.float32)).reshape(p.shape)),))[1]
         return *slope, bent
 
-    (value, gradient, bent), expected = step(-1, lambda a: a), step(1, lambda a: np.moveaxis(a, -1, 1))
+    value, gradient, bent = step(-1, lambda a: a)
+    monkeypatch.setattr(_math, "ROW", 1)
+    expected = step(1, lambda a: np.moveaxis(a, -1, 1))
     np.testing.assert_allclose(value, expected[0], rtol=1e-6)
     for got, want, floor in ((gradient, expected[1], 2e-6), (bent, expected[2], 1e-5)):  # what curves mcc nearly cancels
         want = np.moveaxis(want, 1, -1)
@@ -216,3 +218,25 @@ def test_rows_of_pixels_are_not_gathered(soon):
         np.testing.assert_allclose(gradient, alone[1], rtol=1e-5, atol=0)
         sent = [shape for _, arrays, _ in scale_table.collectives(compiled.as_text()) for _, shape in arrays]
         assert max(map(math.prod, sent)) <= 4 * 128 * 3, sent
+
+
+@pytest.mark.parametrize(
+    ("pixels", "classes", "row"), [(512, 2, 512), (256, 21, 32), (48, 3, 16), (255, 21, 1), (12, 3, 1), (256, 2000, 1), (0, 3, 1)]
+)
+def test_rows_are_about_a_thousand_numbers_or_none(pixels, classes, row):
+    assert _math.row_length(jnp.zeros((3, pixels, classes)), 1) == row
+
+
+@pytest.mark.parametrize("name", ["dice", "generalized_dice"])
+def test_rows_of_pixels_under_explicit_sharding(name, soon):
+    """Every axis that devices share, by type."""
+    loss = getattr(jloss, name)
+    p, y = np.random.default_rng(0).uniform(size=(2, 4, 16, 64, 3)).astype(np.float32)
+    alone = loss(p, y, axis=-1)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,), devices=jax.devices()[:4])
+    with jax.set_mesh(mesh):
+        for spec in (P("data"), P(None, "data"), P(None, None, "data")):
+            placed = [jax.device_put(a, jax.NamedSharding(mesh, spec)) for a in (p, y)]
+            value, gradient = jax.jit(jax.value_and_grad(lambda p, y: loss(p, y, axis=-1)))(*placed)
+            np.testing.assert_allclose(value, alone, rtol=1e-6)
+            assert np.isfinite(gradient).all()
