@@ -3,7 +3,6 @@
 import difflib
 import functools
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, get_args, get_type_hints
 
@@ -125,9 +124,12 @@ def loss(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, A
     return evaluated_by(_whole, signature, domains, **limits)
 
 
-def loss_of_terms(signature: str, domains: str, large: int = LARGE, **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
-    """`loss` for sums over classes of terms that are cheap to compute again: from `large` bytes on, their gradient does so."""
-    return evaluated_by(functools.partial(_whole, large=large), signature, domains, **limits)
+def loss_of_terms(signature: str, domains: str, sooner: int = 1, **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
+    """`loss` for sums over classes of terms that are cheap to compute again, as large ones do for their gradient.
+
+    From `LARGE` bytes on, or from a fraction of that: one over `sooner`.
+    """
+    return evaluated_by(functools.partial(_whole, sooner=sooner), signature, domains, **limits)
 
 
 def loss_of_pixels(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
@@ -339,7 +341,7 @@ def _size(arrays: dict[str, Any], bytes: bool = False) -> int:
     return max((a.size * (a.dtype.itemsize if bytes else 1) for a in known), default=0)
 
 
-def _whole(found: Entry, given: dict[str, Any], traced: set[str], large: float = math.inf, any_order: bool = False) -> Any:
+def _whole(found: Entry, given: dict[str, Any], traced: set[str], sooner: int = 0, any_order: bool = False) -> Any:
     """All examples at once."""
     arrays, places, batch, where, weights = place_inputs(found, given)
     where, count = _counted(where, weights, given["reduction"])
@@ -356,7 +358,8 @@ def _whole(found: Entry, given: dict[str, Any], traced: set[str], large: float =
         arrays, places = _in_long_rows(arrays, places)
     settings = settle(found, given, traced, widest(arrays))
     elementwise = not any(found.inputs.values())
-    core = afresh(found.core) if _size(arrays, bytes=True) >= (LARGE if elementwise else large) else found.core
+    sooner = sooner or int(elementwise)  # 0: not at all
+    core = afresh(found.core) if sooner * _size(arrays, bytes=True) >= LARGE else found.core
     values = map_examples(core, arrays, places, settings, len(batch), elementwise)
     if values.shape != batch:
         raise ValueError(f"{found.name}: one example must give one number; the core gave {values.shape} for batch axes {batch}.")

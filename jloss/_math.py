@@ -4,6 +4,7 @@ Each function says what happens at its awkward point. All of them are plain comp
 the rule behind most is the double `where`: the untaken branch must be harmless, too.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -235,6 +236,26 @@ def safe_exp(x: Array) -> Array:
     """The exponential; where it overflows it is inf, with gradient 0 (not inf, which times 0 is NaN)."""
     fits = x < math.log(float(jnp.finfo(x.dtype).max))
     return jnp.where(fits, jnp.exp(jnp.where(fits, x, 0)), jnp.where(jnp.isnan(x), x, jnp.inf))
+
+
+def log_cosh(x: Array) -> Array:
+    """``log cosh x`` without overflow, all digits kept near 0; its gradient is the hyperbolic tangent."""
+    x = jnp.abs(x)
+    near = x < 0.5
+    square = jnp.square(jnp.where(near, x, 0))
+    series = jnp.zeros_like(square)
+    for coefficient in reversed(_log_cosh_series(_terms(x, 8, 16))):
+        series = coefficient + square * series
+    return jnp.where(near, square * series, x - (math.log(2) - jnp.log1p(jnp.exp(-2 * x))))
+
+
+@functools.cache
+def _log_cosh_series(terms: int) -> list[float]:
+    """The coefficients of x^2, x^4, ...; those of tanh, its derivative, are what ``tanh' = 1 - tanh^2`` makes them."""
+    tanh = [0.0, 1.0]
+    for n in range(2, 2 * terms):
+        tanh.append(-sum(tanh[i] * tanh[n - 1 - i] for i in range(n)) / n)
+    return [c / (n + 1) for n, c in enumerate(tanh) if n % 2]
 
 
 def scaled_expm1(x: Array, c: Array | float) -> Array:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._chunk import another_way
-from jloss._loss import LARGE, OverClasses, loss, loss_of_terms
+from jloss._loss import OverClasses, loss, loss_of_terms
 from jloss._math import (
     absolute,
     exp_remainder,
@@ -52,7 +52,7 @@ def kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverC
     return jnp.sum(_surprises_beyond(targets, safe_log(targets), log_predictions))
 
 
-@loss_of_terms("(k),(k)->()", "log_prob log_prob", large=LARGE // 16)  # an exponential
+@loss_of_terms("(k),(k)->()", "log_prob log_prob", sooner=16)  # only an exponential
 def kl_divergence_with_log_targets(log_predictions: Array, log_targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""`kl_divergence` with the targets in logarithms, as a teacher's log-softmax gives them.
 
@@ -73,7 +73,7 @@ def kl_divergence_with_log_targets(log_predictions: Array, log_targets: Array, *
     return jnp.sum(_surprises_beyond(jnp.exp(log_targets), log_targets, log_predictions))
 
 
-@loss_of_terms("(k),(k)->()", "log_prob prob", large=LARGE // 16)
+@loss_of_terms("(k),(k)->()", "log_prob prob", sooner=16)
 def reverse_kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""KL(predictions || targets): it seeks one mode, and avoids what the targets exclude.
 

@@ -3,8 +3,6 @@
 The losses that stop listening to outliers are in `jloss.robust`, the likelihoods in `jloss.likelihood`.
 """
 
-import functools
-import math
 from typing import Unpack
 
 import jax.numpy as jnp
@@ -12,6 +10,7 @@ from jax import Array
 
 from jloss._loss import Reduce, loss
 from jloss._math import absolute, exp_remainder, positive_part
+from jloss._math import log_cosh as _log_cosh
 
 
 @loss("(),()->()", "real real")
@@ -171,13 +170,7 @@ def log_cosh(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Ar
     References:
         Green, Bayesian reconstructions from emission tomography data, 1990. https://doi.org/10.1109/42.52985
     """
-    error = jnp.abs(predictions - targets)
-    near = error < 0.5
-    square = jnp.square(jnp.where(near, error, 0))
-    series = jnp.zeros_like(square)
-    for coefficient in reversed(_log_cosh_series(16 if error.dtype == jnp.float64 else 8)):
-        series = coefficient + square * series
-    return jnp.where(near, square * series, error - (math.log(2) - jnp.log1p(jnp.exp(-2 * error))))
+    return _log_cosh(predictions - targets)
 
 
 @loss("(),()->()", "real real", q="unit")
@@ -389,15 +382,6 @@ def _huber(error: Array, delta: float) -> Array:
     small = jnp.abs(error) <= delta
     near = jnp.where(small, error, 0)
     return jnp.where(small, 0.5 * near * near, delta * (jnp.abs(error) - 0.5 * delta))
-
-
-@functools.cache
-def _log_cosh_series(terms: int) -> list[float]:
-    """The coefficients of x^2, x^4, ...; those of tanh, its derivative, are what ``tanh' = 1 - tanh^2`` makes them."""
-    tanh = [0.0, 1.0]
-    for n in range(2, 2 * terms):
-        tanh.append(-sum(tanh[i] * tanh[n - 1 - i] for i in range(n)) / n)
-    return [c / (n + 1) for n, c in enumerate(tanh) if n % 2]
 
 
 def _per_head(name: str, level: float | Array, errors: Array) -> Array:

@@ -270,7 +270,7 @@ def log_cosh_dice(
     """
     error, total = _error_and_total(predictions, targets, mask)
     missed = _math.safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
-    return jnp.log1p(2 * jnp.square(jnp.sinh(missed / 2)))
+    return _math.log_cosh(missed)
 
 
 @loss_of_pixels("(*s),(*s),(*s)->()", "unit unit mask")

@@ -131,7 +131,7 @@ def test_large_is_many_small(name, masked, soon):
     np.testing.assert_allclose(again, exact, rtol=2e-6)
 
 
-@pytest.mark.parametrize("name", ["huber", "logistic", "sigmoid_focal", "generalized_kl_divergence"])
+@pytest.mark.parametrize("name", ["huber", "log_cosh", "logistic", "sigmoid_focal", "generalized_kl_divergence"])
 def test_every_transformation_of_a_large_batch(name, soon):
     """Forward mode, second derivatives, vmap and options with a gradient."""
     loss, given = getattr(jloss, name), inputs(name, soon)
