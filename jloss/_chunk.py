@@ -48,7 +48,6 @@ def chunked_sum(
         chunk_size: Rows in a chunk, at most; by default there are sixteen chunks.
         backward: When the derivative is computed.
     """
-    check_schedule(chunk_size, backward)
     layout = _layout(_batch(rows, where, levels), chunk_size)
     if backward == "cached":
         return _cached(function, layout, rows, where, shared)
@@ -67,14 +66,6 @@ def chunked_map(
     """``function(rows, shared, where)``, values with the batch axes in front, a chunk at a time; the derivative recomputes."""
     layout = _layout(_batch(rows, where, levels), chunk_size)
     return layout.join(_scan(*_checkpointed(function, layout.split(rows), layout.split_where(where), shared)))
-
-
-def check_schedule(chunk_size: int | None, backward: str = "cached") -> None:
-    """Raises where a chunk size or schedule is none."""
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"`chunk_size` must be 1 or more, got {chunk_size}.")
-    if backward not in ("cached", "recompute"):
-        raise ValueError(f"`backward` must be 'cached' or 'recompute', got {backward!r}.")
 
 
 def another_way(function: Callable[..., Array], reference: Callable[..., Array]) -> Callable[..., Array]:
@@ -309,7 +300,6 @@ def _batch(rows: Any, where: Array | None, levels: int) -> tuple[Any, ...]:
 
 def _layout(sizes: tuple[Any, ...], chunk_size: int | None) -> _Layout:
     """Cuts the longest axis first, where possible into equal strides."""
-    check_schedule(chunk_size)
     known = all(isinstance(n, int) for n in sizes)
     total = math.prod(sizes)
     wanted = CHUNKS if chunk_size is None else -(-total // chunk_size)

@@ -4,10 +4,13 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, get_args, get_type_hints
+from numbers import Integral
+from types import NoneType
+from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from jloss._chunk import afresh, at_once
@@ -154,10 +157,12 @@ def evaluated_by(
             raise TypeError(f"{name}: the signature {signature!r}, the domains {domains!r} and the parameters {shown} do not fit.")
         traced = {p.name for p in parameters if {Array, float} & {p.annotation, *get_args(p.annotation)}} | {*inputs}
         literal = inputs.keys() | {"where", "weights"}
+        static = {p.name: p.annotation for p in parameters if p.name not in traced | literal}
 
         def compiled(*args: Any, **kwargs: Any) -> Array | tuple[Array, Array]:
             bound = shown.bind(*args, **kwargs)
             bound.apply_defaults()
+            _check_arrays(name, parameters, bound.arguments)
             return evaluate(found, bound.arguments, traced)
 
         compiled.__name__ = compiled.__qualname__ = name  # jit(huber) in profiles and HLO
@@ -165,18 +170,20 @@ def evaluated_by(
 
         @functools.cache  # on the first call: two hundred of them would double the time of `import jloss`
         def run() -> Callable[..., Any]:
-            return jax.jit(compiled, static_argnames=tuple(p.name for p in parameters if p.name not in traced | {"where", "weights"}))
+            return jax.jit(compiled, static_argnames=tuple(static))
 
         @functools.wraps(core)
         def public(*args: P.args, **kwargs: P.kwargs) -> Array:
             for option in limits.keys() & kwargs.keys():
                 _check_option(name, option, kwargs[option], limits[option])
+            for option in static.keys() & kwargs.keys():
+                check_static(name, option, kwargs[option], static[option])
             if any(type(a) in (list, tuple) for a in args) or any(type(kwargs[n]) in (list, tuple) for n in literal & kwargs.keys()):
                 args, kwargs = _literals(args, kwargs, literal, kinds)  # type: ignore[assignment]
             try:
                 return run()(*args, **kwargs)
-            except (TypeError, ValueError):
-                _explain(name, shown, traced | literal, args, kwargs)
+            except Exception as error:
+                _explain(name, shown, args, kwargs, error)
                 raise
 
         public.__signature__ = shown  # type: ignore[attr-defined]
@@ -203,6 +210,8 @@ class Placed(NamedTuple):
 def place_inputs(found: Entry, given: dict[str, Any]) -> Placed:
     """Checks the bound arguments of a call and finds their batch and core axes. An example of weight 0 is masked."""
     name, count, axis = found.name, given.get("spatial_ndim", 2), given.get("axis")
+    if count < 1:
+        raise ValueError(f"{name}: `spatial_ndim` must be 1 or more, got {count}.")
     arrays = {n: as_domain(name, n, given[n], found.domains[n]) for n in found.inputs}
     dtype = widest(arrays)
     arrays = {n: a if a is None or DOMAINS[found.domains[n]].kind == "any" else _widen(a, dtype) for n, a in arrays.items()}
@@ -257,6 +266,7 @@ def reduce(
     >>> reduce(jnp.array([1.0, 2.0, 6.0]), weights=jnp.array([1.0, 1.0, 2.0]))
     Array(3.75, dtype=float32)
     """
+    check_static("reduce", "reduction", reduction, Reduction)
     if weights is not None:
         kept = weights != 0
         where = kept if where is None else where & kept
@@ -271,8 +281,6 @@ def _reduced(
     reduction: Reduction,
     axis_name: str | tuple[str, ...] | None,
 ) -> Any:
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"`reduction` must be one of {get_args(Reduction)}, got {reduction!r}.")
     if where is not None:
         values = jnp.where(where, values, 0)
     if weights is not None:
@@ -499,6 +507,28 @@ def _check_option(loss: str, option: str, value: Any, domain: str) -> None:
         raise ValueError(f"{loss}: `{option}` must be {meaning}, got {value}.")
 
 
+def check_static(loss: str, option: str, value: Any, annotation: Any) -> None:
+    """Raises where a static option is none of its words, or not of its type."""
+    words, types = _accepted(annotation)
+    if words:
+        if not isinstance(value, str) or value not in words:
+            raise ValueError(f"{loss}: `{option}` must be one of {words}, got {value!r}.")
+    elif not isinstance(value, types) or (isinstance(value, bool) and Integral in types):
+        wants = getattr(annotation, "__name__", "") if not get_args(annotation) else str(annotation).replace("typing.", "")
+        got = "an array" if hasattr(value, "dtype") else repr(value)
+        raise TypeError(f"{loss}: `{option}` is static and must be a Python {wants}, got {got}.")
+
+
+@functools.cache
+def _accepted(annotation: Any) -> tuple[tuple[str, ...], tuple[type, ...]]:
+    """The words, or the types, that a static option may have; any other annotation than of simple types accepts all."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation), ()
+    of = {int: (Integral,), bool: (bool, np.bool_), str: (str,), tuple: (tuple,), NoneType: (NoneType,)}
+    types = [of.get(get_origin(t) or t, (object,)) for t in get_args(annotation) or (annotation,)]
+    return (), sum(types, ())
+
+
 def _literals(args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
     """Python lists as arrays of the dtype their domain wants."""
 
@@ -513,7 +543,7 @@ def _literals(args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tu
     return args, {n: convert(n, v) if n in literal else v for n, v in kwargs.items()}
 
 
-def _explain(name: str, shown: inspect.Signature, traced: Any, args: Any, kwargs: Any) -> None:
+def _explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any, error: Exception) -> None:
     """Raises the plain reason, if the call itself was wrong."""
     missing = [n for i, (n, p) in enumerate(shown.parameters.items()) if p.default is p.empty and i >= len(args) and n not in kwargs]
     call = f"\n  expected  {name}({', '.join(n for n, p in shown.parameters.items() if p.default is p.empty)}, ...)"
@@ -527,10 +557,23 @@ def _explain(name: str, shown: inspect.Signature, traced: Any, args: Any, kwargs
             near = difflib.get_close_matches(option, shown.parameters, n=1)
             hint = f"; did you mean `{near[0]}`?" if near else "."
             raise TypeError(f"{name}: unknown keyword `{option}`{hint}") from None
-        if option not in traced and hasattr(value, "dtype"):
-            wants = shown.parameters[option].annotation
-            wants = getattr(wants, "__name__", str(wants)) if not get_args(wants) else str(wants).replace("typing.", "")
-            raise TypeError(f"{name}: `{option}` is static and must be a Python {wants}, got an array.") from None
+        if isinstance(error, NameError) and option.endswith("axis_name"):
+            for axis in value if isinstance(value, tuple) else (value,):
+                if str(axis) in str(error):
+                    raise NameError(f"{name}: `{option}` names {axis!r}, no axis here; call the loss inside `jax.shard_map`.") from None
+    _check_arrays(name, list(shown.parameters.values()), dict(zip(shown.parameters, args, strict=False)) | kwargs)
+
+
+def _check_arrays(name: str, parameters: list[inspect.Parameter], given: dict[str, Any]) -> None:
+    """Raises where something that is to be an array is none, or None without being optional."""
+    numbers = jax.Array | np.ndarray | np.generic | int | float | complex | list | tuple
+    for p in parameters:
+        value, accepts = given.get(p.name, p.default), {p.annotation, *get_args(p.annotation)}
+        known = value is p.default or isinstance(value, numbers) or hasattr(value, "__jax_array__")
+        if {Array, float} & accepts and not known and not (value is None and NoneType in accepts):
+            wants = "a number or an array" if float in accepts else "an array"
+            got = repr(value) if value is None or isinstance(value, str) else f"a {type(value).__name__}"
+            raise TypeError(f"{name}: `{p.name}` must be {wants}, of JAX or NumPy, got {got}.") from None
 
 
 def _document(doc: str | None, inputs: dict[str, Dims], kinds: dict[str, str]) -> str | None:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._chunk import Backward, check_schedule, chunked_map, chunked_sum
+from jloss._chunk import Backward, chunked_map, chunked_sum
 from jloss._loss import (
     Entry,
     OverClasses,
@@ -23,6 +23,7 @@ from jloss._loss import (
     Reduction,
     Spatial,
     SpatialOverClasses,
+    check_static,
     entry,
     evaluated_by,
     loss,
@@ -108,8 +109,6 @@ def _spread(each: Array | None, values: Array) -> Array | None:
 
 def reduced(total: Array, mass: Array, reduction: Reduction) -> Any:
     """The last step of a reduction whose total and mass are known."""
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"`reduction` must be one of {get_args(Reduction)}, got {reduction!r}.")
     if reduction == "parts":
         return total, mass
     return total if reduction == "sum" else total / jnp.where(mass == 0, 1, mass)
@@ -181,8 +180,9 @@ def derived(
     return make(signature(found.inputs), " ".join(found.domains.values()), **limits)(core)
 
 
-def bind(found: Entry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments by name, as given."""
+def bind(found: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], reduction: Reduction) -> dict[str, Any]:
+    """The arguments by name, as given, but for the reduction."""
+    check_static(found.name, "reduction", reduction, Reduction)
     try:
         return dict(inspect.signature(found.public).bind(*args, **kwargs).arguments)
     except TypeError as error:
@@ -218,6 +218,7 @@ def together(
         raise ValueError(f"{title}: {clash[0]!r} is an input or option of these losses; call the part otherwise.")
 
     def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
+        check_static(name, "reduction", reduction, Reduction)
         own = {n: kwargs.pop(n) for n in members if n in kwargs}
         try:
             given = dict(shown.bind_partial(*args, **kwargs).arguments)
@@ -307,6 +308,14 @@ def _total(
 # ---------------------------------------------------------------- a chunk of examples at a time
 
 
+def check_schedule(name: str, chunk_size: int | None, backward: Backward = "cached") -> None:
+    """Raises where a chunk size or schedule is none."""
+    check_static(name, "chunk_size", chunk_size, int | None)
+    check_static(name, "backward", backward, Backward)
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(f"{name}: `chunk_size` must be 1 or more, got {chunk_size}.")
+
+
 def in_chunks(
     chunk_size: int | None, backward: Backward, vector: Callable[..., Array] | None = None, narrow: frozenset[str] = frozenset()
 ) -> Callable[..., Any]:
@@ -318,8 +327,6 @@ def in_chunks(
         vector: Instead of the core: gives one value per class; `where` and `weights` may then be per example or per class.
         narrow: Inputs that are not widened, because the core does so where it does not cost memory.
     """
-
-    check_schedule(chunk_size, backward)
 
     def evaluate(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
         arrays = {n: as_domain(found.name, n, given[n], d) for n, d in found.domains.items()}

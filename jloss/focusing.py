@@ -4,7 +4,7 @@ Each multiplies or bends a loss of `boxes` by a function of the pair's own overl
 `wiou_v2` and `wiou_v3` compare a box with the running mean of all boxes, so they carry a state.
 """
 
-from typing import Literal, Unpack, get_args
+from typing import Literal, Unpack
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -67,8 +67,6 @@ def alpha_iou(predictions: Array, targets: Array, *, alpha: float = 3.0, base: B
         He, Erfani, Ma, Bailey, Chi and Hua, Alpha-IoU: A Family of Power Intersection over Union Losses, 2021.
         https://arxiv.org/abs/2110.13675
     """
-    if base not in get_args(Base):
-        raise ValueError(f"alpha_iou: `base` must be one of {get_args(Base)}, got {base!r}.")
     pair = compare(predictions, targets)
     value = 1 - power(pair.iou, alpha)
     if base == "giou":

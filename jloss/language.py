@@ -15,7 +15,7 @@ from jax import Array, lax
 from jloss._chunk import chunked_map
 from jloss._loss import Reduce, entry, loss, place_inputs
 from jloss._math import log1mexp, log_partition, log_softmax, logsumexp, pick, safe_divide
-from jloss._transform import head_logits
+from jloss._transform import check_schedule, head_logits
 from jloss.classification import cross_entropy
 from jloss.transforms import linear_head
 
@@ -59,8 +59,6 @@ def sequence_cross_entropy(
         Sutskever, Vinyals, Le, Sequence to Sequence Learning with Neural Networks, 2014. https://arxiv.org/abs/1409.3215
         Szegedy et al., Rethinking the Inception Architecture (label smoothing), 2016. https://arxiv.org/abs/1512.00567
     """
-    if steps not in ("mean", "sum"):
-        raise ValueError(f"sequence_cross_entropy: `steps` must be 'mean' or 'sum', got {steps!r}.")
     logits, labels = _masked(logits, mask), _masked(labels, mask)
 
     def one(logits: Array, labels: Array) -> Array:
@@ -256,6 +254,7 @@ def token_log_probs(
     References:
         Schulman et al., Proximal Policy Optimization Algorithms, 2017. https://arxiv.org/abs/1707.06347
     """
+    check_schedule("token_log_probs", chunk_size)
     found = _HEAD._replace(name="token_log_probs")
     given = {"hidden": jnp.asarray(hidden), "kernel": jnp.asarray(kernel), "labels": jnp.asarray(labels), "bias": bias}
     levels = len(place_inputs(found, given).batch)

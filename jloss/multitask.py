@@ -125,7 +125,7 @@ def deep_supervision(loss: Loss, weights: Sequence[float | Array]) -> Loss:
         return sum(like(v, w) * v for w, (v, _, _) in zip(factors, each, strict=True)), each[0][1], each[0][2]
 
     def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
-        given = bind(whole, args, kwargs)
+        given = bind(whole, args, kwargs, reduction)
         if reduction == "none":
             values, where, weights = examples(**given)
             return reduce(values, where, weights, "none")

@@ -141,7 +141,7 @@ def tukey_biweight(predictions: Array, targets: Array, *, scale: float = 4.685, 
 def _barron(error: Array, alpha: Array) -> Array:
     """Two forms of one formula: each divides by what is far from 0 on its side of ``alpha = 1``."""
     square, steep, bounded = _square(error), alpha >= 1, jnp.clip(alpha, -1e18, 1)
-    width = jnp.where(alpha > -1e18, 1 / (2 - bounded), 0)
+    width = jnp.where(alpha <= -1e18, 0, 1 / (2 - bounded))
     return jnp.where(steep, _towards_squared(square, jnp.where(steep, alpha, 2)), _towards_welsch(square, width))
 
 

@@ -446,14 +446,11 @@ def generalized_dice(
         Sudre, Li, Vercauteren, Ourselin, Cardoso, Generalised Dice overlap as a deep learning loss function for highly
         unbalanced segmentations, 2017. https://arxiv.org/abs/1707.03237
     """
-    power = _POWERS.get(weighting)
-    if power is None:
-        raise ValueError(f"generalized_dice: `weighting` must be one of {tuple(_POWERS)}, got {weighting!r}.")
     p, y = _kept(None if mask is None else mask[..., None], predictions, targets)
     size = lax.stop_gradient(class_sums(y))
     present = size > 0
     rarest = jnp.min(jnp.where(present, size, jnp.inf))
-    weights = jnp.where(present, jnp.where(present, rarest, 1) / jnp.where(present, size, 1), 1) ** power
+    weights = jnp.where(present, jnp.where(present, rarest, 1) / jnp.where(present, size, 1), 1) ** _POWERS[weighting]
     error, total = _error_and_total(p, y, None, by_class=True)
     error, total = jnp.sum(weights * error), jnp.sum(weights * total)
     return _math.safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)

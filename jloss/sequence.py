@@ -77,8 +77,6 @@ def ctc(
     steps, classes = logits.shape
     count = labels.shape[0]
     blank = checked_blank("ctc", blank, classes)
-    if infeasible not in ("inf", "zero"):
-        raise ValueError(f"ctc: `infeasible` must be 'inf' or 'zero', got {infeasible!r}.")
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"ctc: `chunk_size` must be 1 or more, got {chunk_size}.")
     wrong = (labels < 0) | (labels >= classes) | (labels == blank)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jloss._loss import Reduce, loss
+from jloss._loss import Reduce, check_static, loss
 from jloss._math import logsumexp, pick, positive_part
 from jloss._recursion import FLOOR, checked_blank, delayed, diagonals, floored, inside, log_add, log_normalizer, over_batch, recursion
 
@@ -64,7 +64,7 @@ def rnnt(
     index, wrong = _checked_labels(labels, label_length, classes, blank)
     valid = _valid(steps, points - 1, logit_length, label_length)
     scores = _move_scores(logits, index[None], blank, valid)
-    result = _lattice("rnnt", scores[:, :-1, 1], scores[..., 0], logit_length, label_length, kind)
+    result = _lattice(scores[:, :-1, 1], scores[..., 0], logit_length, label_length, kind)
     return jnp.where(wrong, jnp.nan, positive_part(result))
 
 
@@ -101,7 +101,7 @@ def rnnt_lattice(
     References:
         Kuang et al., Pruned RNN-T for Fast, Memory-Efficient ASR Training, 2022. https://arxiv.org/abs/2206.13236
     """
-    return _lattice("rnnt_lattice", label_scores, blank_scores, logit_length, label_length, kind)
+    return _lattice(label_scores, blank_scores, logit_length, label_length, kind)
 
 
 @loss("(t,k),(u+1,k),(u),(),()->()", "real real class length length", am_only_scale="unit", lm_only_scale="unit")
@@ -150,7 +150,7 @@ def rnnt_simple(
     blank = checked_blank("rnnt_simple", blank, acoustic.shape[-1])
     index, wrong = _checked_labels(labels, label_length, acoustic.shape[-1], blank)
     scores = _simple_scores(acoustic, language, index, logit_length, label_length, blank, am_only_scale, lm_only_scale)
-    result = _lattice("rnnt_simple", *scores, logit_length, label_length, kind)
+    result = _lattice(*scores, logit_length, label_length, kind)
     return jnp.where(wrong, jnp.nan, positive_part(result))
 
 
@@ -212,7 +212,7 @@ def rnnt_pruned(
     spread = _selected if width <= 16 else _taken
     scores = lax.platform_dependent(band, jnp.where(covered, offset, 0), tpu=spread, default=_taken)
     stay, write = (jnp.where(covered, x, -jnp.inf) for x in scores)
-    result = _lattice("rnnt_pruned", write[:, :-1], stay, logit_length, label_length, kind)
+    result = _lattice(write[:, :-1], stay, logit_length, label_length, kind)
     return jnp.where(wrong, jnp.nan, positive_part(result))
 
 
@@ -246,6 +246,7 @@ def rnnt_ranges(
     >>> rnnt_ranges(jnp.zeros((6, 4)), jnp.zeros((5, 4)), jnp.array([1, 2, 3, 1]), width=3)
     Array([0, 0, 0, 2, 2, 2], dtype=int32)
     """
+    check_static("rnnt_ranges", "kind", kind, Kind)
     if width < 2:
         raise ValueError(f"rnnt_ranges: `width` must be 2 or more, got {width}.")
     steps, count = acoustic.shape[0], labels.shape[0]
@@ -253,7 +254,7 @@ def rnnt_ranges(
     index, _ = _checked_labels(labels, label_length, acoustic.shape[-1], blank)
     acoustic, language = lax.stop_gradient((acoustic, language))
     scores = _simple_scores(acoustic, language, index, logit_length, label_length, blank, 0.0, 0.0)
-    label, stay = jax.grad(lambda s: -_lattice("rnnt_ranges", s[0], s[1], logit_length, label_length, kind))(scores)
+    label, stay = jax.grad(lambda s: -_lattice(s[0], s[1], logit_length, label_length, kind))(scores)
     visits = stay + jnp.pad(label, ((0, 0), (0, 1)))
     before = jnp.pad(jnp.cumsum(visits, axis=1), ((0, 0), (1, 0)))
     kept = before[:, width:] - before[:, :-width] if width <= count else visits[:, :1]
@@ -393,12 +394,8 @@ def _simple_scores(
     return label, stay
 
 
-def _lattice(
-    name: str, label_scores: Array, blank_scores: Array, logit_length: Array | None, label_length: Array | None, kind: Kind
-) -> Array:
+def _lattice(label_scores: Array, blank_scores: Array, logit_length: Array | None, label_length: Array | None, kind: Kind) -> Array:
     """Minus the log of the total weight of all paths."""
-    if kind not in ("regular", "modified", "constrained"):
-        raise ValueError(f"{name}: `kind` must be 'regular', 'modified' or 'constrained', got {kind!r}.")
     steps, count = label_scores.shape
     valid = _valid(steps, count, logit_length, label_length)
     if valid is not None:

@@ -22,6 +22,7 @@ from jloss._transform import (
     base,
     below,
     bind,
+    check_schedule,
     derived,
     head_logits,
     in_chunks,
@@ -141,7 +142,7 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array =
     whole = entry(derived(f"regularized({found.name})", shown, penalized, {}, {}))
 
     def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
-        given = bind(whole, args, kwargs)
+        given = bind(whole, args, kwargs, reduction)
         if reduction == "none":
             values, where, weights = examples(**given)
             return reduce(values, where, weights, "none")
@@ -307,6 +308,7 @@ def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cac
     References:
         Chen, Xu, Zhang, Guestrin, Training Deep Nets with Sublinear Memory Cost, 2016. https://arxiv.org/abs/1604.06174
     """
+    check_schedule("chunked", chunk_size, backward)
     found = base(loss)
     if found is None:
         inner, maker = _made_by(loss)
@@ -351,6 +353,7 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
         https://arxiv.org/abs/2411.09009
         Hsu et al., Liger Kernel, 2024. https://arxiv.org/abs/2410.10989
     """
+    check_schedule("linear_head", chunk_size, backward)
     found = base(loss)
     if found is None:
         inner, maker = _made_by(loss)
@@ -426,7 +429,7 @@ def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss]
         return values, where, hard if is_kept else mass - hard
 
     def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
-        given = bind(whole, args, kwargs)
+        given = bind(whole, args, kwargs, reduction)
         values, where, weights = examples(**given)
         return reduce(values, where, weights, reduction, given.get("axis_name"))
 

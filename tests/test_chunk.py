@@ -396,8 +396,11 @@ def test_shows_itself_and_composes():
     ("make", "message"),
     [
         (lambda: linear_head(jloss.nll), "linear_head: needs a loss of logits, such as cross_entropy; nll takes log_probs (log_prob)."),
-        (lambda: linear_head(jloss.cross_entropy, backward="never"), "`backward` must be 'cached' or 'recompute', got 'never'."),
-        (lambda: linear_head(jloss.cross_entropy, chunk_size=0), "`chunk_size` must be 1 or more, got 0."),
+        (
+            lambda: linear_head(jloss.cross_entropy, backward="never"),
+            "linear_head: `backward` must be one of ('cached', 'recompute')",
+        ),
+        (lambda: linear_head(jloss.cross_entropy, chunk_size=0), "linear_head: `chunk_size` must be 1 or more, got 0."),
         (lambda: linear_head(jloss.cross_entropy)(HIDDEN, KERNEL[:, :4], LABELS), "axis `d` of `kernel` has size 4, but 5 is expected"),
         (lambda: linear_head(jloss.cross_entropy)(HIDDEN, KERNEL), "missing input `labels`"),
         (lambda: linear_head(jloss.sigmoid_cross_entropy)(HIDDEN, KERNEL, BITS, where=WHERE[0]), "`where` has shape (7,)"),

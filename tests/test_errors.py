@@ -1,6 +1,7 @@
 """Bad input: the exact message, by the name of the loss and of the argument."""
 
-from typing import Unpack
+import inspect
+from typing import Unpack, get_args
 
 import chex
 import jax
@@ -10,6 +11,8 @@ import pytest
 from jax import Array
 
 import jloss
+from jloss.transforms import chunked, deep_supervision, hardest, regularized, weighted_sum
+from tests.cases import LOSSES, case
 
 f, i = jnp.zeros, lambda *shape: jnp.zeros(shape, jnp.int32)
 
@@ -84,13 +87,90 @@ def test_weights_of_the_wrong_shape():
 
 def test_unknown_reduction():
     assert message(ValueError, lambda: jloss.huber(f(8), f(8), reduction="avg")) == (
-        "`reduction` must be one of ('mean', 'sum', 'none', 'parts'), got 'avg'."
+        "huber: `reduction` must be one of ('mean', 'sum', 'none', 'parts'), got 'avg'."
     )
 
 
 def test_array_for_a_static_option():
     assert message(TypeError, lambda: jloss.multi_margin(f((8, 5)), i(8), p=jnp.ones(3))) == (
         "multi_margin: `p` is static and must be a Python int, got an array."
+    )
+
+
+def wrong_values(annotation):
+    """What an option of this kind is not."""
+    words = str(annotation)
+    return ["no such word", 3] if "Literal" in words else ["x", 2.5, True] if "int" in words else ["x", 1] if annotation is bool else [3]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_static_option_says_what_it_must_be(name):
+    public = jloss.CATALOGUE[name].public
+    inputs = case(name).draw()
+    for option in inspect.signature(public).parameters.values():
+        if option.name in inputs or {float, Array} & {option.annotation, *get_args(option.annotation)}:
+            continue
+        for value in wrong_values(option.annotation):
+            text = message((TypeError, ValueError), lambda: public(**inputs, **{option.name: value}))  # noqa: B023
+            assert text.startswith(f"{name}: `{option.name}` "), text
+            assert text.endswith(f"got {value!r}."), text
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_input_must_be_an_array(name):
+    public = jloss.CATALOGUE[name].public
+    inputs = case(name).draw()
+    shown = inspect.signature(public).parameters
+    for option, parameter in shown.items():
+        accepts = {parameter.annotation, *get_args(parameter.annotation)}
+        if {float, Array} & accepts:
+            wants = "a number or an array" if float in accepts else "an array"
+            for value in ["x", object()] if type(None) in accepts else [None, "x"]:
+                got = repr(value) if value is None or isinstance(value, str) else "a object"
+                text = message(TypeError, lambda: public(**{**inputs, option: value}))  # noqa: B023
+                assert text == f"{name}: `{option}` must be {wants}, of JAX or NumPy, got {got}."
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_axes_that_are_none(name):
+    public = jloss.CATALOGUE[name].public
+    inputs = case(name).draw()
+    for option in [n for n in inspect.signature(public).parameters if n.endswith("axis_name")]:
+        text = message(NameError, lambda: public(**inputs, **{option: "nowhere"}))  # noqa: B023
+        assert text == f"{name}: `{option}` names 'nowhere', no axis here; call the loss inside `jax.shard_map`."
+
+
+def test_transforms_name_themselves():
+    two = weighted_sum({"one": (1.0, jloss.huber), "two": (2.0, jloss.log_cosh)})
+    supervised = deep_supervision(jloss.huber, weights=[1.0, 0.5])
+    wanted = "`reduction` must be one of ('mean', 'sum', 'none', 'parts'), got 'avg'."
+    for name, call in {
+        "weighted_sum(huber, log_cosh)": lambda: two(f(8), f(8), reduction="avg"),
+        "hardest(huber)": lambda: hardest(jloss.huber, 0.5)(f(8), f(8), reduction="avg"),
+        "chunked(huber)": lambda: chunked(jloss.huber)(f(8), f(8), reduction="avg"),
+        "deep_supervision(huber)": lambda: supervised((f(8), f(8)), f(8), reduction="avg"),
+        "regularized(huber)": lambda: regularized(jloss.huber, jloss.l2)(f(8), f(8), params=f(3), reduction="avg"),
+        "reduce": lambda: jloss.reduce(f(8), reduction="avg"),
+    }.items():
+        assert message(ValueError, call) == f"{name}: {wanted}"
+
+
+def test_masks_have_an_axis():
+    assert message(ValueError, lambda: jloss.dice(f((8, 8)), f((8, 8)), spatial_ndim=0)) == (
+        "dice: `spatial_ndim` must be 1 or more, got 0."
+    )
+
+
+def test_integers_of_numpy_are_fine():
+    assert jloss.multi_margin(f((8, 5)), i(8), p=np.int64(1), axis=np.int32(-1)) == jloss.multi_margin(f((8, 5)), i(8))
+
+
+def test_an_array_of_a_strange_kind():
+    class Tensor:
+        shape = (8,)
+
+    assert message(TypeError, lambda: jloss.huber(Tensor(), f(8))) == (
+        "huber: `predictions` must be an array, of JAX or NumPy, got a Tensor."
     )
 
 
