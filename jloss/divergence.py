@@ -102,7 +102,8 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
 
     .. math:: \ell = \sum_i t_i (\log t_i - q_i) - t_i + \exp(q_i) \qquad q = \text{log\_predictions},\ t = \text{targets}
 
-    The gradient in the log-predictions is ``exp(log_predictions) - targets``. Never negative, and accurate near a match.
+    The gradient in the log-predictions is ``exp(log_predictions) - targets``. The value is never
+    negative, and keeps its digits near a match.
 
     Args:
         log_predictions: Logarithms of predicted amounts.

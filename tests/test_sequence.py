@@ -214,7 +214,7 @@ def test_ctc_bad_options():
     logits, labels = jnp.zeros((4, 3)), jnp.array([1, 2])
     for options, message in (
         ({"blank": 3}, "ctc: `blank` must be a class, from -3 to 2, got 3."),
-        ({"infeasible": "nan"}, "ctc: `infeasible` must be one of ('inf', 'zero'), got 'nan'."),
+        ({"infeasible": "nan"}, "ctc: `infeasible` must be one of \\('inf', 'zero'\\), got 'nan'."),
         ({"chunk_size": 0}, "ctc: `chunk_size` must be 1 or more, got 0."),
     ):
         with pytest.raises(ValueError, match="^" + message.replace(".", r"\.")):
