@@ -19,17 +19,17 @@ SIZES = {"k": 100, "d": 128, "n": 64, "m": 64, "t": 64, "u": 16, "s0": 32, "s1":
 
 
 class Row(NamedTuple):
-    """The peers of one loss, as scalar functions of the same inputs, and what differs from the usual.
+    """The peers of one loss, as functions of the same inputs, and what differs from the usual.
 
     Args:
-        optax: Called with the inputs in their order.
-        torch: Called with `torch.nn.functional` and the inputs as tensors.
-        rax: Called with `rax`, the learning-to-rank library, and the inputs.
+        optax: Called with the inputs in their order; gives a value for each example.
+        torch: Called with `torch.nn.functional` and the inputs as tensors; gives the mean.
+        rax: Called with `rax`, the learning-to-rank library, and the inputs; gives the mean.
         torch_inputs: Our inputs as torch takes them, where they differ; not timed.
         options: Of our loss.
         sizes: Of the core axes, where `SIZES` does not suit.
         inputs: ``(rng, size) -> arrays``, where the domains are not enough.
-        plain: The formula as one would first write it in JAX.
+        plain: The formula as one would first write it in JAX; gives a value for each example.
         loss: What is measured, where it is no loss of the catalogue: a transformed one.
         gradients: How many of the inputs, from the first, get a gradient.
     """
@@ -49,39 +49,37 @@ class Row(NamedTuple):
 ROWS: dict[str, Row] = {
     # regression
     "absolute_error": Row(torch=lambda f, p, t: f.l1_loss(p, t)),
-    "squared_error": Row(
-        lambda p, t: optax.squared_error(p, t).mean(), lambda f, p, t: f.mse_loss(p, t), rax=lambda r, p, t: r.pointwise_mse_loss(p, t)
-    ),
-    "huber": Row(lambda p, t: optax.huber_loss(p, t).mean(), lambda f, p, t: f.huber_loss(p, t)),
+    "squared_error": Row(optax.squared_error, lambda f, p, t: f.mse_loss(p, t), rax=lambda r, p, t: r.pointwise_mse_loss(p, t)),
+    "huber": Row(optax.huber_loss, lambda f, p, t: f.huber_loss(p, t)),
     "smooth_l1": Row(torch=lambda f, p, t: f.smooth_l1_loss(p, t)),
-    "log_cosh": Row(lambda p, t: optax.log_cosh(p, t).mean()),
+    "log_cosh": Row(optax.log_cosh),
     "poisson_nll": Row(torch=lambda f, p, t: f.poisson_nll_loss(p, t)),
     "gaussian_nll": Row(torch=lambda f, p, t, v: f.gaussian_nll_loss(p, t, v)),
     # classification
     "cross_entropy": Row(
-        lambda x, y: optax.softmax_cross_entropy_with_integer_labels(x, y).mean(),
+        optax.softmax_cross_entropy_with_integer_labels,
         lambda f, x, y: f.cross_entropy(x, y.long()),
     ),
     "soft_cross_entropy": Row(
-        lambda x, y: optax.softmax_cross_entropy(x, y).mean(),
+        optax.softmax_cross_entropy,
         lambda f, x, y: f.cross_entropy(x, y),
         rax=lambda r, x, y: r.softmax_loss(x, y),
     ),
     "nll": Row(torch=lambda f, x, y: f.nll_loss(x, y.long())),
     "binary_cross_entropy": Row(torch=lambda f, p, t: f.binary_cross_entropy(p, t)),
     "sigmoid_cross_entropy": Row(
-        lambda x, y: optax.sigmoid_binary_cross_entropy(x, y).mean(),
+        optax.sigmoid_binary_cross_entropy,
         lambda f, x, y: f.binary_cross_entropy_with_logits(x, y),
         rax=lambda r, x, y: r.pointwise_sigmoid_loss(x, y),
     ),
-    "sigmoid_focal": Row(lambda x, y: optax.sigmoid_focal_loss(x, y).mean(), lambda f, x, y: _torch_focal(f, x, y)),
+    "sigmoid_focal": Row(optax.sigmoid_focal_loss, lambda f, x, y: _torch_focal(f, x, y)),
     "poly1_cross_entropy": Row(
-        lambda x, y: optax.losses.poly_loss_cross_entropy(x, jax.nn.one_hot(y, x.shape[-1]), epsilon=1.0).mean(),
+        lambda x, y: optax.losses.poly_loss_cross_entropy(x, jax.nn.one_hot(y, x.shape[-1]), epsilon=1.0),
         rax=lambda r, x, y: r.poly1_softmax_loss(x, jax.nn.one_hot(y, x.shape[-1])),
     ),
-    "sparsemax": Row(lambda x, y: optax.losses.multiclass_sparsemax_loss(x, y).mean()),
+    "sparsemax": Row(optax.losses.multiclass_sparsemax_loss),
     "linear_head(cross_entropy)": Row(
-        lambda h, w, y: optax.softmax_cross_entropy_with_integer_labels(h @ w.T, y).mean(),
+        lambda h, w, y: optax.softmax_cross_entropy_with_integer_labels(h @ w.T, y),
         lambda f, h, w, y: f.cross_entropy(h @ w.T, y.long()),
         loss=linear_head(cross_entropy),
         gradients=2,
@@ -89,11 +87,11 @@ ROWS: dict[str, Row] = {
         inputs=lambda rng, size: (_normal(rng, size, 512), _normal(rng, 32000, 512) / 16, rng.integers(0, 32000, size, np.int32)),
     ),
     # margin
-    "hinge": Row(lambda x, y: optax.losses.hinge_loss(x, y).mean()),
-    "perceptron": Row(lambda x, y: optax.losses.perceptron_loss(x, y).mean()),
+    "hinge": Row(optax.losses.hinge_loss),
+    "perceptron": Row(optax.losses.perceptron_loss),
     "logistic": Row(torch=lambda f, x, y: f.soft_margin_loss(x, y)),
-    "multiclass_hinge": Row(lambda x, y: optax.losses.multiclass_hinge_loss(x, y).mean()),
-    "multiclass_perceptron": Row(lambda x, y: optax.losses.multiclass_perceptron_loss(x, y).mean()),
+    "multiclass_hinge": Row(optax.losses.multiclass_hinge_loss),
+    "multiclass_perceptron": Row(optax.losses.multiclass_perceptron_loss),
     "multi_margin": Row(torch=lambda f, x, y: f.multi_margin_loss(x, y.long())),
     "multilabel_margin": Row(
         torch=lambda f, x, y: f.multilabel_margin_loss(x, y),
@@ -104,12 +102,12 @@ ROWS: dict[str, Row] = {
     "margin_ranking": Row(torch=lambda f, a, b, y: f.margin_ranking_loss(a, b, y)),
     "hinge_embedding": Row(torch=lambda f, x, y: f.hinge_embedding_loss(x, y)),
     # divergence
-    "kl_divergence": Row(lambda p, t: optax.losses.kl_divergence(p, t).mean(), lambda f, p, t: f.kl_div(p, t, reduction="batchmean")),
+    "kl_divergence": Row(optax.losses.kl_divergence, lambda f, p, t: f.kl_div(p, t, reduction="batchmean")),
     "kl_divergence_with_log_targets": Row(
-        lambda p, t: optax.losses.kl_divergence_with_log_targets(p, t).mean(),
+        optax.losses.kl_divergence_with_log_targets,
         lambda f, p, t: f.kl_div(p, t, reduction="batchmean", log_target=True),
     ),
-    "generalized_kl_divergence": Row(lambda p, t: optax.losses.generalized_kl_divergence(p, t).mean()),
+    "generalized_kl_divergence": Row(lambda p, t: optax.losses.generalized_kl_divergence(p, t)),  # not in optax 0.2.5
     # boxes
     "giou": Row(torch=lambda f, p, t: _torch_giou(p, t)),
     "diou": Row(torch=lambda f, p, t: _torch_diou(p, t)),
@@ -118,25 +116,23 @@ ROWS: dict[str, Row] = {
     "dice": Row(torch=lambda f, p, y: (1 - (2 * (p * y).sum((-2, -1)) + 1e-5) / ((p + y).sum((-2, -1)) + 1e-5)).mean()),
     "lovasz_softmax": Row(torch=lambda f, p, y: _torch_lovasz(p.flatten(1, 2), y.flatten(1)), sizes={"k": 21, "s0": 256, "s1": 256}),
     # embedding
-    "cosine_distance": Row(lambda p, t: optax.cosine_distance(p, t).mean(), lambda f, p, t: (1 - f.cosine_similarity(p, t)).mean()),
+    "cosine_distance": Row(optax.cosine_distance, lambda f, p, t: (1 - f.cosine_similarity(p, t)).mean()),
     "cosine_embedding": Row(torch=lambda f, p, t, y: f.cosine_embedding_loss(p, t, y)),
-    "triplet_margin": Row(
-        lambda a, p, n: optax.losses.triplet_margin_loss(a, p, n).mean(), lambda f, a, p, n: f.triplet_margin_loss(a, p, n)
-    ),
+    "triplet_margin": Row(optax.losses.triplet_margin_loss, lambda f, a, p, n: f.triplet_margin_loss(a, p, n)),
     "batch_hard_triplet": Row(torch=lambda f, x, y: _torch_batch_hard(f, x, y), sizes={"n": 1024}),
     # contrastive: a set is one example
     "nt_xent": Row(
         torch=lambda f, a, b: _torch_nt_xent(f, a, b),
-        plain=lambda a, b: jnp.mean(jax.vmap(_plain_nt_xent)(a, b)),
+        plain=lambda *inputs: jax.vmap(_plain_nt_xent)(*inputs),
         sizes={"n": 4096, "d": 256},
     ),
     "clip": Row(
         torch=lambda f, a, b: _torch_clip(f, a, b),
-        plain=lambda a, b: jnp.mean(jax.vmap(_plain_clip)(a, b)),
+        plain=lambda *inputs: jax.vmap(_plain_clip)(*inputs),
         sizes={"n": 4096, "d": 512},
     ),
     "supervised_contrastive": Row(  # optax's is the same where an item has one positive
-        lambda x, y: jnp.mean(jax.vmap(optax.losses.ntxent)(x, y)),
+        jax.vmap(optax.losses.ntxent),
         options={"temperature": 0.07},
         inputs=lambda rng, size: (
             _normal(rng, size, 256, 128),
@@ -146,18 +142,18 @@ ROWS: dict[str, Row] = {
     ),
     # sequence
     "ctc": Row(
-        lambda x, y: optax.ctc_loss(x, jnp.zeros(x.shape[:2]), y, jnp.zeros(y.shape)).mean(),
+        lambda x, y: optax.ctc_loss(x, jnp.zeros(x.shape[:2]), y, jnp.zeros(y.shape)),
         lambda f, x, y: f.ctc_loss(f.log_softmax(x, -1).transpose(0, 1), y, [x.shape[1]] * len(x), [y.shape[1]] * len(y), reduction="sum"),
         sizes={"t": 200, "k": 32},
         inputs=lambda rng, size: (_normal(rng, size, 200, 32), rng.integers(1, 32, (size, 40), np.int32)),
     ),
     "rnnt": Row(
-        plain=lambda x, y: jnp.mean(jax.vmap(_nested_rnnt)(x, y)),
+        plain=lambda *inputs: jax.vmap(_nested_rnnt)(*inputs),
         sizes={"t": 200, "u": 50, "k": 128},
         inputs=lambda rng, size: (_normal(rng, size, 200, 51, 128), rng.integers(1, 128, (size, 50), np.int32)),
     ),
     "soft_dtw": Row(
-        plain=lambda a, b: jnp.mean(jax.vmap(_nested_soft_dtw)(a, b)),
+        plain=lambda *inputs: jax.vmap(_nested_soft_dtw)(*inputs),
         sizes={"t": 128, "u": 128, "d": 128},
         inputs=lambda rng, size: (_normal(rng, size, 128, 2), _normal(rng, size, 128, 2)),
     ),

@@ -52,12 +52,18 @@ class Numbers(NamedTuple):
     masked_ratio: float  # time with `where` over time without
     rax_ms: float | None
     rax_ratio: float | None
+    optax_masked_ratio: float | None  # the same of the peer, whose values go into jnp.mean(values, where=mask)
 
     @property
     def best_peer(self) -> float | None:
         """Our time over that of the fastest peer."""
         ratios = [r for r in (self.optax_ratio, self.torch_ratio, self.plain_ratio, self.rax_ratio) if r]
         return max(ratios, default=None)
+
+    @property
+    def masked_optax_ratio(self) -> float | None:
+        """Our time over the peer's, both with a mask."""
+        return self.optax_ratio and self.optax_masked_ratio and self.optax_ratio * self.masked_ratio / self.optax_masked_ratio
 
 
 def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int = 15) -> Numbers:
@@ -87,8 +93,9 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
     where = jax.device_put(np.random.default_rng(1).uniform(size=values.shape) < 0.9, chip)
     ours = _compiled(call, arrays, row.gradients)
     kept = _compiled(masked, [where, *arrays], row.gradients, first=1)
-    theirs = _compiled(row.optax, arrays, row.gradients) if row.optax else None
-    plain = _compiled(row.plain, arrays, row.gradients) if row.plain else None
+    theirs = _compiled(mean_of(row.optax), arrays, row.gradients) if row.optax else None
+    theirs_kept = _compiled(masked_mean_of(row.optax), [where, *arrays], row.gradients, first=1) if row.optax else None
+    plain = _compiled(mean_of(row.plain), arrays, row.gradients) if row.plain else None
     for_torch = row.torch_inputs(*map(np.asarray, arrays)) if row.torch_inputs else arrays
     torch = _torch(row.torch, for_torch, device, row.gradients) if row.torch else None
     rax = _rax(row.rax, arrays, row.gradients) if row.rax else None
@@ -96,6 +103,7 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         "jloss": ours.run,
         "masked": kept.run,
         "optax": theirs.run if theirs else None,
+        "optax, masked": theirs_kept.run if theirs_kept else None,
         "torch": torch,
         "plain": plain.run if plain else None,
         "rax": rax,
@@ -103,7 +111,7 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
     ms, ratios = _interleaved({by: f for by, f in timed.items() if f}, repeats)
     bare = {"jloss": lambda: jax.block_until_ready(call(*tiny))}
     if row.optax:
-        peer = row.optax
+        peer = mean_of(row.optax)
         bare["optax"] = lambda: jax.block_until_ready(peer(*tiny))
     call_ms, _ = _interleaved(bare, repeats)
     return Numbers(
@@ -128,7 +136,18 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         1 / ratios["masked"],
         ms.get("rax"),
         ratios.get("rax"),
+        ratios["optax"] / ratios["optax, masked"] if row.optax else None,
     )
+
+
+def mean_of(values: Callable[..., Any]) -> Callable[..., Any]:
+    """The mean of a peer's values, as its users take it."""
+    return lambda *inputs: jnp.mean(values(*inputs))
+
+
+def masked_mean_of(values: Callable[..., Any]) -> Callable[..., Any]:
+    """The same over the examples that a mask keeps."""
+    return lambda where, *inputs: jnp.mean(values(*inputs), where=where)
 
 
 def can_measure(found: Entry) -> bool:
@@ -299,9 +318,14 @@ def verdict(results: Sequence[Numbers]) -> str:
     if not ratios:
         return "No peer to compare with."
     mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
+    masked = [r.masked_optax_ratio for r in results if r.masked_optax_ratio]
     slower = [f"{n} ({ratio:.2f})" for n, ratio in sorted(ratios.items(), key=lambda item: -item[1]) if ratio > 1]
     said = f"Over {len(ratios)} rows jloss takes {mean:.2f} of the time of the fastest peer (geometric mean)."
-    return f"{said} Slower: {', '.join(slower)}." if slower else f"{said} No row is slower."
+    said += f" Slower: {', '.join(slower)}." if slower else " No row is slower."
+    if masked:
+        mean = math.exp(sum(map(math.log, masked)) / len(masked))
+        said += f" With a mask it takes {mean:.2f} of the time of optax's values in jnp.mean(..., where=mask), over {len(masked)} rows."
+    return said
 
 
 def markdown(results: Sequence[Numbers], size: int, device: str) -> str:
@@ -346,7 +370,8 @@ def figure(results: Sequence[Numbers]) -> Any:
 def _rows(r: Numbers) -> list[list[str]]:
     """A line for jloss, and one for each peer."""
     ours = (r.ms, None, r.masked_ratio, r.temporary_mb, r.moved_mb, r.must_mb, r.compile_ms, r.call_us)
-    theirs = (r.optax_ms, r.optax_ratio, None, r.optax_temporary_mb, r.optax_moved_mb, None, r.optax_compile_ms, r.optax_call_us)
+    costs = (r.optax_temporary_mb, r.optax_moved_mb, None, r.optax_compile_ms, r.optax_call_us)
+    theirs = (r.optax_ms, r.optax_ratio, r.optax_masked_ratio, *costs)
     rows = [[r.loss, "jloss", *map(_text, ours)]]
     if r.optax_ms is not None:
         rows.append(["", "optax", *map(_text, theirs)])

@@ -241,7 +241,7 @@ def test_bench_writes_table_and_figure(say, tmp_path):
     assert all(
         float(r[c]) > 0
         for r in table
-        for c in ("ms", "optax_ms", "optax_ratio", "compile_ms", "call_us", "moved_mb", "must_mb", "masked_ratio")
+        for c in ("ms", "optax_ms", "optax_ratio", "compile_ms", "call_us", "moved_mb", "must_mb", "masked_ratio", "optax_masked_ratio")
     )
     page = (tmp_path / "bench.md").read_text()
     assert "| huber | jloss |" in page
@@ -267,7 +267,12 @@ def test_bench_rows_are_losses_with_peers_of_the_same_value(at_ease):
         ours = float(entry.public(*arrays, **row.options))
         for peer in filter(None, (row.optax, row.plain)):
             if name not in ignored:
-                assert float(peer(*map(jax.numpy.asarray, arrays))) == pytest.approx(ours, rel=1e-4), name
+                given = [*map(jax.numpy.asarray, arrays)]
+                values = peer(*given)
+                assert float(bench.mean_of(peer)(*given)) == pytest.approx(ours, rel=1e-4), name
+                where = np.arange(values.size).reshape(values.shape) % 3 == 0
+                masked = float(entry.public(*given, **row.options, where=where))
+                assert float(bench.masked_mean_of(peer)(where, *given)) == pytest.approx(masked, rel=1e-4), name
         if row.rax and importlib.util.find_spec("rax"):
             assert float(row.rax(importlib.import_module("rax"), *map(jax.numpy.asarray, arrays))) == pytest.approx(ours, rel=1e-4), name
         if row.torch:
