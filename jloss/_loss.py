@@ -148,7 +148,10 @@ def evaluated_by(
 
     def wrap(core: Callable[P, Array]) -> Callable[P, Array]:
         name = core.__name__
-        shown, keywords = _with_keywords(inspect.signature(core))
+        try:
+            shown, keywords = _with_keywords(inspect.signature(core, eval_str=True))
+        except NameError as error:
+            raise TypeError(f"{name}: an annotation names {error.name!r}, which its module does not have.") from None
         parameters = list(shown.parameters.values())
         inputs = dict(zip([p.name for p in parameters], dims, strict=False))
         kinds = dict(zip(inputs, words, strict=False))
@@ -559,7 +562,7 @@ def _explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any, error:
             raise TypeError(f"{name}: unknown keyword `{option}`{hint}") from None
         if isinstance(error, NameError) and option.endswith("axis_name"):
             for axis in value if isinstance(value, tuple) else (value,):
-                if str(axis) in str(error):
+                if isinstance(axis, str) and axis in str(error):
                     raise NameError(f"{name}: `{option}` names {axis!r}, no axis here; call the loss inside `jax.shard_map`.") from None
     _check_arrays(name, list(shown.parameters.values()), dict(zip(shown.parameters, args, strict=False)) | kwargs)
 

@@ -5,7 +5,9 @@ the rule behind most is the double `where`: the untaken branch must be harmless,
 """
 
 import functools
+import itertools
 import math
+import operator
 from typing import Any
 
 import jax
@@ -324,10 +326,11 @@ def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
 
 
 def _exp_series(x: Array, first: int) -> Array:
-    """``1 + x/first (1 + x/(first+1) (1 + ...))`` for ``|x| < 0.5``."""
-    total = jnp.ones_like(x)
-    for n in reversed(range(first, first + _terms(x, 7, 13))):
-        total = 1 + x / n * total
+    """``1 + x/first (1 + x/(first+1) (1 + ...))`` for ``|x| < 0.5``, multiplied out: half the products."""
+    *coefficients, last = itertools.accumulate(range(first, first + _terms(x, 7, 13)), operator.truediv, initial=1.0)
+    total = jnp.full_like(x, last)
+    for coefficient in reversed(coefficients):
+        total = coefficient + x * total
     return total
 
 

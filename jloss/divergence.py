@@ -121,9 +121,8 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
         return _relative_entropies(targets, safe_log(targets), log_predictions) - targets + safe_exp(log_predictions)
 
     def accurate(log_predictions: Array, targets: Array) -> Array:
-        gap = jnp.where(targets > 0, log_predictions - safe_log(targets), 1)
-        near = jnp.abs(gap) < 0.5
-        return jnp.where(near, targets * small_exp_remainder(jnp.where(near, gap, 0)), formula(log_predictions, targets))
+        gap = log_predictions - safe_log(targets)
+        return jnp.where(jnp.abs(gap) < 0.5, targets * small_exp_remainder(gap), formula(log_predictions, targets))
 
     return jnp.sum(another_way(accurate, formula)(log_predictions, targets))
 

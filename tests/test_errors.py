@@ -165,6 +165,21 @@ def test_integers_of_numpy_are_fine():
     assert jloss.multi_margin(f((8, 5)), i(8), p=np.int64(1), axis=np.int32(-1)) == jloss.multi_margin(f((8, 5)), i(8))
 
 
+def test_annotations_may_be_strings():
+    @jloss.loss("(d),(d)->()", "real real")
+    def own(predictions: "Array", targets: "Array", *, power: "float" = 2.0, times: "int" = 1, **reduce: "Unpack[jloss.Reduce]") -> "Array":
+        return times * jnp.sum(jnp.abs(predictions - targets) ** power)
+
+    assert own(jnp.ones((2, 3)), f((2, 3)), times=2) == 6
+    assert jax.grad(lambda power: own(jnp.full((1, 1), 2.0), f((1, 1)), power=power))(2.0) == pytest.approx(4 * np.log(2))
+    assert message(TypeError, lambda: own(f((2, 3)), f((2, 3)), times=2.0)).startswith("own: `times` is static and must be a Python int")
+    with pytest.raises(TypeError, match="stray: an annotation names 'Nowhere', which its module does not have"):
+
+        @jloss.loss("(d),(d)->()", "real real")
+        def stray(predictions: "Nowhere", targets: "Array", **reduce: "Unpack[jloss.Reduce]") -> "Array":  # noqa: F821
+            return jnp.sum(predictions)
+
+
 def test_an_array_of_a_strange_kind():
     class Tensor:
         shape = (8,)
