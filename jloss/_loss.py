@@ -3,7 +3,7 @@
 import difflib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from types import NoneType
 from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, get_args, get_origin, get_type_hints
@@ -178,7 +178,7 @@ def evaluated_by(
         @functools.wraps(core)
         def public(*args: P.args, **kwargs: P.kwargs) -> Array:
             for option in limits.keys() & kwargs.keys():
-                _check_option(name, option, kwargs[option], limits[option])
+                check_option(name, option, kwargs[option], limits[option])
             for option in static.keys() & kwargs.keys():
                 check_static(name, option, kwargs[option], static[option])
             if any(type(a) in (list, tuple) for a in args) or any(type(kwargs[n]) in (list, tuple) for n in literal & kwargs.keys()):
@@ -232,20 +232,87 @@ def place_inputs(found: Entry, given: dict[str, Any]) -> Placed:
     return Placed(arrays, places, batch, where, weights)
 
 
-def listed(kind: str, signature: str, domains: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
-    """Adds a function that is not a plain loss to the catalogue: a ``"stateful"`` factory, a ``"penalty"`` of a pytree."""
+def listed(kind: str, signature: str, domains: str, **limits: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """Adds a function that is not a plain loss to the catalogue: a ``"stateful"`` factory, a ``"penalty"`` of a pytree.
+
+    What it is given is checked as the arguments of a loss are, and what ``init`` and ``apply`` of a stateful loss are given.
+    """
+    dims, words = parse(signature), domains.split()
 
     def wrap(function: Callable[P, Any]) -> Callable[P, Any]:
-        dims, words = parse(signature), domains.split()
-        names = words if kind == "stateful" else list(inspect.signature(function).parameters)[: len(dims)]
+        name, shown = function.__name__, inspect.signature(function)
+        names = words if kind == "stateful" else list(shown.parameters)[: len(dims)]
         inputs = dict(zip(names, dims, strict=True))
-        options = {p.name: p.default for p in inspect.signature(function).parameters.values() if p.name not in inputs}
-        name = function.__name__
-        CATALOGUE[name] = Entry(name, function, function, inputs, dict(zip(names, words, strict=True)), options, {}, frozenset(), kind)
-        function.__jloss__ = CATALOGUE[name]  # type: ignore[attr-defined]
-        return function
+        options = {n: p.default for n, p in shown.parameters.items() if n not in inputs}
+
+        @functools.wraps(function)
+        def public(*args: P.args, **kwargs: P.kwargs) -> Any:
+            given = _bound(name, shown, args, kwargs)
+            for option in limits.keys() & given.keys():
+                check_option(name, option, given[option], limits[option])
+            made = function(*args, **kwargs)
+            return StatefulLoss(_init_of(name, made.init), _apply_of(name, made.apply, dims, words)) if kind == "stateful" else made
+
+        found = Entry(name, public, function, inputs, dict(zip(names, words, strict=True)), options, limits, frozenset(), kind)
+        CATALOGUE[name] = public.__jloss__ = found  # type: ignore[attr-defined]
+        return public
 
     return wrap
+
+
+def _init_of(name: str, init: Callable[..., Any]) -> Callable[..., Any]:
+    shown = inspect.signature(init)
+
+    @functools.wraps(init)
+    def public(*args: Any, **kwargs: Any) -> Any:
+        return init(**_bound(name, shown, args, kwargs))
+
+    return public
+
+
+def _apply_of(name: str, apply: Callable[..., Any], dims: Sequence[Dims], words: Sequence[str]) -> Callable[..., Any]:
+    """`apply` of a stateful loss, which says what was wrong with its inputs if it fails."""
+    shown = inspect.signature(apply)
+    inputs = list(shown.parameters)[1 : 1 + len(dims)]  # behind the state
+    like = Entry(name, apply, apply, dict(zip(inputs, dims, strict=True)), dict(zip(inputs, words, strict=True)), {}, {}, frozenset(), "")
+
+    @functools.wraps(apply)
+    def public(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return apply(*args, **kwargs)
+        except Exception:
+            try:
+                place_inputs(like, _bound(name, shown, args, kwargs))
+            except (TypeError, ValueError) as reason:
+                raise reason from None
+            raise
+
+    return public
+
+
+def _bound(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
+    """The arguments of a call by name; raises where one is missing, unknown, or not what it is annotated with."""
+    try:
+        given = shown.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}.") from None
+    for argument, value in given.items():
+        annotation = shown.parameters[argument].annotation
+        accepts = [annotation, *get_args(annotation)]
+        if shown.parameters[argument].kind is inspect.Parameter.VAR_KEYWORD:
+            hints = _hints(get_args(annotation)[0])
+            if unknown := value.keys() - hints.keys():
+                raise TypeError(f"{name}: unknown keyword `{min(unknown)}`.")
+            for keyword in value.keys() - {"where", "weights"}:
+                check_static(name, keyword, value[keyword], hints[keyword])
+        elif Callable in [get_origin(a) for a in accepts]:
+            if not callable(value) and not (value is None and NoneType in accepts):
+                raise TypeError(f"{name}: `{argument}` must be a function, got {value!r}.")
+        elif Array in accepts or float in accepts:
+            check_array(name, argument, value, annotation)
+        else:
+            check_static(name, argument, value, annotation)
+    return given
 
 
 def reduce(
@@ -504,7 +571,8 @@ def _widen(array: Array, dtype: Any) -> Array:
     return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
 
-def _check_option(loss: str, option: str, value: Any, domain: str) -> None:
+def check_option(loss: str, option: str, value: Any, domain: str) -> None:
+    """Raises where a Python number is outside the domain of its option."""
     low, high, meaning = DOMAINS[domain].low, DOMAINS[domain].high, DOMAINS[domain].meaning
     if isinstance(value, int | float) and not low <= value <= high:
         raise ValueError(f"{loss}: `{option}` must be {meaning}, got {value}.")
@@ -569,14 +637,21 @@ def _explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any, error:
 
 def _check_arrays(name: str, parameters: list[inspect.Parameter], given: dict[str, Any]) -> None:
     """Raises where something that is to be an array is none, or None without being optional."""
-    numbers = jax.Array | np.ndarray | np.generic | int | float | complex | list | tuple
     for p in parameters:
-        value, accepts = given.get(p.name, p.default), {p.annotation, *get_args(p.annotation)}
-        known = value is p.default or isinstance(value, numbers) or hasattr(value, "__jax_array__")
-        if {Array, float} & accepts and not known and not (value is None and NoneType in accepts):
-            wants = "a number or an array" if float in accepts else "an array"
-            got = repr(value) if value is None or isinstance(value, str) else f"a {type(value).__name__}"
-            raise TypeError(f"{name}: `{p.name}` must be {wants}, of JAX or NumPy, got {got}.") from None
+        value = given.get(p.name, p.default)
+        if value is not p.default and {Array, float} & {p.annotation, *get_args(p.annotation)}:
+            check_array(name, p.name, value, p.annotation)
+
+
+def check_array(name: str, argument: str, value: Any, annotation: Any = float | Array) -> None:
+    """Raises where a value is no array, and no number, and not None where it may be."""
+    accepts = {annotation, *get_args(annotation)}
+    numbers = jax.Array | np.ndarray | np.generic | int | float | complex | list | tuple
+    if isinstance(value, numbers) or hasattr(value, "__jax_array__") or (value is None and NoneType in accepts):
+        return
+    wants = "a number or an array" if float in accepts else "an array"
+    got = repr(value) if value is None or isinstance(value, str) else f"a {type(value).__name__}"
+    raise TypeError(f"{name}: `{argument}` must be {wants}, of JAX or NumPy, got {got}.") from None
 
 
 def _document(doc: str | None, inputs: dict[str, Dims], kinds: dict[str, str]) -> str | None:

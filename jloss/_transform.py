@@ -23,6 +23,8 @@ from jloss._loss import (
     Reduction,
     Spatial,
     SpatialOverClasses,
+    check_array,
+    check_option,
     check_static,
     entry,
     evaluated_by,
@@ -173,9 +175,10 @@ def derived(
     )
     limits = {n: v for n, v in found.limits.items() if n not in hidden} | limits
     for option, value in options.items():
-        low_high = limits.get(option)
-        if low_high == "nonnegative" and isinstance(value, int | float) and value < 0:
-            raise ValueError(f"{name.partition('(')[0]}: `{option}` must be 0 or more, got {value}.")
+        if not option.endswith("_name"):
+            check_array(name.partition("(")[0], option, value, annotations[option])
+        if option in limits:
+            check_option(name.partition("(")[0], option, value, limits[option])
     make = loss if evaluate is None else functools.partial(evaluated_by, evaluate)
     return make(signature(found.inputs), " ".join(found.domains.values()), **limits)(core)
 

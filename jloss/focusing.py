@@ -103,7 +103,7 @@ def wiou_v1(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Arr
     return jnp.exp(safe_divide(squared_length(pair.offset), lax.stop_gradient(pair.diagonal))) * (1 - pair.iou)
 
 
-@listed("stateful", "(4),(4)->()", "box box")
+@listed("stateful", "(4),(4)->()", "box box", gamma="nonnegative", momentum="unit")
 def wiou_v2(*, gamma: float = 0.5, momentum: float = _MOMENTUM) -> StatefulLoss:
     r"""`wiou_v1` times a power of how bad a box is among all: monotonic focusing on the boxes that fit badly.
 
@@ -136,7 +136,7 @@ def wiou_v2(*, gamma: float = 0.5, momentum: float = _MOMENTUM) -> StatefulLoss:
     return StatefulLoss(_initial_mean, apply)
 
 
-@listed("stateful", "(4),(4)->()", "box box")
+@listed("stateful", "(4),(4)->()", "box box", alpha="one_or_more", delta="positive", momentum="unit")
 def wiou_v3(*, alpha: float = 1.9, delta: float = 3.0, momentum: float = _MOMENTUM) -> StatefulLoss:
     r"""`wiou_v1` with the largest gradient for ordinary boxes: neither the good ones nor the hopeless (often mislabelled) ones.
 

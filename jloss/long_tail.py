@@ -181,7 +181,7 @@ def asymmetric(
     return positive + jnp.where(active, negative, 0)
 
 
-@listed("stateful", "(k),()->()", "real class")
+@listed("stateful", "(k),()->()", "real class", p="nonnegative", q="nonnegative", epsilon="positive")
 def seesaw(p: float = 0.8, q: float = 2.0, epsilon: float = 1e-2) -> StatefulLoss:
     r"""Softmax cross entropy that spares rare classes the gradients of frequent ones; it counts the labels it has seen.
 
@@ -244,7 +244,7 @@ class GradientDensity(NamedTuple):
     mass: Array  # ()
 
 
-@listed("stateful", "(),()->()", "real unit")
+@listed("stateful", "(),()->()", "real unit", momentum="unit")
 def ghm(bins: int = 30, momentum: float = 0.75) -> StatefulLoss:
     r"""Sigmoid cross entropy in which crowds of equal gradients count once: very easy examples, and outliers, fade.
 
@@ -309,7 +309,7 @@ class GradientBalance(NamedTuple):
     negative: Array  # (classes,)
 
 
-@listed("stateful", "(),()->()", "real unit")
+@listed("stateful", "(),()->()", "real unit", gamma="positive", scale="nonnegative", alpha="unit")
 def equalized_focal(gamma: float = 2.0, scale: float = 8.0, alpha: float | None = 0.25) -> StatefulLoss:
     r"""Sigmoid focal loss whose gamma grows for classes that get mostly negatives: long-tailed dense detection; it keeps a state.
 
@@ -334,8 +334,6 @@ def equalized_focal(gamma: float = 2.0, scale: float = 8.0, alpha: float | None 
     References:
         Li et al., Equalized Focal Loss for Dense Long-Tailed Object Detection, 2022. https://arxiv.org/abs/2201.02593
     """
-    if not gamma > 0:
-        raise ValueError(f"equalized_focal: `gamma` must be greater than 0, got {gamma}.")
 
     def init(classes: int) -> GradientBalance:
         return GradientBalance(jnp.zeros(classes), jnp.zeros(classes))

@@ -4,13 +4,13 @@
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._loss import Reduction, entry, reduce
+from jloss._loss import Reduction, check_array, entry, reduce
 from jloss._math import safe_divide
 from jloss._transform import Loss, bind, derived, like, loss_entry, outer, reduced, together, unreduced
 
@@ -39,7 +39,12 @@ def weighted_sum(losses: Mapping[str, tuple[Any, Loss]]) -> Callable[..., tuple[
     References:
         Caruana, Multitask Learning, 1997. https://doi.org/10.1023/A:1007379606734
     """
+    if not isinstance(losses, Mapping) or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in losses.values()):
+        raise TypeError(f"weighted_sum: `losses` must be {{name: (weight, loss)}}, got {losses!r}.")
     factors = {n: weight for n, (weight, _) in losses.items()}
+    for n, weight in factors.items():
+        if not callable(weight):
+            check_array("weighted_sum", f"losses[{n!r}][0]", weight)
     scheduled = [n for n, weight in factors.items() if callable(weight)]
 
     def combine(parts: dict[str, Array], unit: Array, step: Any = None) -> Array:
@@ -73,6 +78,8 @@ def uncertainty_weighted(losses: Mapping[str, Loss]) -> Callable[..., tuple[Any,
     References:
         Kendall, Gal, Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses, 2018. https://arxiv.org/abs/1705.07115
     """
+    if not isinstance(losses, Mapping):
+        raise TypeError(f"uncertainty_weighted: `losses` must be {{name: loss}}, got {losses!r}.")
     names = list(losses)
 
     def combine(parts: dict[str, Array], unit: Array, log_variances: Any = None) -> Array:
@@ -106,9 +113,11 @@ def deep_supervision(loss: Loss, weights: Sequence[float | Array]) -> Loss:
     References:
         Lee, Xie, Gallagher, Zhang, Tu, Deeply-Supervised Nets, 2015. https://arxiv.org/abs/1409.5185
     """
-    found, factors = loss_entry(loss), list(weights)
+    found, factors = loss_entry(loss), list(weights) if isinstance(weights, Iterable) else []
     if not factors:
         raise ValueError("deep_supervision: `weights` needs a number for each depth.")
+    for i, weight in enumerate(factors):
+        check_array("deep_supervision", f"weights[{i}]", weight)
     whole = entry(derived(f"deep_supervision({found.name})", found, lambda core, given: core(**given), {}, {}))
     first = next(iter(found.inputs))
 

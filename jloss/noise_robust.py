@@ -203,7 +203,7 @@ class EarlyLearningState(NamedTuple):
     memory: Array  # (examples, classes)
 
 
-@listed("stateful", "(k),()->()", "real class")
+@listed("stateful", "(k),()->()", "real class", strength="nonnegative", beta="unit")
 def early_learning(strength: float = 3.0, beta: float = 0.7) -> StatefulLoss:
     r"""Cross entropy held near the network's own early predictions, before it memorises wrong labels; it keeps a state.
 

@@ -64,7 +64,7 @@ def l2(params: Any, *, where: Where = None) -> Array:
     return _total([jnp.sum(jnp.square(w)) for w in _leaves(params, where).values()])
 
 
-@listed("penalty", "()->()", "tree")
+@listed("penalty", "()->()", "tree", l1_ratio="unit")
 def elastic_net(params: Any, *, l1_ratio: float = 0.5, where: Where = None) -> Array:
     r"""A mixture of `l1` and `l2`: sparse, and yet fair to groups of weights that do the same.
 
@@ -83,8 +83,6 @@ def elastic_net(params: Any, *, l1_ratio: float = 0.5, where: Where = None) -> A
     References:
         Zou and Hastie, Regularization and Variable Selection via the Elastic Net, 2005. https://doi.org/10.1111/j.1467-9868.2005.00503.x
     """
-    if isinstance(l1_ratio, int | float) and not 0 <= l1_ratio <= 1:
-        raise ValueError(f"elastic_net: `l1_ratio` must be between 0 and 1, got {l1_ratio}.")
     first, second = l1(params, where=where), l2(params, where=where)
     ratio = jnp.asarray(l1_ratio).astype(first.dtype)
     return ratio * first + (1 - ratio) / 2 * second
@@ -250,7 +248,14 @@ def gradient_penalty(
     References:
         Gulrajani et al., Improved Training of Wasserstein GANs, 2017. https://arxiv.org/abs/1704.00028
     """
-    slopes = jax.vmap(jax.grad(lambda x: jnp.reshape(critic(x), ())))(_kept(inputs, **reduction))
+
+    def one(x: Array) -> Array:
+        value = jnp.asarray(critic(x))
+        if value.size != 1:
+            raise ValueError(f"gradient_penalty: `critic` must give one number for one example, got {value.shape}.")
+        return jnp.reshape(value, ())
+
+    slopes = jax.vmap(jax.grad(one))(_kept(inputs, **reduction))
     excess = safe_norm(_wide(slopes).reshape(slopes.shape[0], -1)) - target
     return reduce(jnp.square(positive_part(excess) if one_sided else excess), **reduction)
 

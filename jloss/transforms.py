@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._chunk import Backward
-from jloss._loss import Entry, Reduction, entry, reduce
+from jloss._loss import Entry, Reduction, check_array, entry, reduce
 from jloss._math import absolute, positive_part
 from jloss._rank import inverse_of, order_of
 from jloss._transform import (
@@ -129,6 +129,9 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array =
         Vapnik, Principles of Risk Minimization for Learning Theory, 1991.
         https://papers.nips.cc/paper/1991/hash/ff4d5fbbafdf976cfdc032e3bde78de5-Abstract.html
     """
+    if not callable(penalty):
+        raise TypeError(f"regularized: `penalty` must be a function of the parameters, got {penalty!r}.")
+    check_array("regularized", "weight", weight)
     found = loss_entry(loss)
     shown = with_inputs(found, {**found.inputs, "params": ()}, {**found.domains, "params": "tree"})
 
@@ -258,6 +261,7 @@ def hardest(loss: Loss, fraction: float | Array) -> Loss:
         https://arxiv.org/abs/1604.03540
         Rockafellar, Uryasev, Optimization of Conditional Value-at-Risk, 2000. https://doi.org/10.21314/JOR.2000.038
     """
+    check_array("hardest", "fraction", fraction)
     if isinstance(fraction, int | float) and not 0 < fraction <= 1:
         raise ValueError(f"hardest: `fraction` must be above 0 and up to 1, got {fraction}.")
     return _chosen("hardest", loss, fraction, functools.partial(hardest, fraction=fraction), is_kept=True)
@@ -284,6 +288,7 @@ def trimmed(loss: Loss, fraction: float | Array) -> Loss:
         Shen, Sanghavi, Learning with Bad Training Data via Iterative Trimmed Loss Minimization, 2019.
         https://arxiv.org/abs/1810.11874
     """
+    check_array("trimmed", "fraction", fraction)
     if isinstance(fraction, int | float) and not 0 <= fraction < 1:
         raise ValueError(f"trimmed: `fraction` must be 0 or more and below 1, got {fraction}.")
     return _chosen("trimmed", loss, fraction, functools.partial(trimmed, fraction=fraction), is_kept=False)

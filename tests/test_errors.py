@@ -11,7 +11,17 @@ import pytest
 from jax import Array
 
 import jloss
-from jloss.transforms import chunked, deep_supervision, hardest, regularized, weighted_sum
+from jloss.transforms import (
+    chunked,
+    deep_supervision,
+    hardest,
+    regularized,
+    tilted,
+    tolerant,
+    trimmed,
+    uncertainty_weighted,
+    weighted_sum,
+)
 from tests.cases import LOSSES, case
 
 f, i = jnp.zeros, lambda *shape: jnp.zeros(shape, jnp.int32)
@@ -153,6 +163,69 @@ def test_transforms_name_themselves():
         "reduce": lambda: jloss.reduce(f(8), reduction="avg"),
     }.items():
         assert message(ValueError, call) == f"{name}: {wanted}"
+
+
+LOGITS, LABELS, BOXES = f((4, 3)), i(4), f((4, 4))
+
+
+def applied(criterion, *args, init=(), **kwargs):
+    return criterion.apply(criterion.init(*init), *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("call", "wanted"),
+    [
+        (lambda: jloss.seesaw(p=-1.0), "seesaw: `p` must be 0 or more, got -1.0."),
+        (lambda: jloss.seesaw(epsilon=0.0), "seesaw: `epsilon` must be greater than 0, got 0.0."),
+        (lambda: jloss.seesaw(q="x"), "seesaw: `q` must be a number or an array, of JAX or NumPy, got 'x'."),
+        (lambda: jloss.seesaw(r=1.0), "seesaw: got an unexpected keyword argument 'r'."),
+        (lambda: jloss.seesaw().init("x"), "seesaw: `classes` is static and must be a Python int, got 'x'."),
+        (lambda: applied(jloss.seesaw(), LOGITS, None, init=[3]), "seesaw: `labels` must be an array, of JAX or NumPy, got None."),
+        (lambda: applied(jloss.seesaw(), LOGITS, f(4), init=[3]), "seesaw: `labels` must be integer, got float32[4]."),
+        (lambda: applied(jloss.seesaw(), LOGITS, LABELS, init=[3], where=f(4)), "seesaw: `where` must be boolean, got float32[4]."),
+        (
+            lambda: applied(jloss.seesaw(), LOGITS, LABELS, init=[3], reduction="avg"),
+            "seesaw: `reduction` must be one of ('mean', 'sum', 'none', 'parts'), got 'avg'.",
+        ),
+        (lambda: jloss.ghm(bins=2.5), "ghm: `bins` is static and must be a Python int, got 2.5."),
+        (lambda: jloss.ghm(momentum=2.0), "ghm: `momentum` must be between 0 and 1, got 2.0."),
+        (lambda: jloss.early_learning(beta=-0.5), "early_learning: `beta` must be between 0 and 1, got -0.5."),
+        (lambda: jloss.equalized_focal(gamma=0), "equalized_focal: `gamma` must be greater than 0, got 0."),
+        (lambda: jloss.wiou_v2(momentum=3.0), "wiou_v2: `momentum` must be between 0 and 1, got 3.0."),
+        (lambda: jloss.wiou_v3(alpha=0.5), "wiou_v3: `alpha` must be 1 or more, got 0.5."),
+        (lambda: applied(jloss.wiou_v3(), None, BOXES), "wiou_v3: `predictions` must be an array, of JAX or NumPy, got None."),
+        (lambda: jloss.elastic_net(f(3), l1_ratio=2.0), "elastic_net: `l1_ratio` must be between 0 and 1, got 2.0."),
+        (lambda: jloss.l1(f(3), where=3), "l1: `where` must be a function, got 3."),
+        (lambda: jloss.spectral(BOXES, iterations="x"), "spectral: `iterations` is static and must be a Python int, got 'x'."),
+        (lambda: jloss.gradient_penalty(None, LOGITS), "gradient_penalty: `critic` must be a function, got None."),
+        (lambda: jloss.gradient_penalty(jnp.sum), "gradient_penalty: missing a required argument: 'inputs'."),
+        (lambda: jloss.gradient_penalty(lambda x: x, LOGITS), "gradient_penalty: `critic` must give one number for one example, got (3,)."),
+        (lambda: jloss.gradient_penalty(jnp.sum, LOGITS, mean=True), "gradient_penalty: unknown keyword `mean`."),
+        (lambda: jloss.jacobian_penalty(jnp.sum, LOGITS, None), "jacobian_penalty: `key` must be an array, of JAX or NumPy, got None."),
+        (lambda: hardest(jloss.huber, "x"), "hardest: `fraction` must be a number or an array, of JAX or NumPy, got 'x'."),
+        (lambda: trimmed(jloss.huber, None), "trimmed: `fraction` must be a number or an array, of JAX or NumPy, got None."),
+        (lambda: tilted(jloss.huber, "x"), "tilted: `over` must be a number or an array, of JAX or NumPy, got 'x'."),
+        (lambda: tolerant(jloss.huber, -1.0), "tolerant: `margin` must be 0 or more, got -1.0."),
+        (lambda: regularized(jloss.huber, None), "regularized: `penalty` must be a function of the parameters, got None."),
+        (lambda: regularized(jloss.huber, jnp.sum, "x"), "regularized: `weight` must be a number or an array, of JAX or NumPy, got 'x'."),
+        (lambda: deep_supervision(jloss.huber, 3.0), "deep_supervision: `weights` needs a number for each depth."),
+        (
+            lambda: deep_supervision(jloss.huber, "x"),
+            "deep_supervision: `weights[0]` must be a number or an array, of JAX or NumPy, got 'x'.",
+        ),
+        (lambda: weighted_sum([3]), "weighted_sum: `losses` must be {name: (weight, loss)}, got [3]."),
+        (lambda: weighted_sum({"a": 3}), "weighted_sum: `losses` must be {name: (weight, loss)}, got {'a': 3}."),
+        (
+            lambda: weighted_sum({"a": ("x", jloss.huber)}),
+            "weighted_sum: `losses['a'][0]` must be a number or an array, of JAX or NumPy, got 'x'.",
+        ),
+        (lambda: uncertainty_weighted([3]), "uncertainty_weighted: `losses` must be {name: loss}, got [3]."),
+        (lambda: chunked(jloss.huber, "x"), "chunked: `chunk_size` is static and must be a Python int | None, got 'x'."),
+    ],
+    ids=lambda wanted: wanted.partition(",")[0] if isinstance(wanted, str) else "",
+)
+def test_what_is_not_a_plain_loss_names_its_arguments(call, wanted):
+    assert message((TypeError, ValueError), call) == wanted
 
 
 def test_masks_have_an_axis():

@@ -13,7 +13,7 @@ PAGES = ["index.md", "which.md", "nan.md", "own.md", "testing.md"]
 CODE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 OTHER = """where weights reduction axis_name axis float jit x log arctan2 arccos p softmax logits label_smoothing positive_weight
     infeasible shard_map vmap diagnose checked stop_gradient jloss jax real unit positive sign class prob log_prob box
-    mask"""  # in backticks, and no loss
+    mask int bool str"""  # in backticks, and no loss
 
 
 @pytest.mark.parametrize("name", ["index.md", "nan.md", "own.md"])
