@@ -614,6 +614,10 @@ def _literals(args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tu
     return args, {n: convert(n, v) if n in literal else v for n, v in kwargs.items()}
 
 
+# What other libraries call our keywords.
+_ELSEWHERE = {"mask": ["where"], "ignore_index": ["where"], "sample_weight": ["weights"], "dim": ["axis"], "smoothing": ["label_smoothing"]}
+
+
 def _explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any, error: Exception) -> None:
     """Raises the plain reason, if the call itself was wrong."""
     missing = [n for i, (n, p) in enumerate(shown.parameters.items()) if p.default is p.empty and i >= len(args) and n not in kwargs]
@@ -625,7 +629,8 @@ def _explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any, error:
         raise TypeError(f"{name}: takes {positional} inputs, got {len(args)}; options are given by keyword.{call}") from None
     for option, value in kwargs.items():
         if option not in shown.parameters:
-            near = difflib.get_close_matches(option, shown.parameters, n=1)
+            near = [n for n in _ELSEWHERE.get(option, ()) if n in shown.parameters]
+            near = near or difflib.get_close_matches(option, shown.parameters, n=1)
             hint = f"; did you mean `{near[0]}`?" if near else "."
             raise TypeError(f"{name}: unknown keyword `{option}`{hint}") from None
         if isinstance(error, NameError) and option.endswith("axis_name"):

@@ -278,6 +278,15 @@ def test_unknown_keyword():
     assert message(TypeError, lambda: jloss.huber(f(8), f(8), delat=2.0)) == "huber: unknown keyword `delat`; did you mean `delta`?"
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("mask", "where"), ("ignore_index", "where"), ("sample_weight", "weights"), ("weight", "weights"), ("dim", "axis")]
+)
+def test_the_keyword_of_another_library(theirs, ours):
+    assert message(TypeError, lambda: jloss.cross_entropy(f((8, 5)), i(8), **{theirs: 0})) == (
+        f"cross_entropy: unknown keyword `{theirs}`; did you mean `{ours}`?"
+    )
+
+
 @pytest.mark.parametrize("smoothing", [-0.1, 1.5, 2])
 def test_label_smoothing_out_of_range(smoothing):
     assert message(ValueError, lambda: jloss.cross_entropy(f((8, 5)), i(8), label_smoothing=smoothing)) == (
