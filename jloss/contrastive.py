@@ -221,7 +221,7 @@ def decoupled_contrastive(
     if sigma is not None:
         sharp = lax.stop_gradient((own * temperature - 1) / sigma)
         weight = 2 - jnp.exp(sharp) / where.mean(jnp.exp(sharp), views.kept)
-    usable = views.kept & (among > -jnp.inf)
+    usable = views.kept & (among != -jnp.inf)
     return where.mean(jnp.where(usable, among, 0) - weight * own, usable)
 
 

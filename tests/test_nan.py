@@ -1,17 +1,21 @@
 """A NaN in an input is a NaN in the loss of its example: a comparison with it is false, and must not pass it by in silence."""
 
+import inspect
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import Array
 
 import jloss
 from jloss.samples import samples
-from tests.cases import LOSSES, ORACLES
+from tests.cases import LOSSES, ORACLES, case
 
 
 def of_another_class(given, place):
@@ -90,6 +94,26 @@ def test_nan_is_not_lost_in_large_batches_of_optimised_code():
     done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stdout.strip(), done.stdout
+
+
+FLOORS = {("gaussian_nll", "epsilon"), ("log_iou", "epsilon"), ("detr", "boxes_per_image")}  # one that is NaN is none
+UNUSED = {("poisson_nll", "epsilon"), ("varifocal", "alpha"), ("varifocal", "gamma")}  # with these inputs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOSSES)
+def test_nan_of_an_option_is_not_lost(name):
+    """A learned temperature that has become NaN must not look like a loss of 0."""
+    inputs, public = case(name).draw(), jloss.CATALOGUE[name].public
+    for option, parameter in inspect.signature(public).parameters.items():
+        if (
+            option in inputs
+            or option in ("where", "weights")
+            or not {float, Array} & {parameter.annotation, *get_args(parameter.annotation)}
+        ):
+            continue
+        if (name, option) not in FLOORS | UNUSED:
+            assert np.isnan(public(**inputs, **{option: jnp.float32(jnp.nan)})), option
 
 
 def test_a_nan_does_not_stay_in_a_state():
