@@ -113,7 +113,7 @@ def generalized_jsd(
         Agarwal et al., On-Policy Distillation of Language Models (GKD), 2023. https://arxiv.org/abs/2306.13649
     """
     log_p, log_q = _both(student_logits, teacher_logits, 1, class_axis_name)
-    is_inside = ~((beta <= 0) | (beta >= 1))  # NaN is
+    is_inside = ~((beta <= 0) | (beta >= 1))  # so that NaN stays NaN
     b = jnp.where(is_inside, beta, 0.5)
     log_m = logaddexp(safe_log(b) + log_p, jnp.log1p(-b) + log_q)
     inside = b * _relative_entropy(log_p, log_m, class_axis_name) + (1 - b) * _relative_entropy(log_q, log_m, class_axis_name)

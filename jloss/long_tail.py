@@ -174,7 +174,7 @@ def asymmetric(
     no, yes = softplus(logits), softplus(-logits)  # -log(1 - p), -log p
     positive = targets * jnp.exp(-gamma_positive * no) * yes
     margin = jnp.exp(-yes) - clip
-    active = ~(margin <= 0)  # NaN is
+    active = ~(margin <= 0)  # so that NaN stays NaN
     log_margin = jnp.where(clip == 0, -yes, jnp.log(jnp.where(active, margin, 1)))
     log_rest = logaddexp(-no, safe_log(jnp.asarray(clip)))
     negative = -(1 - targets) * jnp.exp(gamma_negative * jnp.where(active, log_margin, 0)) * log_rest

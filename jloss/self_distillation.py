@@ -154,7 +154,7 @@ def vicreg(
     for x in (a, b):
         centred, variances = _centred(x, number, where)
         deviations = variances * number / jnp.maximum(number - 1, 1) + epsilon
-        positive = ~(deviations <= 0)  # NaN is
+        positive = ~(deviations <= 0)  # so that NaN stays NaN
         roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, deviations, 1)), 0)
         spread += jnp.mean(positive_part(1 - roots))
         scatter = where.total(dot(centred.T, centred.T)) / jnp.maximum(number - 1, 1)
