@@ -1,18 +1,15 @@
 """The formula for one example goes in; a batched, masked, weighted, reduced, compiled loss comes out."""
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from numbers import Integral
-from types import NoneType
-from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
+from jloss._arguments import bound_to, check_arrays, check_option, check_static, explain, hints_of, literals
 from jloss._chunk import afresh, at_once
 from jloss._math import row_length, spec_of
 from jloss._shapes import DOMAINS, Dims, Place, as_domain, as_placed, batch_shape, fill_masked, parse, per_example, spatial, widest
@@ -165,7 +162,7 @@ def evaluated_by(
         def compiled(*args: Any, **kwargs: Any) -> Array | tuple[Array, Array]:
             bound = shown.bind(*args, **kwargs)
             bound.apply_defaults()
-            _check_arrays(name, parameters, bound.arguments)
+            check_arrays(name, parameters, bound.arguments)
             return evaluate(found, bound.arguments, traced)
 
         compiled.__name__ = compiled.__qualname__ = name  # jit(huber) in profiles and HLO
@@ -182,11 +179,11 @@ def evaluated_by(
             for option in static.keys() & kwargs.keys():
                 check_static(name, option, kwargs[option], static[option])
             if any(type(a) in (list, tuple) for a in args) or any(type(kwargs[n]) in (list, tuple) for n in literal & kwargs.keys()):
-                args, kwargs = _literals(args, kwargs, literal, kinds)  # type: ignore[assignment]
+                args, kwargs = literals(args, kwargs, literal, kinds)  # type: ignore[assignment]
             try:
                 return run()(*args, **kwargs)
             except Exception as error:
-                _explain(name, shown, args, kwargs, error)
+                explain(name, shown, args, kwargs, error)
                 raise
 
         public.__signature__ = shown  # type: ignore[attr-defined]
@@ -247,7 +244,7 @@ def listed(kind: str, signature: str, domains: str, **limits: str) -> Callable[[
 
         @functools.wraps(function)
         def public(*args: P.args, **kwargs: P.kwargs) -> Any:
-            given = _bound(name, shown, args, kwargs)
+            given = bound_to(name, shown, args, kwargs)
             for option in limits.keys() & given.keys():
                 check_option(name, option, given[option], limits[option])
             made = function(*args, **kwargs)
@@ -265,7 +262,7 @@ def _init_of(name: str, init: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(init)
     def public(*args: Any, **kwargs: Any) -> Any:
-        return init(**_bound(name, shown, args, kwargs))
+        return init(**bound_to(name, shown, args, kwargs))
 
     return public
 
@@ -282,37 +279,12 @@ def _apply_of(name: str, apply: Callable[..., Any], dims: Sequence[Dims], words:
             return apply(*args, **kwargs)
         except Exception:
             try:
-                place_inputs(like, _bound(name, shown, args, kwargs))
+                place_inputs(like, bound_to(name, shown, args, kwargs))
             except (TypeError, ValueError) as reason:
                 raise reason from None
             raise
 
     return public
-
-
-def _bound(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
-    """The arguments of a call by name; raises where one is missing, unknown, or not what it is annotated with."""
-    try:
-        given = shown.bind(*args, **kwargs).arguments
-    except TypeError as error:
-        raise TypeError(f"{name}: {error}.") from None
-    for argument, value in given.items():
-        annotation = shown.parameters[argument].annotation
-        accepts = [annotation, *get_args(annotation)]
-        if shown.parameters[argument].kind is inspect.Parameter.VAR_KEYWORD:
-            hints = _hints(get_args(annotation)[0])
-            if unknown := value.keys() - hints.keys():
-                raise TypeError(f"{name}: unknown keyword `{min(unknown)}`.")
-            for keyword in value.keys() - {"where", "weights"}:
-                check_static(name, keyword, value[keyword], hints[keyword])
-        elif Callable in [get_origin(a) for a in accepts]:
-            if not callable(value) and not (value is None and NoneType in accepts):
-                raise TypeError(f"{name}: `{argument}` must be a function, got {value!r}.")
-        elif Array in accepts or float in accepts:
-            check_array(name, argument, value, annotation)
-        else:
-            check_static(name, argument, value, annotation)
-    return given
 
 
 def reduce(
@@ -547,15 +519,12 @@ def _with_keywords(signature: inspect.Signature) -> tuple[inspect.Signature, lis
     if last.kind is not inspect.Parameter.VAR_KEYWORD or not get_args(last.annotation):
         raise TypeError("a loss ends with `**reduce: Unpack[Reduce]`.")
     kind = get_args(last.annotation)[0]
-    hints = _hints(kind)
+    hints = hints_of(kind)
     defaults = _DEFAULTS | ({"axis": None} if kind is PerClass else {})
     extra = [
         inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=defaults[n], annotation=hints[n]) for n in _DEFAULTS if n in hints
     ]
     return signature.replace(parameters=[*plain, *extra], return_annotation=Array), [p.name for p in extra]
-
-
-_hints = functools.cache(get_type_hints)
 
 
 def _role(dims: Dims, domain: str, per_class: bool) -> str:
@@ -569,94 +538,6 @@ def _role(dims: Dims, domain: str, per_class: bool) -> str:
 
 def _widen(array: Array, dtype: Any) -> Array:
     return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
-
-
-def check_option(loss: str, option: str, value: Any, domain: str) -> None:
-    """Raises where a Python number is outside the domain of its option."""
-    low, high, meaning = DOMAINS[domain].low, DOMAINS[domain].high, DOMAINS[domain].meaning
-    if isinstance(value, int | float) and not low <= value <= high:
-        raise ValueError(f"{loss}: `{option}` must be {meaning}, got {value}.")
-
-
-def check_static(loss: str, option: str, value: Any, annotation: Any) -> None:
-    """Raises where a static option is none of its words, or not of its type."""
-    words, types = _accepted(annotation)
-    if words:
-        if not isinstance(value, str) or value not in words:
-            raise ValueError(f"{loss}: `{option}` must be one of {words}, got {value!r}.")
-    elif not isinstance(value, types) or (isinstance(value, bool) and Integral in types):
-        wants = getattr(annotation, "__name__", "") if not get_args(annotation) else str(annotation).replace("typing.", "")
-        got = "an array" if hasattr(value, "dtype") else repr(value)
-        raise TypeError(f"{loss}: `{option}` is static and must be a Python {wants}, got {got}.")
-
-
-@functools.cache
-def _accepted(annotation: Any) -> tuple[tuple[str, ...], tuple[type, ...]]:
-    """The words, or the types, that a static option may have; any other annotation than of simple types accepts all."""
-    if get_origin(annotation) is Literal:
-        return get_args(annotation), ()
-    of = {int: (Integral,), bool: (bool, np.bool_), str: (str,), tuple: (tuple,), NoneType: (NoneType,)}
-    types = [of.get(get_origin(t) or t, (object,)) for t in get_args(annotation) or (annotation,)]
-    return (), sum(types, ())
-
-
-def _literals(args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
-    """Python lists as arrays of the dtype their domain wants."""
-
-    def convert(name: str, value: Any) -> Any:
-        if type(value) not in (list, tuple):
-            return value
-        is_float = DOMAINS[kinds[name]].kind == "float" if name in kinds else False
-        return jnp.asarray(value, float) if is_float else jnp.asarray(value)
-
-    names = list(kinds)
-    args = [convert(names[i], a) if i < len(names) else a for i, a in enumerate(args)]
-    return args, {n: convert(n, v) if n in literal else v for n, v in kwargs.items()}
-
-
-# What other libraries call our keywords.
-_ELSEWHERE = {"mask": ["where"], "ignore_index": ["where"], "sample_weight": ["weights"], "dim": ["axis"], "smoothing": ["label_smoothing"]}
-
-
-def _explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any, error: Exception) -> None:
-    """Raises the plain reason, if the call itself was wrong."""
-    missing = [n for i, (n, p) in enumerate(shown.parameters.items()) if p.default is p.empty and i >= len(args) and n not in kwargs]
-    call = f"\n  expected  {name}({', '.join(n for n, p in shown.parameters.items() if p.default is p.empty)}, ...)"
-    if missing:
-        raise TypeError(f"{name}: missing input `{missing[0]}`.{call}") from None
-    positional = sum(p.kind is not p.KEYWORD_ONLY for p in shown.parameters.values())
-    if len(args) > positional:
-        raise TypeError(f"{name}: takes {positional} inputs, got {len(args)}; options are given by keyword.{call}") from None
-    for option, value in kwargs.items():
-        if option not in shown.parameters:
-            near = [n for n in _ELSEWHERE.get(option, ()) if n in shown.parameters]
-            near = near or difflib.get_close_matches(option, shown.parameters, n=1)
-            hint = f"; did you mean `{near[0]}`?" if near else "."
-            raise TypeError(f"{name}: unknown keyword `{option}`{hint}") from None
-        if isinstance(error, NameError) and option.endswith("axis_name"):
-            for axis in value if isinstance(value, tuple) else (value,):
-                if isinstance(axis, str) and axis in str(error):
-                    raise NameError(f"{name}: `{option}` names {axis!r}, no axis here; call the loss inside `jax.shard_map`.") from None
-    _check_arrays(name, list(shown.parameters.values()), dict(zip(shown.parameters, args, strict=False)) | kwargs)
-
-
-def _check_arrays(name: str, parameters: list[inspect.Parameter], given: dict[str, Any]) -> None:
-    """Raises where something that is to be an array is none, or None without being optional."""
-    for p in parameters:
-        value = given.get(p.name, p.default)
-        if value is not p.default and {Array, float} & {p.annotation, *get_args(p.annotation)}:
-            check_array(name, p.name, value, p.annotation)
-
-
-def check_array(name: str, argument: str, value: Any, annotation: Any = float | Array) -> None:
-    """Raises where a value is no array, and no number, and not None where it may be."""
-    accepts = {annotation, *get_args(annotation)}
-    numbers = jax.Array | np.ndarray | np.generic | int | float | complex | list | tuple
-    if isinstance(value, numbers) or hasattr(value, "__jax_array__") or (value is None and NoneType in accepts):
-        return
-    wants = "a number or an array" if float in accepts else "an array"
-    got = repr(value) if value is None or isinstance(value, str) else f"a {type(value).__name__}"
-    raise TypeError(f"{name}: `{argument}` must be {wants}, of JAX or NumPy, got {got}.") from None
 
 
 def _document(doc: str | None, inputs: dict[str, Dims], kinds: dict[str, str]) -> str | None:

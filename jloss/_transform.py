@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._arguments import check_argument, check_option, check_static
 from jloss._chunk import Backward, chunked_map, chunked_sum
 from jloss._loss import (
     Entry,
@@ -23,9 +24,6 @@ from jloss._loss import (
     Reduction,
     Spatial,
     SpatialOverClasses,
-    check_array,
-    check_option,
-    check_static,
     entry,
     evaluated_by,
     loss,
@@ -175,8 +173,7 @@ def derived(
     )
     limits = {n: v for n, v in found.limits.items() if n not in hidden} | limits
     for option, value in options.items():
-        if not option.endswith("_name"):
-            check_array(name.partition("(")[0], option, value, annotations[option])
+        check_argument(name.partition("(")[0], option, value, annotations[option])
         if option in limits:
             check_option(name.partition("(")[0], option, value, limits[option])
     make = loss if evaluate is None else functools.partial(evaluated_by, evaluate)

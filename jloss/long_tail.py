@@ -269,6 +269,8 @@ def ghm(bins: int = 30, momentum: float = 0.75) -> StatefulLoss:
     """
     if bins < 1:
         raise ValueError(f"ghm: `bins` must be 1 or more, got {bins}.")
+    if isinstance(momentum, int | float) and momentum == 1:
+        raise ValueError("ghm: `momentum` must be below 1, which would keep the density empty.")
 
     def init() -> GradientDensity:
         return GradientDensity(jnp.zeros(bins), jnp.zeros(()))

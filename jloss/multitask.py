@@ -10,7 +10,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._loss import Reduction, check_array, entry, reduce
+from jloss._arguments import check_array
+from jloss._loss import Reduction, entry, reduce
 from jloss._math import safe_divide
 from jloss._transform import Loss, bind, derived, like, loss_entry, outer, reduced, together, unreduced
 

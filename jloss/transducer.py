@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jloss._loss import Reduce, check_static, loss
+from jloss._arguments import check_static
+from jloss._loss import Reduce, loss
 from jloss._math import logsumexp, pick, positive_part
 from jloss._recursion import FLOOR, checked_blank, delayed, diagonals, floored, inside, log_add, log_normalizer, over_batch, recursion
 

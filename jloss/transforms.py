@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._arguments import check_array
 from jloss._chunk import Backward
-from jloss._loss import Entry, Reduction, check_array, entry, reduce
+from jloss._loss import Entry, Reduction, entry, reduce
 from jloss._math import absolute, positive_part
 from jloss._rank import inverse_of, order_of
 from jloss._transform import (

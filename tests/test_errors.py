@@ -147,7 +147,7 @@ def test_axes_that_are_none(name):
     inputs = case(name).draw()
     for option in [n for n in inspect.signature(public).parameters if n.endswith("axis_name")]:
         text = message(NameError, lambda: public(**inputs, **{option: "nowhere"}))  # noqa: B023
-        assert text == f"{name}: `{option}` names 'nowhere', no axis here; call the loss inside `jax.shard_map`."
+        assert text == f"{name}: `{option}` is 'nowhere', no axis here; call it inside `jax.shard_map`."
 
 
 def test_transforms_name_themselves():
@@ -189,6 +189,7 @@ def applied(criterion, *args, init=(), **kwargs):
         ),
         (lambda: jloss.ghm(bins=2.5), "ghm: `bins` is static and must be a Python int, got 2.5."),
         (lambda: jloss.ghm(momentum=2.0), "ghm: `momentum` must be between 0 and 1, got 2.0."),
+        (lambda: jloss.ghm(momentum=1), "ghm: `momentum` must be below 1, which would keep the density empty."),
         (lambda: jloss.early_learning(beta=-0.5), "early_learning: `beta` must be between 0 and 1, got -0.5."),
         (lambda: jloss.equalized_focal(gamma=0), "equalized_focal: `gamma` must be greater than 0, got 0."),
         (lambda: jloss.wiou_v2(momentum=3.0), "wiou_v2: `momentum` must be between 0 and 1, got 3.0."),

@@ -79,7 +79,7 @@ def test_under_outliers_the_median_stays_and_the_mean_goes():
     learned = {name: points[20] for name, points in lines(axis).items()}  # two fifths of the targets
     normal = [statistics.NormalDist().inv_cdf((i + 0.5) / 100) for i in range(100)]
     targets = np.where(np.arange(100) * 37 % 100 < 40, 10.0, normal)
-    np.testing.assert_allclose(learned["squared_error"], [0.4, targets.mean()], atol=0.0101)  # the candidates are 0.02 apart
+    np.testing.assert_allclose(learned["squared_error"], [0.4, 0.02 * round(targets.mean() / 0.02)], rtol=1e-6)  # the next candidate
     assert 0.5 < learned["absolute_error"][1] < 1.5
     assert abs(learned["tukey_biweight"][1]) < 0.2
     assert "targets at 10" in axis.get_xlabel()
@@ -93,8 +93,9 @@ def test_under_imbalance_adjusted_logits_stay_fair():
     fair = 0.8413447  # the normal distribution up to 1
     assert learned["cross_entropy"][0] < 0.1
     np.testing.assert_allclose(learned["cross_entropy"], learned["sigmoid_cross_entropy"], atol=1e-5)
-    np.testing.assert_allclose(learned["logit_adjusted"], fair, atol=0.004)
-    np.testing.assert_allclose([v[-1] for v in learned.values()], fair, atol=0.0005)
+    # The sample of a hundred quantiles has no tails: 0.0027 where a class is rare, 0.00025 at one half.
+    np.testing.assert_allclose(learned["logit_adjusted"], fair, atol=0.003)
+    np.testing.assert_allclose([v[-1] for v in learned.values()], fair, atol=0.0003)
     with pytest.raises(Mistake, match="huber: imbalance is of classes"):
         compare(["huber"], under="imbalance")
 
