@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from jloss._shapes import DOMAINS
 
@@ -60,7 +60,7 @@ def check_static(loss: str, option: str, value: Any, annotation: Any) -> None:
     """Raises where a static option is none of its words, or not of its type."""
     words, types = _accepted(annotation)
     if words:
-        if not isinstance(value, str) or value not in words:
+        if not any(value == word and (type(value) is type(word) or isinstance(value, np.integer)) for word in words):
             raise ValueError(f"{loss}: `{option}` must be one of {words}, got {value!r}.")
     elif not isinstance(value, types) or (isinstance(value, bool) and Integral in types):
         wants = getattr(annotation, "__name__", "") if not get_args(annotation) else str(annotation).replace("typing.", "")
@@ -69,7 +69,7 @@ def check_static(loss: str, option: str, value: Any, annotation: Any) -> None:
 
 
 @functools.cache
-def _accepted(annotation: Any) -> tuple[tuple[str, ...], tuple[type, ...]]:
+def _accepted(annotation: Any) -> tuple[tuple[Any, ...], tuple[type, ...]]:
     """The words, or the types, that a static option may have; any other annotation than of simple types accepts all."""
     if get_origin(annotation) is Literal:
         return get_args(annotation), ()
@@ -96,7 +96,7 @@ def literals(args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tup
 _ELSEWHERE = {"mask": ["where"], "ignore_index": ["where"], "sample_weight": ["weights"], "dim": ["axis"], "smoothing": ["label_smoothing"]}
 
 
-def explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any, error: Exception) -> None:
+def explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> None:
     """Raises the plain reason, if the call itself was wrong."""
     missing = [n for i, (n, p) in enumerate(shown.parameters.items()) if p.default is p.empty and i >= len(args) and n not in kwargs]
     call = f"\n  expected  {name}({', '.join(n for n, p in shown.parameters.items() if p.default is p.empty)}, ...)"
@@ -111,11 +111,22 @@ def explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any, error: 
             near = near or difflib.get_close_matches(option, shown.parameters, n=1)
             hint = f"; did you mean `{near[0]}`?" if near else "."
             raise TypeError(f"{name}: unknown keyword `{option}`{hint}") from None
-        if isinstance(error, NameError) and option.endswith("axis_name"):
+        if option.endswith("axis_name"):
             for axis in value if isinstance(value, tuple) else (value,):
-                if isinstance(axis, str) and axis in str(error):
-                    raise NameError(f"{name}: `{option}` is {axis!r}, no axis here; call it inside `jax.shard_map`.") from None
+                if isinstance(axis, str) and not _is_bound(axis):
+                    here = ", ".join(map(repr, filter(_is_bound, jax.sharding.get_abstract_mesh().axis_names)))
+                    advice = f"the axes are {here}." if here else "call it inside `jax.shard_map`."
+                    raise NameError(f"{name}: `{option}` is {axis!r}, no axis here; {advice}") from None
     check_arrays(name, list(shown.parameters.values()), dict(zip(shown.parameters, args, strict=False)) | kwargs)
+
+
+def _is_bound(axis: str) -> bool:
+    """Whether a mesh axis of this name can be summed over here."""
+    try:
+        lax.axis_size(axis)
+    except NameError:
+        return False
+    return True
 
 
 def check_arrays(name: str, parameters: list[inspect.Parameter], given: dict[str, Any]) -> None:
@@ -130,6 +141,8 @@ def check_array(name: str, argument: str, value: Any, annotation: Any = float | 
     """Raises where a value is no array, and no number, and not None where it may be."""
     accepts = {annotation, *get_args(annotation)}
     numbers = jax.Array | np.ndarray | np.generic | int | float | complex | list | tuple
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "OSUMm":
+        raise TypeError(f"{name}: `{argument}` must be an array of numbers, got one of dtype {value.dtype}.") from None
     if isinstance(value, numbers) or hasattr(value, "__jax_array__") or (value is None and NoneType in accepts):
         return
     wants = "a number or an array" if float in accepts else "an array"

@@ -142,20 +142,22 @@ def _checkpointed(function: Callable[..., Any], rows: Any, where: Any, shared: A
 def _cached(function: Callable[..., Array], layout: "_Layout", rows: Any, where: Array | None, shared: Any) -> Array:
     """The sum whose gradients are computed beside it, chunk by chunk, and scaled when the outer cotangent is known.
 
-    Shared arrays come wide and are narrowed at once, so that devices, too, add up their gradients in float32.
+    Shared arrays come wide and are narrowed at once, so that devices, too, add up their gradients in float32. float16 stays wide: the
+    gradient of a sum over a chunk, which is divided by the mass only afterwards, leaves its range.
     """
     axes = _varying_axes(function, _first(layout.split(rows)), shared, _first(layout.split_where(where)))
     rows, where = _vary((rows, where), axes)
-    dtypes = [a.dtype for a in jax.tree.leaves(shared)]
+    dtypes = [_chunk_dtype(a) for a in jax.tree.leaves(shared)]
     wide = _vary(_widened(shared), axes)
-    narrow = jax.tree.map(lambda a, like: a.astype(like.dtype), wide, shared)
-    first = _first(layout.split(rows)), narrow, _first(layout.split_where(where))
+    narrow = jax.tree.map(lambda a, like: a.astype(_chunk_dtype(like)), wide, shared)
+    first = _first(_in_chunk_dtype(layout.split(rows))), narrow, _first(layout.split_where(where))
     closed, found = jax.closure_convert(function, *first)  # it may hold on to what is differentiated
     dtypes += [a.dtype for a in found]
     row_leaves, row_tree = jax.tree.flatten(rows)
     shared_leaves, shared_tree = jax.tree.flatten((wide, found))
 
     def call(row_leaves: Sequence[Any], shared_leaves: Sequence[Any], where: Array | None) -> Array:
+        row_leaves = _in_chunk_dtype(row_leaves)
         shared, found = jax.tree.unflatten(shared_tree, shared_leaves)
         return closed(jax.tree.unflatten(row_tree, row_leaves), shared, where, *found)
 
@@ -169,7 +171,7 @@ def _cached(function: Callable[..., Array], layout: "_Layout", rows: Any, where:
         shared = _as(dtypes, shared)
 
         def step(sums: list[Array], chunk: Any) -> Any:
-            chunk_rows, chunk_where = chunk
+            chunk_rows, chunk_where = _in_chunk_dtype(chunk[0]), chunk[1]
 
             def of(row_some: list[Array], shared_some: list[Array]) -> Array:
                 return call(_merge(wanted[0], row_some, chunk_rows), _merge(wanted[1], shared_some, shared), chunk_where)
@@ -221,6 +223,14 @@ def _is_float(array: Any) -> bool:
 
 def _wide(array: Array) -> Any:
     return jnp.float64 if array.dtype == jnp.float64 else jnp.float32
+
+
+def _chunk_dtype(array: Array) -> Any:
+    return jnp.float32 if array.dtype == jnp.float16 else array.dtype
+
+
+def _in_chunk_dtype(tree: Any) -> Any:
+    return jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.float16 else a, tree)
 
 
 def _first(tree: Any) -> Any:

@@ -5,14 +5,29 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, get_args
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._arguments import bound_to, check_arrays, check_option, check_static, explain, hints_of, literals
+from jloss._arguments import bound_to, check_array, check_arrays, check_option, check_static, explain, hints_of, literals
 from jloss._chunk import afresh, at_once
 from jloss._math import row_length, spec_of
-from jloss._shapes import DOMAINS, Dims, Place, as_domain, as_placed, batch_shape, fill_masked, parse, per_example, spatial, widest
+from jloss._shapes import (
+    DOMAINS,
+    Dims,
+    Place,
+    as_placed,
+    batch_shape,
+    expect,
+    fill_masked,
+    is_sound,
+    parse,
+    per_example,
+    spatial,
+    typed_inputs,
+    widest,
+)
 
 P = ParamSpec("P")
 Reduction = Literal["mean", "sum", "none", "parts"]
@@ -57,6 +72,7 @@ class PerClass(Spatial, total=False):
     axis: int | None
 
 
+UNREDUCED = object()  # the reduction that transforms of batches ask for: the values, and the `where` and `weights` to reduce them with
 _DEFAULTS = {"where": None, "weights": None, "reduction": "mean", "axis_name": None, "axis": -1, "spatial_ndim": 2}
 
 
@@ -177,13 +193,15 @@ def evaluated_by(
             for option in limits.keys() & kwargs.keys():
                 check_option(name, option, kwargs[option], limits[option])
             for option in static.keys() & kwargs.keys():
+                if kwargs[option] is UNREDUCED:
+                    continue
                 check_static(name, option, kwargs[option], static[option])
             if any(type(a) in (list, tuple) for a in args) or any(type(kwargs[n]) in (list, tuple) for n in literal & kwargs.keys()):
                 args, kwargs = literals(args, kwargs, literal, kinds)  # type: ignore[assignment]
             try:
                 return run()(*args, **kwargs)
-            except Exception as error:
-                explain(name, shown, args, kwargs, error)
+            except Exception:
+                explain(name, shown, args, kwargs)
                 raise
 
         public.__signature__ = shown  # type: ignore[attr-defined]
@@ -208,12 +226,14 @@ class Placed(NamedTuple):
 
 
 def place_inputs(found: Entry, given: dict[str, Any]) -> Placed:
-    """Checks the bound arguments of a call and finds their batch and core axes. An example of weight 0 is masked."""
+    """Checks the bound arguments of a call and finds their batch and core axes.
+
+    An example of weight 0 is masked if it holds NaN or infinity. Any other counts with its weight of 0: the loss has a gradient there.
+    """
     name, count, axis = found.name, given.get("spatial_ndim", 2), given.get("axis")
     if count < 1:
         raise ValueError(f"{name}: `spatial_ndim` must be 1 or more, got {count}.")
-    arrays = {n: as_domain(name, n, given[n], found.domains[n]) for n in found.inputs}
-    dtype = widest(arrays)
+    arrays, dtype = typed_inputs(name, found.domains, given)
     arrays = {n: a if a is None or DOMAINS[found.domains[n]].kind == "any" else _widen(a, dtype) for n, a in arrays.items()}
     written = {n: spatial(d, count) for n, d in found.inputs.items()}
     per_class = "spatial_ndim" in found.keywords and not any("k" in d for d in found.inputs.values())
@@ -225,7 +245,10 @@ def place_inputs(found: Entry, given: dict[str, Any]) -> Placed:
         where = per_example(name, "where", where, batch, "boolean")
     if weights is not None:
         weights = per_example(name, "weights", weights, batch, "number").astype(dtype)
-        where = (weights != 0) if where is None else where & (weights != 0)
+        for n, place in places.items():
+            if DOMAINS[found.domains[n]].kind in ("float", "number") and None not in place.batch:
+                usable = (weights != 0) | is_sound(arrays[n], place, found.domains[n], found.inputs[n])
+                where = usable if where is None else where & usable
     return Placed(arrays, places, batch, where, weights)
 
 
@@ -309,24 +332,43 @@ def reduce(
     Array(3.75, dtype=float32)
     """
     check_static("reduce", "reduction", reduction, Reduction)
+    for argument, value in (("values", values), ("where", where), ("weights", weights)):
+        check_array("reduce", argument, value, Array | None if argument != "values" else Array)
+    values = jnp.asarray(values)
+    expect(
+        chex.assert_type,
+        0 if jnp.issubdtype(values.dtype, jnp.complexfloating) else 0.0,
+        float,
+        message=lambda: f"reduce: `values` must be real numbers, got {values.dtype}{list(values.shape)}.",
+        error=TypeError,
+    )
+    values = values.astype(widest([values]))
+    if where is not None:
+        where = per_example("reduce", "where", where, values.shape, "boolean")
     if weights is not None:
-        kept = weights != 0
-        where = kept if where is None else where & kept
-    return _reduced(values, *_counted(where, weights, reduction), weights, reduction, axis_name)
+        weights = per_example("reduce", "weights", weights, values.shape, "number").astype(values.dtype)
+    return reduce_values(values, *_counted(where, weights, reduction), weights, reduction, axis_name)
 
 
-def _reduced(
+def reduce_values(
     values: Array,
     where: Array | None,
     count: Array | None,
     weights: Array | None,
-    reduction: Reduction,
-    axis_name: str | tuple[str, ...] | None,
+    reduction: Any,
+    axis_name: str | tuple[str, ...] | None = None,
 ) -> Any:
-    if where is not None:
-        values = jnp.where(where, values, 0)
+    """One value per example, reduced; `count` is how many there are, where the caller knows."""
+    if reduction is UNREDUCED:
+        return values, where, weights
     if weights is not None:
-        weights = jnp.where(where, weights.astype(values.dtype), 0)  # type: ignore[arg-type]
+        weights = weights.astype(values.dtype)
+        harmless = (weights != 0) | jnp.isfinite(values)  # a weight of 0 removes what is not a number
+        where = harmless if where is None else where & harmless
+    if where is not None:
+        values = jnp.where(where, values, jnp.zeros_like(values))
+    if weights is not None:
+        weights = jnp.where(where, weights, jnp.zeros_like(weights))  # type: ignore[arg-type]
         values = weights * values
     if reduction == "none":
         return values
@@ -335,18 +377,25 @@ def _reduced(
         return total if axis_name is None else lax.psum(total, axis_name)
     examples = jnp.asarray(values.size) if count is None else count
     mass = examples.astype(values.dtype) if weights is None else jnp.sum(weights)
+    kept = mass != 0 if weights is None else jnp.any(weights != 0)
     if axis_name is not None:
         total, mass = lax.psum((total, mass), axis_name)
-    return (total, mass) if reduction == "parts" else total / jnp.where(mass == 0, 1, mass)
+        kept = mass != 0 if weights is None else lax.psum(kept.astype(jnp.int32), axis_name) > 0
+    return (total, mass) if reduction == "parts" else mean_of(total, mass, kept)
 
 
-def _counted(where: Array | None, weights: Array | None, reduction: Reduction) -> tuple[Array | None, Array | None]:
+def mean_of(total: Array, mass: Array, kept: Array) -> Array:
+    """The total over the mass; 0 with gradient 0 where nothing is kept. Weights that cancel (a mass of 0) give inf or NaN."""
+    return jnp.where(kept, total / jnp.where(kept, mass, jnp.ones_like(mass)), jnp.zeros_like(total))
+
+
+def _counted(where: Array | None, weights: Array | None, reduction: Any) -> tuple[Array | None, Array | None]:
     """`where`, and how many it keeps if that is the mass: counted in integers, as a float32 sum of ones stops at 2**24.
 
     CPUs widen a mask to four bytes an example to sum it, which takes longer than a simple loss. Added up in bytes first, 32 to one,
     it takes an eighth of that, and less again before the loss than beside it.
     """
-    if where is None or weights is not None or reduction in ("none", "sum"):
+    if where is None or weights is not None or reduction in ("none", "sum", UNREDUCED):
         return where, None
 
     def summed(where: Array) -> tuple[Array, Array]:
@@ -413,12 +462,12 @@ def _whole(found: Entry, given: dict[str, Any], traced: set[str], sooner: int = 
     values = map_examples(core, arrays, places, settings, len(batch), elementwise)
     if values.shape != batch:
         raise ValueError(f"{found.name}: one example must give one number; the core gave {values.shape} for batch axes {batch}.")
-    if where is None and given["reduction"] != "none" and _size(arrays) >= NOTICEABLE:
+    if where is None and given["reduction"] not in ("none", UNREDUCED) and _size(arrays) >= NOTICEABLE:
         if elementwise and "select_n" in str(jax.make_jaxpr(functools.partial(core, **settings))(*arrays.values())):
             values = at_once(values)
         if given["reduction"] != "sum":
             count = _all_counted(found, values, arrays)
-    return _reduced(values, where, count, weights, given["reduction"], given["axis_name"])
+    return reduce_values(values, where, count, weights, given["reduction"], given["axis_name"])
 
 
 def _isolated(found: Entry, given: dict[str, Any], arrays: dict[str, Any], places: dict[str, Place]) -> bool:
@@ -490,8 +539,13 @@ def _in_long_rows(arrays: dict[str, Any], places: dict[str, Place]) -> tuple[dic
 
 
 def settle(found: Entry, given: dict[str, Any], traced: set[str], dtype: Any) -> dict[str, Any]:
-    """The options of a call, the traced ones as arrays."""
-    return {n: _widen(jnp.asarray(given[n]), dtype) if n in traced and given[n] is not None else given[n] for n in found.options}
+    """The options of a call, the traced ones as arrays; a Python int for a number is one of that dtype."""
+
+    def cast(value: Any) -> Array:
+        array = jnp.asarray(value)
+        return _widen(array.astype(dtype) if array.aval.weak_type else array, dtype)
+
+    return {n: cast(given[n]) if n in traced and given[n] is not None else given[n] for n in found.options}
 
 
 def map_examples(core: Any, arrays: Any, places: Any, options: Any, levels: int, elementwise: bool) -> Array:

@@ -157,7 +157,8 @@ def by_sign(sign: Array, above: Array, below: Array) -> Array:
 
 def softplus(x: Array) -> Array:
     """``log(1 + exp(x))`` without overflow; its gradient is the logistic function, also at 0 and at infinity."""
-    return jnp.where(x > 0, x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+    positive = x > 0  # one comparison for both terms: with `jnp.abs`, whose slope at 0 is +1, they would add up to -1/2 there
+    return jnp.where(positive, x, 0) + jnp.log1p(jnp.exp(jnp.where(positive, -x, x)))
 
 
 def xlogy(x: Array, y: Array) -> Array:

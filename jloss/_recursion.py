@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jloss._shapes import as_domain, batch_shape, parse, widest
+from jloss._shapes import batch_shape, parse, typed_inputs
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,9 +98,9 @@ def over_batch(signature: str, domains: str) -> Callable[[Callable[P, R]], Calla
         def batched(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = shown.bind(*args, **kwargs)
             bound.apply_defaults()
-            given = {n: as_domain(name, n, a, kinds[n]) if n in inputs else a for n, a in bound.arguments.items()}
-            arrays = {n: given.pop(n) for n in inputs if given[n] is not None}
-            dtype = widest(list(arrays.values()))
+            given = {n: a for n, a in bound.arguments.items() if n not in inputs}
+            typed, dtype = typed_inputs(name, kinds, bound.arguments)
+            arrays = {n: a for n, a in typed.items() if a is not None}
             arrays = {n: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a for n, a in arrays.items()}
             batch, places = batch_shape(name, inputs, {n: arrays.get(n) for n in inputs})
 

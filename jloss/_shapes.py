@@ -71,17 +71,32 @@ def expect(assertion: Callable[..., None], *args: Any, message: Callable[[], str
         raise error(message()) from None
 
 
-def as_domain(loss: str, name: str, value: Any, domain: str) -> Any:
-    """`value` as an array of the domain's dtype family; labels become int32, with -1 for what int32 cannot hold."""
+def typed_inputs(loss: str, domains: Mapping[str, str], given: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """The inputs as arrays of their domains' dtype families, and the dtype of the arithmetic, which integer targets take."""
+    predictions = next(iter(domains), "")
+    arrays = {n: as_domain(loss, n, given[n], d, is_target=n != predictions) for n, d in domains.items()}
+    dtype = widest(arrays)
+    numbers = [n for n, a in arrays.items() if a is not None and DOMAINS[domains[n]].kind in ("float", "number")]
+    return {n: a.astype(dtype) if n in numbers and not jnp.issubdtype(a.dtype, jnp.floating) else a for n, a in arrays.items()}, dtype
+
+
+def as_domain(loss: str, name: str, value: Any, domain: str, is_target: bool = False) -> Any:
+    """`value` as an array of the domain's dtype family; labels become int32, with -1 for what int32 cannot hold.
+
+    Numbers may be integers or booleans, and targets that are real numbers, too: they are widened when the dtype of the others is known.
+    """
     kind = DOMAINS[domain].kind
+    if domain == "key" and hasattr(value, "dtype") and value.dtype == jnp.uint32:
+        return jax.random.wrap_key_data(jnp.asarray(value))  # raw, from `jax.random.PRNGKey`
     if value is None or kind == "any":
         return value
     array = jnp.asarray(value)
     if kind == "float" and array.aval.weak_type and not jnp.issubdtype(array.dtype, jnp.bool_):
         array = array.astype(float)
-    if kind == "number" and not jnp.issubdtype(array.dtype, jnp.floating):
-        is_sign = domain == "sign" and array.dtype == jnp.bool_
-        array = jnp.where(array, 1.0, -1.0) if is_sign else array.astype(jnp.float32)
+    if domain == "sign" and array.dtype == jnp.bool_:
+        array = jnp.where(array, jnp.int8(1), jnp.int8(-1))
+    if (kind == "number" or (kind == "float" and is_target)) and (array.dtype == jnp.bool_ or jnp.issubdtype(array.dtype, jnp.integer)):
+        return array
     wanted, words = {
         "float": (float, "floating"),
         "number": (float, "a number"),
@@ -232,6 +247,14 @@ def per_example(loss: str, name: str, value: Any, batch: tuple[int, ...], kind: 
         error=ValueError,
     )
     return array
+
+
+def is_sound(array: Array, place: Place, domain: str, dims: Dims) -> Array:
+    """Which examples hold neither NaN nor infinity; but logits and log-probabilities of -inf are classes that are absent."""
+    may_be_absent = domain == "log_prob" or (domain == "real" and "k" in dims)
+    sound = jnp.all(array < jnp.inf if may_be_absent else jnp.isfinite(array), axis=place.core)
+    order = [b - sum(c < b for c in place.core) for b in place.batch if b is not None]
+    return sound.transpose(order)
 
 
 def fill_masked(array: Any, where: Array, place: Place, domain: str, isolated: bool = False) -> Any:

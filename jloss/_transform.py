@@ -17,6 +17,7 @@ from jax import Array, lax
 from jloss._arguments import check_argument, check_option, check_static
 from jloss._chunk import Backward, chunked_map, chunked_sum
 from jloss._loss import (
+    UNREDUCED,
     Entry,
     OverClasses,
     PerClass,
@@ -28,12 +29,14 @@ from jloss._loss import (
     evaluated_by,
     loss,
     map_examples,
+    mean_of,
     place_inputs,
     reduce,
+    reduce_values,
     settle,
 )
 from jloss._math import safe_divide
-from jloss._shapes import DOMAINS, Place, as_domain, fill_masked, per_example, widest
+from jloss._shapes import DOMAINS, Place, fill_masked, is_sound, per_example, typed_inputs, widest
 
 Loss = Callable[..., Any]
 
@@ -91,13 +94,9 @@ def unreduced(loss: Loss, **given: Any) -> tuple[Array, Array | None, Array | No
     """One value per example, and the `where` and `weights` with which they are to be reduced."""
     if hasattr(loss, "_examples"):
         return loss._examples(**given)
-    where, weights = given.pop("where", None), given.pop("weights", None)
     given.pop("axis_name", None)
-    where = where if where is None else jnp.asarray(where)
-    weights = weights if weights is None else jnp.asarray(weights)
-    kept = where if weights is None else (weights != 0 if where is None else where & (weights != 0))
-    values = loss(**given, where=kept, reduction="none")
-    return values, _spread(kept, values), _spread(weights, values)
+    values, where, weights = loss(**given, reduction=UNREDUCED)
+    return values, _spread(where, values), _spread(weights, values)
 
 
 def _spread(each: Array | None, values: Array) -> Array | None:
@@ -111,7 +110,7 @@ def reduced(total: Array, mass: Array, reduction: Reduction) -> Any:
     """The last step of a reduction whose total and mass are known."""
     if reduction == "parts":
         return total, mass
-    return total if reduction == "sum" else total / jnp.where(mass == 0, 1, mass)
+    return total if reduction == "sum" else mean_of(total, mass, (mass != 0) | (total != 0))
 
 
 def like(values: Array, number: Any) -> Array:
@@ -329,14 +328,17 @@ def in_chunks(
     """
 
     def evaluate(found: Entry, given: dict[str, Any], traced: set[str]) -> Any:
-        arrays = {n: as_domain(found.name, n, given[n], d) for n, d in found.domains.items()}
-        dtype = widest(arrays)
+        arrays, dtype = typed_inputs(found.name, found.domains, given)
         checked = place_inputs(found, given if vector is None else {**given, "where": None, "weights": None})
         batch, levels = checked.batch, len(checked.batch)
         classes = () if vector is None else (arrays["kernel"].shape[-2],)
         where, class_where, weights = checked.where, None, checked.weights
         if vector is not None:
             where, class_where, weights = _per_class(found.name, given, batch, classes, dtype)
+            if weights is not None:
+                counts = weights != 0 if weights.ndim == levels else jnp.any(weights != 0, axis=-1)
+                usable = counts | is_sound(arrays["hidden"], checked.places["hidden"], "real", found.inputs["hidden"])
+                where = usable if where is None else where & usable
         is_row = {n: any(at is not None for at in place.batch) or not levels for n, place in checked.places.items()}
         settings = settle(found, given, traced, dtype)
         rows = {
@@ -363,18 +365,20 @@ def in_chunks(
 
         def total(rows: Any, shared: Any, where: Array | None) -> Array:
             value = values(rows, shared, where)
-            return reduce(value, _both(where, rows["where"], value.ndim), _behind(rows["weights"], value.ndim), "sum")
+            keep, weights = _both(where, rows["where"], value.ndim), _behind(rows["weights"], value.ndim)
+            return reduce_values(value, keep, None, weights, "sum")
 
-        if given["reduction"] == "none":
+        if given["reduction"] in ("none", UNREDUCED):
             value = chunked_map(values, rows, shared, where, levels=levels, chunk_size=chunk_size)
             keep, weights = _both(where, class_where, value.ndim), _behind(weights, value.ndim)
-            return reduce(value, keep if keep is None else jnp.broadcast_to(keep, value.shape), weights, "none")
+            keep, weights = (None if a is None else jnp.broadcast_to(a, value.shape) for a in (keep, weights))
+            return reduce_values(value, keep, None, weights, given["reduction"])
         sum_of = chunked_sum(total, rows, shared, where, levels=levels, chunk_size=chunk_size, backward=backward)
-        mass = _mass(where, class_where, weights, batch, classes, dtype)
+        mass, kept = _mass(where, class_where, weights, batch, classes, dtype)
         axes = _axes(given["axis_name"], given["class_axis_name"] if vector is not None else None)
         if axes:
-            sum_of, mass = lax.psum((sum_of, mass), axes)
-        return reduced(sum_of, mass, given["reduction"])
+            sum_of, mass, kept = lax.psum((sum_of, mass, kept), axes)
+        return mean_of(sum_of, mass, kept > 0) if given["reduction"] == "mean" else reduced(sum_of, mass, given["reduction"])
 
     return evaluate
 
@@ -408,15 +412,19 @@ def _per_class(name: str, given: dict[str, Any], batch: tuple[Any, ...], classes
     return where, class_where, weights
 
 
-def _mass(where: Any, class_where: Any, weights: Any, batch: tuple[Any, ...], classes: tuple[Any, ...], dtype: Any) -> Array:
-    """What a loss of 1 would sum to."""
-    if class_where is None and (weights is None or weights.ndim == len(batch)):
-        mass = reduce(jnp.zeros(batch, dtype), where, weights, "parts")[1]
-        return mass * classes[0] if classes else mass
-    ndim = len(batch) + 1
-    keep = _both(where, class_where, ndim)
-    ones = jnp.ones((*batch, *classes), dtype)
-    return reduce(ones, keep if keep is None else jnp.broadcast_to(keep, ones.shape), _behind(weights, ndim), "sum")
+def _mass(where: Any, class_where: Any, weights: Any, batch: tuple[Any, ...], classes: tuple[Any, ...], dtype: Any) -> tuple[Array, Array]:
+    """What a loss of 1 would sum to, and how many numbers count in it."""
+    per_class = class_where is not None or (weights is not None and weights.ndim > len(batch))
+    shape = (*batch, *classes) if per_class else batch
+    keep = _both(where, class_where, len(shape))
+    keep = jnp.ones(shape, bool) if keep is None else jnp.broadcast_to(keep, shape)
+    repeats = 1 if per_class or not classes else classes[0]
+    if weights is None:
+        count = jnp.sum(keep, dtype=jnp.int32)
+        return count.astype(dtype) * repeats, count
+    weights = jnp.broadcast_to(_behind(weights, len(shape)), shape)
+    weights = jnp.where(keep, weights, jnp.zeros_like(weights))
+    return jnp.sum(weights) * repeats, jnp.sum(weights != 0, dtype=jnp.int32)
 
 
 def _behind(array: Array | None, ndim: int) -> Array | None:

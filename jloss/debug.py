@@ -78,7 +78,9 @@ def rules(found: Entry, args: Any, kwargs: Any) -> Iterator[Rule]:
     bound = shown.bind(*args, **kwargs)
     bound.apply_defaults()
     given = bound.arguments
-    arrays, places, _, where, _ = place_inputs(found, given)
+    arrays, places, _, where, weights = place_inputs(found, given)
+    if weights is not None:
+        where = weights != 0 if where is None else where & (weights != 0)
     classes = _class_count(found, arrays, places)
     for name, array in arrays.items():
         if array is None or name not in places or DOMAINS[found.domains[name]].kind in ("any", "boolean"):

@@ -456,6 +456,7 @@ def _hardest(values: Array, mass: Array, fraction: Array, axis_name: Any) -> Arr
         own = lax.axis_index(axis_name) * count
         before, flat = (lax.dynamic_slice_in_dim(x, own, count) for x in (before, flat))
     total = jnp.sum(sorted_mass)
-    share = jnp.clip(fraction * total - before, 0, flat)
+    room = fraction * total - before
+    share = jnp.where(room < 0, jnp.zeros_like(flat), jnp.where(room < flat, room, flat))  # also for a weight of 0 the slope is 0 or 1
     share = jnp.where(share < 1e-4 * flat, 0, jnp.where(share > (1 - 1e-4) * flat, flat, share))  # no slivers of rounding
     return share.reshape(mass.shape)
