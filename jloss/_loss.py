@@ -88,6 +88,7 @@ class Entry(NamedTuple):
     limits: dict[str, str]  # {"label_smoothing": "unit"}
     keywords: frozenset[str]  # where, weights, reduction, axis_name, and axis or spatial_ndim where it has them
     kind: str  # "loss", "stateful" (a factory of (init, apply)), "penalty" (of a pytree)
+    constants: frozenset[str] = frozenset()  # inputs that have no gradient, such as a teacher's logits
 
     @property
     def family(self) -> str:
@@ -126,18 +127,19 @@ def entry(function: Callable[..., Any]) -> Entry:
     return found
 
 
-def loss(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
+def loss(signature: str, domains: str, *, constants: str = "", **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
     """Turns a function of one example into a loss.
 
     Args:
         signature: The core axes of each input, and of the result: ``"(k),()->()"``.
         domains: A word for each input, of `jloss._shapes.DOMAINS`: ``"real class"``.
+        constants: The inputs that are under `stop_gradient`: ``"teacher_logits"``.
         **limits: For options, a domain (``label_smoothing="unit"``): a Python number outside raises ValueError.
 
     The function takes its inputs first, its options by keyword, and ends with ``**reduce: Unpack[Reduce]``, which becomes
     the reduction keywords. An option annotated `float` or `Array` is traced, any other is static.
     """
-    return evaluated_by(_whole, signature, domains, **limits)
+    return evaluated_by(_whole, signature, domains, constants, **limits)
 
 
 def loss_of_terms(signature: str, domains: str, sooner: int = 1, **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
@@ -154,7 +156,7 @@ def loss_of_pixels(signature: str, domains: str, **limits: str) -> Callable[[Cal
 
 
 def evaluated_by(
-    evaluate: Callable[..., Any], signature: str, domains: str, **limits: str
+    evaluate: Callable[..., Any], signature: str, domains: str, constants: str = "", **limits: str
 ) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
     """`loss` with another ``evaluate(entry, arguments of the call, names of traced options)``, such as a chunk at a time."""
     dims, words = parse(signature), domains.split()
@@ -169,7 +171,12 @@ def evaluated_by(
         inputs = dict(zip([p.name for p in parameters], dims, strict=False))
         kinds = dict(zip(inputs, words, strict=False))
         options = {p.name: p.default for p in parameters[len(dims) :] if p.name not in keywords}
-        if not len(dims) == len(words) == len(inputs) or not set(words) <= DOMAINS.keys() or not limits.keys() <= options.keys():
+        if (
+            not len(dims) == len(words) == len(inputs)
+            or not {*constants.split()} <= inputs.keys()
+            or not set(words) <= DOMAINS.keys()
+            or not limits.keys() <= options.keys()
+        ):
             raise TypeError(f"{name}: the signature {signature!r}, the domains {domains!r} and the parameters {shown} do not fit.")
         traced = {p.name for p in parameters if {Array, float} & {p.annotation, *get_args(p.annotation)}} | {*inputs}
         literal = inputs.keys() | {"where", "weights"}
@@ -206,7 +213,7 @@ def evaluated_by(
 
         public.__signature__ = shown  # type: ignore[attr-defined]
         public.__doc__ = _document(core.__doc__, inputs, kinds)
-        found = Entry(name, public, core, inputs, kinds, options, limits, frozenset(keywords), "loss")
+        found = Entry(name, public, core, inputs, kinds, options, limits, frozenset(keywords), "loss", frozenset(constants.split()))
         public.__jloss__ = found  # type: ignore[attr-defined]
         if core.__module__.startswith("jloss.") and name.isidentifier() and not name.startswith("_"):  # not `tilted(huber)`
             CATALOGUE[name] = found

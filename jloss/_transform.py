@@ -176,7 +176,8 @@ def derived(
         if option in limits:
             check_option(name.partition("(")[0], option, value, limits[option])
     make = loss if evaluate is None else functools.partial(evaluated_by, evaluate)
-    return make(signature(found.inputs), " ".join(found.domains.values()), **limits)(core)
+    constants = " ".join(n for n in found.inputs if n in found.constants)
+    return make(signature(found.inputs), " ".join(found.domains.values()), constants=constants, **limits)(core)
 
 
 def bind(found: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], reduction: Reduction) -> dict[str, Any]:

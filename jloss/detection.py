@@ -19,7 +19,7 @@ from jloss._shapes import widest
 from jloss.boxes import to_center_size
 
 
-@loss("(n),()->()", "real real")
+@loss("(n),()->()", "real real", constants="targets")
 def distribution_focal(logits: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Cross entropy with the two bins around a real number: learns one side of a box as a distribution over bins 0..n-1.
 

@@ -15,7 +15,7 @@ from jloss._loss import OverClasses, loss
 from jloss._math import exp_remainder, log_partition, log_softmax, logaddexp, pick, safe_log
 
 
-@loss("(k),(k)->()", "real real", temperature="positive")
+@loss("(k),(k)->()", "real real", constants="teacher_logits", temperature="positive")
 def distillation(
     student_logits: Array,
     teacher_logits: Array,
@@ -50,7 +50,7 @@ def distillation(
     return jnp.square(temperature) * _relative_entropy(log_p, log_q, class_axis_name)
 
 
-@loss("(k),(k)->()", "real real", temperature="positive")
+@loss("(k),(k)->()", "real real", constants="teacher_logits", temperature="positive")
 def reverse_kl(
     student_logits: Array,
     teacher_logits: Array,
@@ -82,7 +82,7 @@ def reverse_kl(
     return jnp.square(temperature) * _relative_entropy(log_q, log_p, class_axis_name)
 
 
-@loss("(k),(k)->()", "real real", beta="unit")
+@loss("(k),(k)->()", "real real", constants="teacher_logits", beta="unit")
 def generalized_jsd(
     student_logits: Array,
     teacher_logits: Array,
@@ -121,7 +121,7 @@ def generalized_jsd(
     return jnp.where(is_inside, inside, jnp.where(beta <= 0, forward, reverse))
 
 
-@loss("(k),(k),()->()", "real real class", alpha="nonnegative", beta="nonnegative", temperature="positive")
+@loss("(k),(k),()->()", "real real class", constants="teacher_logits", alpha="nonnegative", beta="nonnegative", temperature="positive")
 def decoupled_distillation(
     student_logits: Array,
     teacher_logits: Array,

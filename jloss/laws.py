@@ -19,8 +19,8 @@ from jax import Array
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jloss._loss import Entry, entry
-from jloss._shapes import DOMAINS, split_offset
-from jloss.samples import Inputs, hard_samples, samples
+from jloss._shapes import DOMAINS, spatial, split_offset
+from jloss.samples import Inputs, hard_samples, samples, start_and_end
 
 
 class LawError(AssertionError):
@@ -38,6 +38,7 @@ class Case(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})
     sample: Callable[..., Inputs] | None = None  # (rng, batch) -> inputs, where the signature is not enough
     stops_gradients: bool = False  # some part is under stop_gradient, so finite differences do not apply
+    reference: Callable[..., Any] | None = None  # then: ``(**example, frozen=example)`` -> the value, of whose first part they are taken
 
     @property
     def entry(self) -> Entry:
@@ -214,7 +215,7 @@ def gradient_is_the_derivative(case: Case) -> None:
     """Reverse mode, forward mode and central differences agree, in float64."""
     with jax.enable_x64(True):
         inputs = case.draw((5,), dtype=np.float64)
-        floats = case.floats(inputs)
+        floats = {n: v for n, v in case.floats(inputs).items() if n not in case.entry.constants}
         rest = {n: v for n, v in inputs.items() if n not in floats}
         rng = np.random.default_rng(1)
         direction = {n: rng.normal(size=v.shape) for n, v in floats.items()}
@@ -504,6 +505,97 @@ def hard_points_have_no_nan(case: Case) -> None:
             _require(not bad, f"the gradient in `{name}` is {_short(gradient[i])} at a hard point: {_say(shown)}", shown)
 
 
+STEP = 1e-5  # of one-sided differences in float64
+MANY = 12  # numbers of an input, of which each is moved alone
+
+
+def gradient_at_hard_points(case: Case) -> None:
+    """At zeros, constants, whole numbers, ties and matches the gradient is the slope, or lies between the slopes of both sides.
+
+    In float64. Inputs that are declared constants have the gradient 0.
+    """
+    if case.stops_gradients and case.reference is None:
+        return
+    with jax.enable_x64(True):
+        points, scenes = start_and_end(case.entry, lambda count: case.draw((count,), seed=3, dtype=np.float64))
+        floats = case.floats(points)
+        moves = {n: _moves(v, len(scenes)) for n, v in floats.items()}
+        everything = {n: [v] for n, v in points.items()}
+        for moved, (_, shifted) in moves.items():
+            for n, v in points.items():
+                if n in case.batched:
+                    everything[n].append(shifted if n == moved else np.repeat(v, len(shifted) // len(scenes), axis=0))
+        batch = {n: np.concatenate(v) if n in case.batched else v[0] for n, v in everything.items()}
+        values, gradients = case.run(batch, reduction="none")
+        values = np.where(np.isfinite(values), values, np.nan)
+        if case.reference is not None:
+            values = _referred(case, batch, scenes, moves)
+    at = len(scenes)
+    for name, (places, shifted) in moves.items():
+        sides = values[at : at + len(shifted)].reshape(len(scenes), len(places), 4)
+        at += len(shifted)
+        fits = _fits(shifted, case.entry.domains[name]).reshape(len(scenes), len(places), 4, -1).all(-1)
+        for i, scene in enumerate(scenes):
+            gradient = gradients[name][i].ravel()[places]
+            none = name in case.entry.constants
+            slopes = np.zeros((len(places), 2)) if none else _slopes(values[i], sides[i], fits[i])
+            low, high = np.min(slopes, axis=1), np.max(slopes, axis=1)
+            scale = 1 + np.max(np.where(np.isfinite(slopes), np.abs(slopes), 0), axis=1) + 1e-4 * abs(values[i])
+            outside = (gradient < low - 2e-6 * scale) | (gradient > high + 2e-6 * scale) | (np.isnan(gradient) & np.isfinite(values[i]))
+            if outside.any():
+                j = int(np.argmax(outside))
+                index = np.unravel_index(places[j], np.shape(floats[name][i]))
+                which = f"`{name}`[{', '.join(map(str, index))}]" if index else f"`{name}`"
+                one = {n: np.squeeze(v[i : i + 1], 0) if n in case.batched else v for n, v in points.items()}
+                between = f"{low[j]:.7g}" if high[j] - low[j] < 1e-4 * scale[j] else f"between {low[j]:.7g} and {high[j]:.7g}"
+                raise LawError(f"at {scene} the gradient in {which} is {gradient[j]:.7g}; by differences it is {between}", one)
+
+
+def _moves(points: Array, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which numbers of each point are moved, and each point with each moved by two steps to either side: h, h/2, -h, -h/2."""
+    size = int(np.prod(np.shape(points)[1:], dtype=int))
+    places = np.arange(size) if size <= MANY else np.sort(np.random.default_rng(size).choice(size, MANY, replace=False))
+    steps = STEP * np.array([1.0, 0.5, -1.0, -0.5])
+    moves = steps[None, :, None] * np.eye(size)[places][:, None, :]
+    moved = np.reshape(points, (count, 1, 1, size)) + moves[None]
+    return places, moved.reshape(-1, *np.shape(points)[1:])
+
+
+def _fits(moved: np.ndarray, domain: str) -> np.ndarray:
+    low, high = DOMAINS[domain].low, DOMAINS[domain].high
+    return (moved >= low) & (moved <= high)
+
+
+def _slopes(value: float, sides: np.ndarray, fits: np.ndarray) -> np.ndarray:
+    """The one-sided slopes of a point along each direction, infinite where they do not converge, and unbounded where one cannot be had."""
+    slopes = np.full((len(sides), 2), np.nan)
+    for side, sign in ((0, 1), (1, -1)):
+        whole = sign * (sides[:, 2 * side] - value) / STEP
+        half = sign * (sides[:, 2 * side + 1] - value) / (STEP / 2)
+        converges = np.abs(half - whole) <= 0.05 * (1 + np.abs(half))
+        slopes[:, side] = np.where(converges, 2 * half - whole, np.where(half > whole, np.inf, -np.inf))
+        known = np.isfinite(sides[:, 2 * side]) & np.isfinite(sides[:, 2 * side + 1]) & fits[:, 2 * side] & fits[:, 2 * side + 1]
+        slopes[:, side] = np.where(known & np.isfinite(value), slopes[:, side], np.nan)
+    unknown = np.isnan(slopes).any(axis=1) | (
+        np.isinf(slopes).all(axis=1) & (slopes[:, 0] == slopes[:, 1])
+    )  # a jump, as of a zero vector's direction
+    slopes[unknown] = [-np.inf, np.inf]
+    return slopes
+
+
+def _referred(case: Case, batch: Inputs, scenes: list[str], moves: Any) -> np.ndarray:
+    """The values by the reference, whose frozen part is that of the point that was moved."""
+    owners = [*range(len(scenes))]
+    for places, _ in moves.values():
+        owners += [i for i in range(len(scenes)) for _ in range(4 * len(places))]
+
+    def example(i: int) -> Inputs:
+        return {n: v[i] if n in case.batched else v for n, v in batch.items()}
+
+    with np.errstate(all="ignore"):
+        return np.array([float(case.reference(**example(i), frozen=example(owner))) for i, owner in enumerate(owners)])  # type: ignore[misc]
+
+
 def label_out_of_range_is_nan(case: Case) -> None:
     """A class label outside 0..k-1 gives NaN for its example, never another class, and touches no other example."""
     labels = [n for n, d in case.entry.domains.items() if d == "class"]
@@ -514,12 +606,22 @@ def label_out_of_range_is_nan(case: Case) -> None:
     name = labels[0]
     good = np.asarray(case(inputs, reduction="none"))
     untouched = np.array([[True, True], [False, True]])
-    for wrong in (-1, -100, 99):
+    for wrong in (-1, -100, 99, _class_count(case, inputs)):
         bad = {**inputs, name: inputs[name].copy()}
         bad[name][1, 0] = wrong
         values = np.asarray(case(bad, reduction="none"))
         _require(np.isnan(values[1, 0]), f"label {wrong} gives {values[1, 0]:.6g}, not NaN", bad)
         close(values[untouched], good[untouched], f"label {wrong} changes the loss of other examples", bad)
+
+
+def _class_count(case: Case, inputs: Inputs) -> int:
+    """How many classes a label may name: the size of the axis k."""
+    for name, dims in case.entry.inputs.items():
+        for at, dim in enumerate(reversed(tuple(spatial(dims, 2)))):
+            letter, offset = split_offset(dim)
+            if letter == "k":
+                return int(np.shape(inputs[name])[-1 - at]) - offset
+    raise AssertionError
 
 
 def _say(inputs: Inputs) -> str:
@@ -558,6 +660,7 @@ LAWS: dict[str, Callable[[Case], None]] = {
         axis_is_where_the_classes_are,
         label_out_of_range_is_nan,
         hard_points_have_no_nan,
+        gradient_at_hard_points,
         pickles_by_name,
     )
 }

@@ -173,6 +173,82 @@ def hard(domain: str, shape: tuple[int, ...], classes: int = 5, steps: int = 6) 
     return table[domain]
 
 
+def start_and_end(found: Entry, drawn: Callable[[int], Inputs]) -> tuple[Inputs, list[str]]:
+    """A batch of the points where networks start and end, and their names: zeros, constants, whole numbers, ties, exact matches.
+
+    `drawn` gives as many ordinary examples as it is asked for; what is not a floating number stays as drawn.
+    """
+    plan = list(_SCENES)
+    batch = drawn(len(plan))
+    floats = [n for n, d in found.domains.items() if d in _PLAIN and getattr(batch[n], "dtype", np.int32).kind == "f"]
+    moved = {n: np.array(batch[n]) for n in floats}
+    for i, scene in enumerate(plan):
+        for n in floats:
+            first = n == next(iter(found.inputs))
+            moved[n][i] = _PLAIN[found.domains[n]](_SCENES[scene](batch[n][i], first))
+        for n in floats[1:] if scene.startswith(("match", "opposite")) else ():
+            like = [m for m in floats[: floats.index(n)] if found.inputs[m] == found.inputs[n]]
+            if like:
+                match = -moved[like[0]][i] if scene == "opposite" else moved[like[0]][i]
+                moved[n][i] = _PLAIN[found.domains[n]](match)
+    return {**batch, **moved}, plan
+
+
+def _tied(x: np.ndarray, first: bool) -> np.ndarray:
+    """Items in equal pairs, or equal numbers."""
+    return np.repeat(x[::2], 2, axis=0)[: len(x)] if x.ndim else x
+
+
+_SCENES: dict[str, Callable[[np.ndarray, bool], np.ndarray]] = {
+    "zeros": lambda x, first: np.zeros_like(x),
+    "ones": lambda x, first: np.ones_like(x),
+    "a constant": lambda x, first: np.full_like(x, 0.75),
+    "whole numbers": lambda x, first: np.round(x),
+    "half zeros": lambda x, first: x * (np.arange(x.size).reshape(x.shape) % 2),
+    "ties": _tied,
+    "ties of whole numbers": lambda x, first: np.round(_tied(x, first)),
+    "match": lambda x, first: x,
+    "match of whole numbers": lambda x, first: np.round(2 * x),
+    "opposite": lambda x, first: x,
+    "zeros against any": lambda x, first: np.zeros_like(x) if first else x,
+    "any against zeros": lambda x, first: x if first else np.zeros_like(x),
+}
+
+
+def _sums_to_one(x: np.ndarray) -> np.ndarray:
+    size = np.abs(x) + (np.sum(np.abs(x), axis=-1, keepdims=True) == 0)
+    return size / np.sum(size, axis=-1, keepdims=True)
+
+
+def _box(x: np.ndarray) -> np.ndarray:
+    """A box of these corners, with sides of 1 where they would be empty."""
+    low = np.minimum(x[..., :2], x[..., 2:])
+    side = np.abs(x[..., 2:] - x[..., :2])
+    return np.concatenate([low, low + np.where(side == 0, 1, side)], axis=-1)
+
+
+def _rotated_box(x: np.ndarray) -> np.ndarray:
+    return np.concatenate([x[..., :2], np.where(x[..., 2:4] == 0, 1, np.abs(x[..., 2:4])), x[..., 4:]], axis=-1)
+
+
+def _between(low: float, high: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda x: np.clip(x, low, high)
+
+
+_PLAIN: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # what makes any numbers ones of the domain
+    "real": lambda x: x,
+    "positive": lambda x: np.where(x == 0, 1, np.abs(x)),
+    "nonnegative": np.abs,
+    "one_or_more": lambda x: 1 + np.abs(x),
+    "unit": _between(0, 1),
+    "above_minus_one": lambda x: np.where(x <= -1, 1, x),
+    "prob": _sums_to_one,
+    "log_prob": lambda x: np.log(_sums_to_one(np.exp(x))),
+    "box": _box,
+    "rotated_box": _rotated_box,
+}
+
+
 def _length_letters(found: Entry) -> Iterator[str]:
     """The letters that length inputs count, in their order."""
     return iter([letter for letter in ("t", "u", "n") if any(letter in map(_letter, dims) for dims in found.inputs.values())])

@@ -17,7 +17,7 @@ from jloss._math import log_softmax, logsumexp, normalize, positive_part, safe_n
 from jloss._sets import Items, dot, items, mean_where, moved, over_rows, squared_distances
 
 
-@loss("(d),(d)->()", "real real")
+@loss("(d),(d)->()", "real real", constants="targets")
 def byol(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Squared distance of unit vectors, from the online network's prediction to the target network's projection.
 
@@ -40,7 +40,7 @@ def byol(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     return 2 - 2 * _cosine(predictions, lax.stop_gradient(targets))
 
 
-@loss("(d),(d)->()", "real real")
+@loss("(d),(d)->()", "real real", constants="targets")
 def simsiam(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Negative cosine from the prediction of one view to the constant projection of the other.
 
@@ -163,7 +163,13 @@ def vicreg(
     return invariance * difference + jnp.where(number > 1, variance * spread + covariance * redundancy, 0)
 
 
-@loss("(n,k),(n,k),(k),(n)->()", "real real real mask", student_temperature="positive", teacher_temperature="positive")
+@loss(
+    "(n,k),(n,k),(k),(n)->()",
+    "real real real mask",
+    constants="teacher center",
+    student_temperature="positive",
+    teacher_temperature="positive",
+)
 def dino(
     student: Array,
     teacher: Array,
@@ -200,7 +206,13 @@ def dino(
     return _distilled(student, teacher, center, mask, student_temperature, teacher_temperature)
 
 
-@loss("(t,k),(t,k),(k),(t)->()", "real real real mask", student_temperature="positive", teacher_temperature="positive")
+@loss(
+    "(t,k),(t,k),(k),(t)->()",
+    "real real real mask",
+    constants="teacher center",
+    student_temperature="positive",
+    teacher_temperature="positive",
+)
 def ibot(
     student: Array,
     teacher: Array,

@@ -118,7 +118,7 @@ def boundary(predictions: Array, distance_map: Array, *, mask: Array | None = No
     return _mean(p * distance, mask)
 
 
-@loss("(*s),(*s),(*s),(*s),(*s)->()", "unit unit real real mask", alpha="positive")
+@loss("(*s),(*s),(*s),(*s),(*s)->()", "unit unit real real mask", constants="prediction_distances target_distances", alpha="positive")
 def hausdorff_dt(
     predictions: Array,
     targets: Array,

@@ -228,6 +228,7 @@ ADVICE = {
     "traces_and_is_pure": "use `jnp.where` instead of `if`, and remove hidden state.",
     "label_out_of_range_is_nan": "pick the label's score with `jloss._math.pick`: plain indexing clamps, `take_along_axis` wraps.",
     "hard_points_have_no_nan": "guard singular points by two `where`s, inside and outside; see `jloss._math`.",
+    "gradient_at_hard_points": "the slopes of `where`, `abs`, `max` and `sort` add up wrongly at a tie; see `jloss._math`.",
     "finite_value_and_gradient": "guard singular points by two `where`s, inside and outside; see `jloss._math`.",
     "pickles_by_name": "define the loss at the top of a module.",
 }

@@ -191,6 +191,7 @@ def symmetric(loss: Loss) -> Loss:
     def both_ways(core: Callable[..., Array], given: dict[str, Any]) -> Array:
         return 0.5 * (core(**given) + core(**{**given, a: given[b], b: given[a]}))
 
+    found = found._replace(constants=found.constants - {a, b})  # each direction stops its own
     return derived(f"symmetric({found.name})", found, both_ways, {}, {})
 
 

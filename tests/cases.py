@@ -16,7 +16,8 @@ def case(name: str, options: dict | None = None) -> Case:
     """The loss of this name as the laws want it."""
     found = ORACLES.get(name)
     sample = found.sample if found else None
-    return Case(jloss.CATALOGUE[name].public, options or {}, sample, bool(found and found.frozen))
+    frozen = bool(found and found.frozen)
+    return Case(jloss.CATALOGUE[name].public, options or {}, sample, frozen, found.function if frozen else None)
 
 
 def finite_on(sets: dict, losses: dict) -> dict:
