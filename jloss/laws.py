@@ -6,6 +6,7 @@ Compiling is what they cost, so they share programs: most of them run one progra
 
 import functools
 import inspect
+import itertools
 import pickle
 import re
 from collections.abc import Callable, Mapping
@@ -229,6 +230,9 @@ def gradient_is_the_derivative(case: Case) -> None:
             gradient = jax.grad(f)(floats)
             return value, tangent, sum(jnp.vdot(gradient[n], direction[n]) for n in floats)
 
+        if not any(DOMAINS[d].kind == "any" for d in case.entry.domains.values()):  # other keys are drawn in float64
+            narrow, wide = (np.asarray(case(given, reduction="none")) for given in (case.draw((5,)), inputs))
+            close(narrow, wide, "in float32 the loss is another than in float64", inputs)
         value, forward, backward = (float(x) for x in along(floats, direction))
         close(forward, backward, "forward-mode and reverse-mode derivatives differ", inputs, ulps=1e6)
         _require(np.isfinite(value) and np.isfinite(backward), f"value {value} and derivative {backward} of ordinary inputs", inputs)
@@ -264,14 +268,16 @@ def masked_equals_absent(case: Case) -> None:
 
 
 def integer_weight_is_repetition(case: Case) -> None:
-    """Weights 1 and 3 give what one and three copies give, without weights or a mask."""
+    """Weights 1 and 3 give what one and three copies give, without weights or a mask; so do weights of 1/16 and 3/16."""
     inputs = case.draw((8,))
-    weighted, gradients = case.weighted(inputs, weights=np.array([1, 3, 0, 0, 0, 0, 0, 0]))
     repeated = case.rows(inputs, [0, 1, 1, 1] * 2)
-    close(weighted, case(repeated), "integer weights differ from repetition", inputs)
-    for name, g in case.weighted(repeated)[1].items():
-        wanted = np.stack([g[0] + g[4], g[1:4].sum(0) + g[5:].sum(0)])
-        close(gradients[name][:2], wanted, f"the gradient in `{name}` under integer weights differs from repetition", inputs)
+    wanted, copies = case(repeated), case.weighted(repeated)[1]
+    for unit, how in ((1, "integer weights"), (1 / 16, "weights that sum to less than 1")):
+        weighted, gradients = case.weighted(inputs, weights=unit * np.array([1, 3, 0, 0, 0, 0, 0, 0]))
+        close(weighted, wanted, f"{how} differ from repetition", inputs)
+        for name, g in copies.items():
+            together = np.stack([g[0] + g[4], g[1:4].sum(0) + g[5:].sum(0)])
+            close(gradients[name][:2], together, f"the gradient in `{name}` under {how} differs from repetition", inputs)
 
 
 def nothing_kept_is_zero(case: Case) -> None:
@@ -300,7 +306,7 @@ def parts_add_up(case: Case) -> None:
 
 
 def shard_map_equals_one_device(case: Case) -> None:
-    """Inside shard_map with `axis_name` the mean is the global one, also under uneven masks; so is the gradient."""
+    """Inside shard_map with `axis_name` mean and sum are the global ones, also under uneven masks; so is the gradient."""
     inputs = case.draw((8,))
     kept = np.array([0, 1, 3, 4])
     where = np.isin(np.arange(8), kept)
@@ -310,13 +316,17 @@ def shard_map_equals_one_device(case: Case) -> None:
     spec = {n: PartitionSpec("i") if n in case.batched else PartitionSpec() for n in inputs}
 
     def local(inputs: Inputs, where: Array) -> Any:
-        return case(inputs, where=where, axis_name="i")
+        return case(inputs, where=where, axis_name="i"), case(inputs, where=where, axis_name="i", reduction="sum")
 
     mapped = jax.shard_map(local, mesh=mesh, in_specs=(spec, PartitionSpec("i")), out_specs=PartitionSpec())
-    sharded = jax.jit(jax.value_and_grad(lambda floats, rest, where: mapped({n: {**floats, **rest}[n] for n in inputs}, where)))
-    value, gradient = jax.tree.map(np.asarray, sharded(floats, rest, where))
+
+    def both(floats: Inputs, rest: Inputs, where: Array) -> Any:
+        return mapped({n: {**floats, **rest}[n] for n in inputs}, where)
+
+    (value, total), gradient = jax.tree.map(np.asarray, jax.jit(jax.value_and_grad(both, has_aux=True))(floats, rest, where))
     wanted, twice = case.weighted(case.rows(inputs, [*kept, *kept]))
     close(value, wanted, "the mean over devices is not the global mean", inputs)
+    close(total, 4 * wanted, "the sum over devices is not the global sum", inputs)
     for name, g in gradient.items():
         close(g[kept], twice[name][:4] + twice[name][4:], f"the gradient over devices in `{name}` is not that of one device", inputs)
         close(g[~where], np.zeros_like(g[~where]), f"a masked example on another device has a gradient in `{name}`", inputs)
@@ -476,6 +486,59 @@ def axis_is_where_the_classes_are(case: Case) -> None:
         wanted = gradients[name].reshape((2, 4, *gradients[name].shape[1:]))
         wanted = wanted if back.shape == wanted.shape else wanted.sum(1)  # a mask that the classes share
         close(back, wanted, f"the gradient in `{name}` over `axis={axis}` differs from that of the examples one by one", moved)
+
+
+def left_out_is_all_kept(case: Case) -> None:
+    """An optional mask, or a length, that is left out means that all is kept."""
+    inputs = case.draw((4,))
+    shown = inspect.signature(case.loss).parameters
+    masks = [n for n in inputs if shown[n].default is None and case.entry.domains[n] == "mask"]
+    if not masks:
+        return
+    rest = {n: v for n, v in inputs.items() if n not in masks}
+    close(
+        case(rest, reduction="none"),
+        case({**inputs, **{n: np.ones_like(inputs[n]) for n in masks}}, reduction="none"),
+        f"without {' and '.join(f'`{n}`' for n in masks)} the loss is another than with all of it kept",
+        rest,
+    )
+
+
+def masked_items_are_absent(case: Case) -> None:
+    """A set of which a mask keeps one item, or three, is the set of these alone."""
+    found = case.entry
+    masks = [n for n, d in found.domains.items() if d == "mask" and len(found.inputs[n]) == 1 and found.inputs[n][0] in ("n", "m", "t")]
+    if len(masks) != 1 or case.sample is not None:
+        return
+    inputs, letter = case.draw((2,)), found.inputs[masks[0]][0]
+    if any(split_offset(d) != (d, 0) and split_offset(d)[0] == letter for dims in found.inputs.values() for d in dims):
+        return
+    for count in (1, 3):
+        cut = {n: (slice(None), *(slice(0, count if d == letter else None) for d in dims)) for n, dims in found.inputs.items()}
+        few = {n: v[cut[n]] if n in case.batched else v for n, v in inputs.items()}
+        few[masks[0]] = np.ones_like(few[masks[0]])
+        kept = np.broadcast_to(np.arange(inputs[masks[0]].shape[1]) < count, inputs[masks[0]].shape)
+        values = case({**inputs, masks[0]: kept}, reduction="none")
+        close(1 + case(few, reduction="none"), 1 + values, f"{count} of all items differ from a set of {count}", few)
+
+
+def options_matter(case: Case) -> None:
+    """Each option that is a number changes the loss of some inputs."""
+    inputs = case.draw((8,))
+    points, _ = start_and_end(case.entry, lambda count: case.draw((count,), seed=3))
+    switches = [n for n, v in case.entry.options.items() if isinstance(v, bool) and n not in case.options]
+    settings: list[dict[str, Any]] = [{}, *({n: not case.entry.options[n]} for n in switches)]
+    options = [n for n, v in case.entry.options.items() if isinstance(v, float) and n not in case.options]
+    for option in options:
+        default = case.entry.options[option]
+        limits = DOMAINS[case.entry.limits[option]] if option in case.entry.limits else DOMAINS["real"]
+        others = [v for v in (default + 0.25, 2 * default, default / 2, default - 0.25) if limits.low <= v <= limits.high and v != default]
+        for setting, given in itertools.product(settings, (inputs, points)):
+            first, *rest = (np.asarray(case(given, reduction="none", **setting, **{option: jnp.float32(v)})) for v in (default, *others))
+            if any(not np.array_equal(first, other, equal_nan=True) for other in rest):
+                break
+        else:
+            raise LawError(f"`{option}` changes nothing", inputs)
 
 
 def hard_points_have_no_nan(case: Case) -> None:
@@ -659,6 +722,9 @@ LAWS: dict[str, Callable[[Case], None]] = {
         jit_changes_nothing,
         axis_is_where_the_classes_are,
         label_out_of_range_is_nan,
+        left_out_is_all_kept,
+        masked_items_are_absent,
+        options_matter,
         hard_points_have_no_nan,
         gradient_at_hard_points,
         pickles_by_name,

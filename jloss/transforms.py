@@ -458,6 +458,7 @@ def _hardest(values: Array, mass: Array, fraction: Array, axis_name: Any) -> Arr
         before, flat = (lax.dynamic_slice_in_dim(x, own, count) for x in (before, flat))
     total = jnp.sum(sorted_mass)
     room = fraction * total - before
-    share = jnp.where(room < 0, jnp.zeros_like(flat), jnp.where(room < flat, room, flat))  # also for a weight of 0 the slope is 0 or 1
+    none = (room < 0) | (fraction <= 0)  # so that in a weight of 0 the slope is 0 or 1, too
+    share = jnp.where(none, jnp.zeros_like(flat), jnp.where(room < flat, room, flat))
     share = jnp.where(share < 1e-4 * flat, 0, jnp.where(share > (1 - 1e-4) * flat, flat, share))  # no slivers of rounding
     return share.reshape(mass.shape)

@@ -409,3 +409,25 @@ def test_shows_itself_and_composes():
 def test_mistakes_are_named(make, message):
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         make()
+
+
+# ---------------------------------------------------------------- float16
+
+
+@pytest.mark.parametrize("backward", ["cached", "recompute"])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e6])
+def test_chunks_of_float16_stay_in_range(backward, scale):
+    """4096 tokens of one label in a chunk: the gradient of their sum is beyond 65504. That of the mean is 30 (p - 1) = -20."""
+    n = 65536
+    hidden, kernel, labels = jnp.full((n, 2), 30, jnp.float16), jnp.zeros((3, 2), jnp.float16), jnp.zeros(n, jnp.int32)
+    head = linear_head(jloss.cross_entropy, backward=backward)
+    slopes = jax.grad(lambda h, k: head(h, k, labels, weights=jnp.full(n, scale)), (0, 1))(hidden, kernel)
+    assert slopes[1].dtype == jnp.float16
+    np.testing.assert_allclose(slopes[1].astype(jnp.float32), [[-20, -20], [10, 10], [10, 10]], rtol=2e-3)
+    assert not np.any(slopes[0])  # a kernel of zeros
+
+
+def test_weights_of_10000_in_a_chunk_of_float16():
+    x = jnp.full(4, 6.25, jnp.float16)
+    slopes = jax.grad(lambda x: chunked(jloss.squared_error)(x, 0 * x, weights=jnp.full(4, 1e4)))(x)
+    np.testing.assert_array_equal(slopes, jnp.full(4, 3.125, jnp.float16))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
+from jax.sharding import PartitionSpec as P
 
 import jloss
 from jloss.transforms import (
@@ -361,3 +362,11 @@ def test_a_signature_that_does_not_fit():
         @jloss.loss("(d),(d)->()", "real")
         def wrong(predictions: Array, targets: Array, **reduce: Unpack[jloss.Reduce]) -> Array:
             return jnp.sum(predictions - targets)
+
+
+@pytest.mark.parametrize("axis", ["nope", ("i", "nope")])
+def test_an_axis_that_no_mesh_has(axis):
+    mesh = jax.make_mesh((2,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
+    over_devices = jax.shard_map(lambda x: jloss.huber(x, x, axis_name=axis), mesh=mesh, in_specs=P("i"), out_specs=P())
+    with pytest.raises(NameError, match="huber: `axis_name` is 'nope', no axis here; the axes are 'i'"):
+        over_devices(jnp.ones(4))

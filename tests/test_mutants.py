@@ -123,7 +123,61 @@ def good(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     return jnp.square(predictions - targets)
 
 
-for planted in (unmasked_inputs, count_mean, empty_is_nan, local_mean, broadcasts):
+@loss("(),()->()", "real real")
+def softplus_of_abs(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    error = predictions - targets
+    return jnp.where(error > 0, error, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(error)))
+
+
+@loss("(n,d),(n)->()", "real mask")
+def one_item(items: Array, mask: Array | None = None, **reduce: Unpack[Reduce]) -> Array:
+    kept = jnp.ones_like(items[:, 0]) if mask is None else mask.astype(items.dtype)
+    return jnp.sum(kept * jnp.sum(jnp.square(items), axis=1)) / jnp.sum(kept) * (2.0 if items.shape[0] == 1 else 1.0)
+
+
+@loss("(n,d),(n)->()", "real mask")
+def sum_without_a_mask(items: Array, mask: Array | None = None, **reduce: Unpack[Reduce]) -> Array:
+    squares = jnp.sum(jnp.square(items), axis=1)
+    return jnp.sum(squares) if mask is None else jnp.sum(jnp.where(mask, squares, 0.0)) / jnp.sum(mask.astype(items.dtype))
+
+
+@loss("(),()->()", "real real")
+def other_in_float64(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    return jnp.square(predictions - targets) * (1.0001 if predictions.dtype == jnp.float64 else 1.0)
+
+
+@loss("(),()->()", "real real")
+def ignored_option(predictions: Array, targets: Array, *, delta: float = 1.0, **reduce: Unpack[Reduce]) -> Array:
+    return jnp.square(predictions - targets)
+
+
+@loss("(),()->()", "real real", constants="targets")
+def constant_with_a_gradient(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    return jnp.square(predictions - targets)
+
+
+@loss("(k),()->()", "real class")
+def label_k(logits: Array, labels: Array, **reduce: Unpack[OverClasses]) -> Array:
+    padded = jnp.append(logits, 0.0)
+    return jnp.where(
+        (labels >= 0) & (labels <= logits.shape[0]), jax.nn.logsumexp(logits) - padded[jnp.clip(labels, 0, logits.shape[0])], jnp.nan
+    )
+
+
+def local_sum(predictions, targets, where=None, weights=None, reduction="mean", axis_name=None):
+    return good(
+        predictions, targets, where=where, weights=weights, reduction=reduction, axis_name=None if reduction == "sum" else axis_name
+    )
+
+
+def mass_of_at_least_1(predictions, targets, where=None, weights=None, reduction="mean", axis_name=None):
+    total, mass = good(predictions, targets, where=where, weights=weights, reduction="parts", axis_name=axis_name)
+    if reduction == "mean":
+        return total / jnp.maximum(mass, 1)
+    return good(predictions, targets, where=where, weights=weights, reduction=reduction, axis_name=axis_name)
+
+
+for planted in (local_sum, mass_of_at_least_1, unmasked_inputs, count_mean, empty_is_nan, local_mean, broadcasts):
     planted.__jloss__ = good.__jloss__
 
 CAUGHT_BY = [
@@ -143,6 +197,15 @@ CAUGHT_BY = [
     (empty_is_nan, "nothing_kept_is_zero"),
     (local_mean, "shard_map_equals_one_device"),
     (broadcasts, "batch_axes_never_broadcast"),
+    (softplus_of_abs, "gradient_at_hard_points"),
+    (one_item, "masked_items_are_absent"),
+    (sum_without_a_mask, "left_out_is_all_kept"),
+    (other_in_float64, "gradient_is_the_derivative"),
+    (ignored_option, "options_matter"),
+    (constant_with_a_gradient, "gradient_at_hard_points"),
+    (label_k, "label_out_of_range_is_nan"),
+    (local_sum, "shard_map_equals_one_device"),
+    (mass_of_at_least_1, "integer_weight_is_repetition"),
     (good, None),
 ]
 
@@ -151,6 +214,7 @@ STOPS_JAX = {  # faults that jax itself refuses, under the law that tries them, 
     "plain_carry": "carry",
     "product": "Symbolic dimension",
     "host_callback": "callback",
+    "local_sum": "out_specs",
 }
 
 
