@@ -38,7 +38,9 @@ class Reduce(TypedDict, total=False):
 
     Args:
         where: Boolean, one per example. A masked example contributes neither value nor gradient, whatever it holds.
-        weights: One per example. The mean is ``sum(w * l) / sum(w)``; an integer weight is a repetition, 0 a removal.
+        weights: One per example. The mean is ``sum(w * l) / sum(w)``; an integer weight is a repetition, 0 a removal, also of NaN.
+            They have a gradient, at 0 as elsewhere. Weights of both signs (advantages) may sum to nearly 0, and their mean is then
+            noise divided by it: take ``"sum"`` and divide by the count. At a sum of exactly 0 the mean is inf or NaN.
         reduction: ``"mean"``; ``"sum"``; ``"none"``, one value per example; ``"parts"``, the pair (total, mass) whose sums
             over micro-batches divide to the exact mean.
         axis_name: Inside `jax.shard_map`, the mesh axis (or axes) over which total and mass are summed.

@@ -7,6 +7,7 @@ of one batch make one (`together`).
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack, get_args
 
@@ -418,13 +419,12 @@ def _mass(where: Any, class_where: Any, weights: Any, batch: tuple[Any, ...], cl
     per_class = class_where is not None or (weights is not None and weights.ndim > len(batch))
     shape = (*batch, *classes) if per_class else batch
     keep = _both(where, class_where, len(shape))
-    keep = jnp.ones(shape, bool) if keep is None else jnp.broadcast_to(keep, shape)
     repeats = 1 if per_class or not classes else classes[0]
     if weights is None:
-        count = jnp.sum(keep, dtype=jnp.int32)
+        count = jnp.asarray(math.prod(shape)) if keep is None else jnp.sum(jnp.broadcast_to(keep, shape), dtype=jnp.int32)
         return count.astype(dtype) * repeats, count
     weights = jnp.broadcast_to(_behind(weights, len(shape)), shape)
-    weights = jnp.where(keep, weights, jnp.zeros_like(weights))
+    weights = weights if keep is None else jnp.where(keep, weights, jnp.zeros_like(weights))
     return jnp.sum(weights) * repeats, jnp.sum(weights != 0, dtype=jnp.int32)
 
 

@@ -568,7 +568,7 @@ def hard_points_have_no_nan(case: Case) -> None:
             _require(not bad, f"the gradient in `{name}` is {_short(gradient[i])} at a hard point: {_say(shown)}", shown)
 
 
-STEP = 1e-5  # of one-sided differences in float64
+STEP = 1e-6  # of one-sided differences in float64
 MANY = 12  # numbers of an input, of which each is moved alone
 
 
@@ -601,10 +601,11 @@ def gradient_at_hard_points(case: Case) -> None:
         for i, scene in enumerate(scenes):
             gradient = gradients[name][i].ravel()[places]
             none = name in case.entry.constants
-            slopes = np.zeros((len(places), 2)) if none else _slopes(values[i], sides[i], fits[i])
+            slopes, doubt = (np.zeros((len(places), 2)), np.zeros(len(places))) if none else _slopes(values[i], sides[i], fits[i])
             low, high = np.min(slopes, axis=1), np.max(slopes, axis=1)
-            scale = 1 + np.max(np.where(np.isfinite(slopes), np.abs(slopes), 0), axis=1) + 1e-4 * abs(values[i])
-            outside = (gradient < low - 2e-6 * scale) | (gradient > high + 2e-6 * scale) | (np.isnan(gradient) & np.isfinite(values[i]))
+            scale = 1 + np.max(np.where(np.isfinite(slopes), np.abs(slopes), 0), axis=1) + 2e-3 * np.nan_to_num(abs(values[i]))
+            room = 2e-6 * scale + doubt
+            outside = (gradient < low - room) | (gradient > high + room) | (np.isnan(gradient) & np.isfinite(values[i]))
             if outside.any():
                 j = int(np.argmax(outside))
                 index = np.unravel_index(places[j], np.shape(floats[name][i]))
@@ -629,21 +630,19 @@ def _fits(moved: np.ndarray, domain: str) -> np.ndarray:
     return (moved >= low) & (moved <= high)
 
 
-def _slopes(value: float, sides: np.ndarray, fits: np.ndarray) -> np.ndarray:
-    """The one-sided slopes of a point along each direction, infinite where they do not converge, and unbounded where one cannot be had."""
-    slopes = np.full((len(sides), 2), np.nan)
-    for side, sign in ((0, 1), (1, -1)):
-        whole = sign * (sides[:, 2 * side] - value) / STEP
-        half = sign * (sides[:, 2 * side + 1] - value) / (STEP / 2)
-        converges = np.abs(half - whole) <= 0.05 * (1 + np.abs(half))
-        slopes[:, side] = np.where(converges, 2 * half - whole, np.where(half > whole, np.inf, -np.inf))
-        known = np.isfinite(sides[:, 2 * side]) & np.isfinite(sides[:, 2 * side + 1]) & fits[:, 2 * side] & fits[:, 2 * side + 1]
-        slopes[:, side] = np.where(known & np.isfinite(value), slopes[:, side], np.nan)
-    unknown = np.isnan(slopes).any(axis=1) | (
-        np.isinf(slopes).all(axis=1) & (slopes[:, 0] == slopes[:, 1])
-    )  # a jump, as of a zero vector's direction
-    slopes[unknown] = [-np.inf, np.inf]
-    return slopes
+def _slopes(value: float, sides: np.ndarray, fits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The slopes to either side along each direction, and how far they may be off.
+
+    Infinite where they do not converge; anything where a side cannot be had, or where the value jumps, as of a zero vector's direction.
+    """
+    at, usable = sides[:, [[0, 1], [2, 3]]], (fits & np.isfinite(sides))[:, [[0, 1], [2, 3]]].all(-1) & np.isfinite(value)
+    whole, half = np.moveaxis((np.where(usable[..., None], at, 0) - value) / (STEP * np.array([[1, 0.5], [-1, -0.5]])), -1, 0)
+    change = np.abs(half - whole)
+    slopes = np.where(change <= 0.05 * (1 + np.abs(half)), 2 * half - whole, np.where(half > whole, np.inf, -np.inf))
+    doubt = 50 * np.where(np.isfinite(slopes), change**2 / (1 + np.abs(half)), 0).max(axis=1)
+    anything = ~usable.all(axis=1) | (np.isinf(slopes).all(axis=1) & (slopes[:, 0] == slopes[:, 1]))
+    slopes[anything] = [-np.inf, np.inf]
+    return slopes, doubt
 
 
 def _referred(case: Case, batch: Inputs, scenes: list[str], moves: Any) -> np.ndarray:

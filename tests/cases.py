@@ -1,5 +1,7 @@
 """The losses under test, with the samplers of their oracles."""
 
+import functools
+
 import jax
 import numpy as np
 
@@ -16,8 +18,8 @@ def case(name: str, options: dict | None = None) -> Case:
     """The loss of this name as the laws want it."""
     found = ORACLES.get(name)
     sample = found.sample if found else None
-    frozen = bool(found and found.frozen)
-    return Case(jloss.CATALOGUE[name].public, options or {}, sample, frozen, found.function if frozen else None)
+    reference = functools.partial(found.function, **(options or {})) if found and found.frozen else None
+    return Case(jloss.CATALOGUE[name].public, options or {}, sample, reference is not None, reference)
 
 
 def finite_on(sets: dict, losses: dict) -> dict:

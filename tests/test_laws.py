@@ -3,7 +3,7 @@
 import pytest
 
 from jloss.testing import LAWS, check
-from tests.cases import FIRST, LOSSES, case
+from tests.cases import FIRST, LOSSES, ORACLES, case
 
 ELSEWHERE = {"hard_points_have_no_nan"}  # test_edges.py asks more: the oracle's values
 SLOW = {
@@ -12,6 +12,9 @@ SLOW = {
     "exports_with_symbolic_batch",
     "transformations_compose",
     "jit_changes_nothing",
+    "left_out_is_all_kept",
+    "masked_items_are_absent",
+    "options_matter",
     "gradient_is_the_derivative",  # in every run test_oracles.py compares gradients with the oracle's differences
 }
 
@@ -27,3 +30,11 @@ def test_laws(name):
 def test_slow_laws(name):
     report = check(case(name), laws=[law for law in LAWS if law in SLOW])
     assert report, str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in LOSSES if name in ORACLES and len(ORACLES[name].options) > 1])
+def test_hard_points_under_options(name):
+    for options in ORACLES[name].options[1:]:
+        report = check(case(name, options), laws=["gradient_at_hard_points"])
+        assert report, f"{options}: {report}"
