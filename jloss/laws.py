@@ -582,7 +582,7 @@ def gradient_at_hard_points(case: Case) -> None:
     with jax.enable_x64(True):
         points, scenes = start_and_end(case.entry, lambda count: case.draw((count,), seed=3, dtype=np.float64))
         floats = case.floats(points)
-        moves = {n: _moves(v, len(scenes)) for n, v in floats.items()}
+        moves = {n: moved_by_steps(v, len(scenes)) for n, v in floats.items()}
         everything = {n: [v] for n, v in points.items()}
         for moved, (_, shifted) in moves.items():
             for n, v in points.items():
@@ -601,7 +601,7 @@ def gradient_at_hard_points(case: Case) -> None:
         for i, scene in enumerate(scenes):
             gradient = gradients[name][i].ravel()[places]
             none = name in case.entry.constants
-            slopes, doubt = (np.zeros((len(places), 2)), np.zeros(len(places))) if none else _slopes(values[i], sides[i], fits[i])
+            slopes, doubt = (np.zeros((len(places), 2)), np.zeros(len(places))) if none else one_sided_slopes(values[i], sides[i], fits[i])
             low, high = np.min(slopes, axis=1), np.max(slopes, axis=1)
             scale = 1 + np.max(np.where(np.isfinite(slopes), np.abs(slopes), 0), axis=1) + 2e-3 * np.nan_to_num(abs(values[i]))
             room = 2e-6 * scale + doubt
@@ -615,7 +615,7 @@ def gradient_at_hard_points(case: Case) -> None:
                 raise LawError(f"at {scene} the gradient in {which} is {gradient[j]:.7g}; by differences it is {between}", one)
 
 
-def _moves(points: Array, count: int) -> tuple[np.ndarray, np.ndarray]:
+def moved_by_steps(points: Array, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Which numbers of each point are moved, and each point with each moved by two steps to either side: h, h/2, -h, -h/2."""
     size = int(np.prod(np.shape(points)[1:], dtype=int))
     places = np.arange(size) if size <= MANY else np.sort(np.random.default_rng(size).choice(size, MANY, replace=False))
@@ -630,7 +630,7 @@ def _fits(moved: np.ndarray, domain: str) -> np.ndarray:
     return (moved >= low) & (moved <= high)
 
 
-def _slopes(value: float, sides: np.ndarray, fits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def one_sided_slopes(value: float, sides: np.ndarray, fits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The slopes to either side along each direction, and how far they may be off.
 
     Infinite where they do not converge; anything where a side cannot be had, or where the value jumps, as of a zero vector's direction.

@@ -178,14 +178,14 @@ def start_and_end(found: Entry, drawn: Callable[[int], Inputs]) -> tuple[Inputs,
 
     `drawn` gives as many ordinary examples as it is asked for; what is not a floating number stays as drawn.
     """
-    plan = list(_SCENES)
+    plan = list(SCENES)
     batch = drawn(len(plan))
     floats = [n for n, d in found.domains.items() if d in _PLAIN and getattr(batch[n], "dtype", np.int32).kind == "f"]
     moved = {n: np.array(batch[n]) for n in floats}
     for i, scene in enumerate(plan):
         for n in floats:
             first = n == next(iter(found.inputs))
-            moved[n][i] = _PLAIN[found.domains[n]](_SCENES[scene](batch[n][i], first))
+            moved[n][i] = _PLAIN[found.domains[n]](SCENES[scene](batch[n][i], first))
         for n in floats[1:] if scene.startswith(("match", "opposite")) else ():
             like = [m for m in floats[: floats.index(n)] if found.inputs[m] == found.inputs[n]]
             if like:
@@ -199,7 +199,7 @@ def _tied(x: np.ndarray, first: bool) -> np.ndarray:
     return np.repeat(x[::2], 2, axis=0)[: len(x)] if x.ndim else x
 
 
-_SCENES: dict[str, Callable[[np.ndarray, bool], np.ndarray]] = {
+SCENES: dict[str, Callable[[np.ndarray, bool], np.ndarray]] = {
     "zeros": lambda x, first: np.zeros_like(x),
     "ones": lambda x, first: np.ones_like(x),
     "a constant": lambda x, first: np.full_like(x, 0.75),

@@ -21,9 +21,9 @@ from jloss.debug import diagnose as diagnose
 from jloss.laws import LAWS as LAWS
 from jloss.laws import Case as Case
 from jloss.laws import LawError as LawError
-from jloss.laws import close
+from jloss.laws import close, moved_by_steps, one_sided_slopes
+from jloss.samples import SCENES, Inputs
 from jloss.samples import SIZES as SIZES
-from jloss.samples import Inputs
 from jloss.samples import draw as draw
 from jloss.samples import hard as hard
 from jloss.samples import hard_samples as hard_samples
@@ -154,6 +154,33 @@ def derivative_is_right(plain: Plain) -> None:
             )
 
 
+def derivative_at_hard_points(plain: Plain) -> None:
+    """At zeros, constants, whole numbers and matches the gradient is the slope, or lies between the slopes of both sides."""
+    with jax.enable_x64(True):
+        inputs = [x.astype(np.float64) if np.issubdtype(x.dtype, np.floating) else x for x in plain.inputs]
+        at = plain.floats(inputs)
+        value_and_gradient = jax.jit(jax.value_and_grad(plain.total(inputs)))
+        for scene, change in SCENES.items():
+            point = [change(inputs[i], i == at[0]) for i in at]
+            if scene.startswith(("match", "opposite")) and point[0].shape == point[-1].shape:
+                point[-1] = -point[0] if scene == "opposite" else point[0]
+            value, gradients = value_and_gradient(point)
+            for j, i in enumerate(at):
+                places, moved = moved_by_steps(point[j][None], 1)
+                sides = np.array([value_and_gradient([*point[:j], x, *point[j + 1 :]])[0] for x in moved]).reshape(len(places), 4)
+                slopes, doubt = one_sided_slopes(float(value), sides, np.ones_like(sides, bool))
+                got = np.asarray(gradients[j]).ravel()[places]
+                room = doubt + 2e-6 * (1 + np.abs(np.where(np.isfinite(slopes), slopes, 0)).max(axis=1) + 2e-3 * abs(np.nan_to_num(value)))
+                outside = (got < slopes.min(axis=1) - room) | (got > slopes.max(axis=1) + room)
+                if outside.any():
+                    n = int(np.argmax(outside))
+                    low, high = slopes[n].min(), slopes[n].max()
+                    raise LawError(
+                        f"at {scene} the gradient in input {i} is {got[n]:.6g}; by differences it is between {low:.6g} and {high:.6g}",
+                        {f"input {k}": p for k, p in zip(at, point, strict=True)},
+                    )
+
+
 def traces_and_is_pure(plain: Plain) -> None:
     """It traces under jit (no Python branch on values, no host code), and gives the same without jit and called again."""
     first = jax.jit(plain.function)(*plain.inputs)
@@ -199,6 +226,7 @@ FUNCTION_LAWS: dict[str, Callable[[Plain], None]] = {
     for law in (
         finite_value_and_gradient,
         derivative_is_right,
+        derivative_at_hard_points,
         traces_and_is_pure,
         lowers_to_every_platform,
         half_gives_float32,
@@ -232,6 +260,7 @@ ADVICE = {
     "masked_items_are_absent": "divide by the number of items that are kept, and look at what a set of one item gives.",
     "options_matter": "use the option, or remove it.",
     "gradient_at_hard_points": "the slopes of `where`, `abs`, `max` and `sort` add up wrongly at a tie; see `jloss._math`.",
+    "derivative_at_hard_points": "the slopes of `where`, `abs`, `max` and `sort` add up wrongly at a tie; see `jloss._math`.",
     "finite_value_and_gradient": "guard singular points by two `where`s, inside and outside; see `jloss._math`.",
     "pickles_by_name": "define the loss at the top of a module.",
 }

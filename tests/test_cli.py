@@ -406,7 +406,7 @@ def test_check_passes_a_sound_loss(mine, target):
 def test_check_of_all_laws(mine):
     status, out, _ = mine("mine:sound", "--option", "scale=2.0")
     assert status == 0, out
-    assert "all 19 laws hold" in out
+    assert "all 23 laws hold" in out
     assert mine("mine:sound", "--option", "scale=0.0", *QUICK)[0] == 1  # a division by 0, and the report says so
 
 

@@ -263,6 +263,11 @@ def root_at_zero(predictions, targets):
     return jnp.mean(jnp.sqrt(jnp.maximum(predictions - targets, 0)))
 
 
+def softplus_with_abs(predictions, targets):
+    error = predictions - targets
+    return jnp.mean(jnp.where(error > 0, error, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(error))))
+
+
 def half_loss(predictions, targets):
     return jnp.mean((predictions - targets) ** 2)
 
@@ -286,6 +291,7 @@ def sound(predictions, targets):
     [
         (value_branch, "traces_and_is_pure"),
         (stopped_gradient, "derivative_is_right"),
+        (softplus_with_abs, "derivative_at_hard_points"),
         (root_at_zero, "finite_value_and_gradient"),
         (half_loss, "half_gives_float32"),
         (half_loss, "never_broadcasts"),
