@@ -423,7 +423,7 @@ def _mass(where: Any, class_where: Any, weights: Any, batch: tuple[Any, ...], cl
     if weights is None:
         count = jnp.asarray(math.prod(shape)) if keep is None else jnp.sum(jnp.broadcast_to(keep, shape), dtype=jnp.int32)
         return count.astype(dtype) * repeats, count
-    weights = jnp.broadcast_to(_behind(weights, len(shape)), shape)
+    weights = jnp.broadcast_to(jnp.expand_dims(weights, range(weights.ndim, len(shape))), shape)
     weights = weights if keep is None else jnp.where(keep, weights, jnp.zeros_like(weights))
     return jnp.sum(weights) * repeats, jnp.sum(weights != 0, dtype=jnp.int32)
 

@@ -605,7 +605,7 @@ def gradient_at_hard_points(case: Case) -> None:
             low, high = np.min(slopes, axis=1), np.max(slopes, axis=1)
             scale = 1 + np.max(np.where(np.isfinite(slopes), np.abs(slopes), 0), axis=1) + 2e-3 * np.nan_to_num(abs(values[i]))
             room = 2e-6 * scale + doubt
-            outside = (gradient < low - room) | (gradient > high + room) | (np.isnan(gradient) & np.isfinite(values[i]))
+            outside = np.asarray((gradient < low - room) | (gradient > high + room) | (np.isnan(gradient) & np.isfinite(values[i])))
             if outside.any():
                 j = int(np.argmax(outside))
                 index = np.unravel_index(places[j], np.shape(floats[name][i]))
@@ -615,7 +615,7 @@ def gradient_at_hard_points(case: Case) -> None:
                 raise LawError(f"at {scene} the gradient in {which} is {gradient[j]:.7g}; by differences it is {between}", one)
 
 
-def moved_by_steps(points: Array, count: int) -> tuple[np.ndarray, np.ndarray]:
+def moved_by_steps(points: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Which numbers of each point are moved, and each point with each moved by two steps to either side: h, h/2, -h, -h/2."""
     size = int(np.prod(np.shape(points)[1:], dtype=int))
     places = np.arange(size) if size <= MANY else np.sort(np.random.default_rng(size).choice(size, MANY, replace=False))

@@ -180,7 +180,7 @@ def start_and_end(found: Entry, drawn: Callable[[int], Inputs]) -> tuple[Inputs,
     """
     plan = list(SCENES)
     batch = drawn(len(plan))
-    floats = [n for n, d in found.domains.items() if d in _PLAIN and getattr(batch[n], "dtype", np.int32).kind == "f"]
+    floats = [n for n, d in found.domains.items() if d in _PLAIN and np.asarray(batch[n]).dtype.kind == "f"]
     moved = {n: np.array(batch[n]) for n in floats}
     for i, scene in enumerate(plan):
         for n in floats:
