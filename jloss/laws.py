@@ -597,7 +597,7 @@ def gradient_at_hard_points(case: Case) -> None:
     for name, (places, shifted) in moves.items():
         sides = values[at : at + len(shifted)].reshape(len(scenes), len(places), 4)
         at += len(shifted)
-        fits = _fits(shifted, case.entry.domains[name]).reshape(len(scenes), len(places), 4, -1).all(-1)
+        fits = np.all(_fits(shifted, case.entry.domains[name]).reshape(len(scenes), len(places), 4, -1), axis=-1, keepdims=True)[..., 0]
         for i, scene in enumerate(scenes):
             gradient = gradients[name][i].ravel()[places]
             none = name in case.entry.constants
