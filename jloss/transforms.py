@@ -16,6 +16,7 @@ from jax import Array, lax
 from jloss._arguments import check_array
 from jloss._chunk import Backward
 from jloss._loss import Entry, Reduction, entry, reduce
+from jloss._made import made
 from jloss._math import absolute, positive_part
 from jloss._rank import inverse_of, order_of
 from jloss._transform import (
@@ -43,6 +44,7 @@ from jloss.smoothing import smoothed_metric as smoothed_metric
 NUMBERS = {"real", "positive", "nonnegative", "above_minus_one"}  # domains with a unit in common
 
 
+@made
 def tilted(loss: Loss, over: float | Array = 1.0, under: float | Array = 1.0) -> Loss:
     r"""The loss times `over` where the prediction is too high, times `under` where it is too low.
 
@@ -74,6 +76,7 @@ def tilted(loss: Loss, over: float | Array = 1.0, under: float | Array = 1.0) ->
     return derived(f"tilted({found.name})", found, tilt, {"over": over, "under": under}, {"over": "nonnegative", "under": "nonnegative"})
 
 
+@made
 def tolerant(loss: Loss, margin: float | Array) -> Loss:
     r"""Errors up to `margin` are free, larger ones count from there.
 
@@ -107,6 +110,7 @@ def tolerant(loss: Loss, margin: float | Array) -> Loss:
     return derived(f"tolerant({found.name})", found, shrink, {"margin": margin}, {"margin": "nonnegative"})
 
 
+@made
 def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array = 1.0) -> Loss:
     r"""The structural risk: the loss, which is the empirical risk, plus `weight` times a penalty of the parameters.
 
@@ -159,9 +163,10 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array =
         values, where, weights = unreduced(found.public, **given)
         return values + like(values, weight * _penalty(penalty, params)), where, weights
 
-    return outer(whole, public, examples, found.public, functools.partial(regularized, penalty=penalty, weight=weight))
+    return outer(whole, public, examples, loss, functools.partial(regularized, penalty=penalty, weight=weight))
 
 
+@made
 def symmetric(loss: Loss) -> Loss:
     r"""The mean of both directions of a loss of two inputs of one kind.
 
@@ -195,6 +200,7 @@ def symmetric(loss: Loss) -> Loss:
     return derived(f"symmetric({found.name})", found, both_ways, {}, {})
 
 
+@made
 def permutation_invariant(loss: Loss) -> Loss:
     r"""The loss of a set of predictions against a set of targets, under the best of all pairings.
 
@@ -239,6 +245,7 @@ def permutation_invariant(loss: Loss) -> Loss:
     return derived(f"permutation_invariant({found.name})", sets, best, {}, {})
 
 
+@made
 def hardest(loss: Loss, fraction: float | Array) -> Loss:
     r"""The mean over the hardest part of a batch: online hard example mining, or the conditional value at risk.
 
@@ -269,6 +276,7 @@ def hardest(loss: Loss, fraction: float | Array) -> Loss:
     return _chosen("hardest", loss, fraction, functools.partial(hardest, fraction=fraction), is_kept=True)
 
 
+@made
 def trimmed(loss: Loss, fraction: float | Array) -> Loss:
     r"""The mean without the hardest part of a batch, for data in which so many labels are wrong.
 
@@ -296,6 +304,7 @@ def trimmed(loss: Loss, fraction: float | Array) -> Loss:
     return _chosen("trimmed", loss, fraction, functools.partial(trimmed, fraction=fraction), is_kept=False)
 
 
+@made
 def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
     r"""The same loss, a chunk of examples at a time, for losses that need much memory per example.
 
@@ -327,6 +336,7 @@ def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cac
     return same
 
 
+@made
 def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
     r"""A loss of logits becomes a loss of (hidden, kernel, targets), which never holds all logits.
 
@@ -440,7 +450,7 @@ def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss]
         values, where, weights = examples(**given)
         return reduce(values, where, weights, reduction, given.get("axis_name"))
 
-    return outer(whole, public, examples, found.public, again)
+    return outer(whole, public, examples, loss, again)
 
 
 @functools.partial(jax.jit, static_argnames="axis_name")
