@@ -98,6 +98,10 @@ _ELSEWHERE = {"mask": ["where"], "ignore_index": ["where"], "sample_weight": ["w
 
 def explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> None:
     """Raises the plain reason, if the call itself was wrong."""
+    maker = name.partition("(")[0]
+    if maker in ("linear_head", "chunked") and isinstance(error, TypeError) and "custom_vjp" in str(error):
+        remedy = f'{maker}(loss, backward="recompute")'
+        raise TypeError(f'{name}: `backward` is "cached", which has no forward-mode derivatives (jvp, jacfwd); use {remedy}.') from None
     missing = [n for i, (n, p) in enumerate(shown.parameters.items()) if p.default is p.empty and i >= len(args) and n not in kwargs]
     call = f"\n  expected  {name}({', '.join(n for n, p in shown.parameters.items() if p.default is p.empty)}, ...)"
     if missing:

@@ -22,8 +22,9 @@ class Made:
     def __init__(self, function: Callable[..., Any], maker: Callable[..., Any], given: Mapping[str, Any], part: str = "") -> None:
         functools.update_wrapper(self, function)
         self._function, self._maker, self._given, self._part = function, maker, given, part
-        if hasattr(function, "__jloss__"):
-            self.__jloss__ = function.__jloss__._replace(public=self)
+        known = getattr(function, "__jloss__", None)
+        if known is not None and known.public is function:  # that of a weighted sum is the total alone
+            self.__jloss__ = known._replace(public=self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._function(*args, **kwargs)
