@@ -17,7 +17,7 @@ from jloss._arguments import check_array
 from jloss._chunk import Backward
 from jloss._loss import Entry, Reduction, entry, reduce
 from jloss._made import made
-from jloss._math import absolute, positive_part
+from jloss._math import absolute
 from jloss._rank import inverse_of, order_of
 from jloss._transform import (
     Loss,
@@ -104,7 +104,8 @@ def tolerant(loss: Loss, margin: float | Array) -> Loss:
 
     def shrink(core: Callable[..., Array], given: dict[str, Any], *, margin: Array) -> Array:
         error = given[predictions] - given[targets]
-        beyond = jnp.sign(error) * positive_part(absolute(error) - margin)
+        free = (absolute(error) <= margin) & (margin != 0)  # a margin of 0 is the loss, at a match, too
+        beyond = jnp.where(free, 0, error - jnp.sign(error) * margin)
         return core(**{**given, predictions: given[targets] + beyond})
 
     return derived(f"tolerant({found.name})", found, shrink, {"margin": margin}, {"margin": "nonnegative"})
@@ -440,10 +441,10 @@ def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss]
 
     def examples(**given: Any) -> Any:
         values, where, weights = unreduced(found.public, **given)
-        mass = jnp.ones_like(values) if weights is None else weights.astype(values.dtype)
-        mass = mass if where is None else jnp.where(where, mass, 0)
+        mass = None if weights is None else weights.astype(values.dtype)
+        mass = mass if where is None else jnp.where(where, jnp.ones_like(values) if mass is None else mass, 0)
         hard = _hardest(lax.stop_gradient(values), mass, like(values, fraction), given.get("axis_name"))
-        return values, where, hard if is_kept else mass - hard
+        return values, where, hard if is_kept else (1 if mass is None else mass) - hard
 
     def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
         given = bind(whole, args, kwargs, reduction)
@@ -454,21 +455,24 @@ def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss]
 
 
 @functools.partial(jax.jit, static_argnames="axis_name")
-def _hardest(values: Array, mass: Array, fraction: Array, axis_name: Any) -> Array:
-    """The mass of each example that belongs to the hardest `fraction` of all mass; NaN is hardest."""
-    keys, flat = jnp.where(jnp.isnan(values), jnp.inf, values).ravel(), mass.ravel()
-    count = flat.shape[0]
+def _hardest(values: Array, mass: Array | None, fraction: Array, axis_name: Any) -> Array:
+    """The mass of each example that belongs to the hardest `fraction` of all mass; NaN is hardest. A mass of None is 1 each."""
+    keys, own = jnp.where(jnp.isnan(values), jnp.inf, values).ravel(), None if mass is None else mass.ravel()
+    count, each = keys.shape[0], own
     if axis_name is not None:
-        keys, flat = (lax.all_gather(x, axis_name, tiled=True) for x in (keys, flat))
+        keys, each = jax.tree.map(lambda x: lax.all_gather(x, axis_name, tiled=True), (keys, each))
     order = order_of(-keys)
-    sorted_mass = flat[order]
-    before = (jnp.cumsum(sorted_mass) - sorted_mass)[inverse_of(order)]
+    rank = inverse_of(order)
+    if each is None:
+        before, total = rank.astype(values.dtype), like(values, keys.shape[0])
+    else:
+        ranked = each[order]
+        before, total = (jnp.cumsum(ranked) - ranked)[rank], jnp.sum(ranked)
     if axis_name is not None:
-        own = lax.axis_index(axis_name) * count
-        before, flat = (lax.dynamic_slice_in_dim(x, own, count) for x in (before, flat))
-    total = jnp.sum(sorted_mass)
+        before = lax.dynamic_slice_in_dim(before, lax.axis_index(axis_name) * count, count)
+    own = jnp.ones_like(before) if own is None else own
     room = fraction * total - before
     none = (room < 0) | (fraction <= 0)  # so that in a weight of 0 the slope is 0 or 1, too
-    share = jnp.where(none, jnp.zeros_like(flat), jnp.where(room < flat, room, flat))
-    share = jnp.where(share < 1e-4 * flat, 0, jnp.where(share > (1 - 1e-4) * flat, flat, share))  # no slivers of rounding
-    return share.reshape(mass.shape)
+    share = jnp.where(none, jnp.zeros_like(own), jnp.where(room < own, room, own))
+    share = jnp.where(share < 1e-4 * own, 0, jnp.where(share > (1 - 1e-4) * own, own, share))  # no slivers of rounding
+    return share.reshape(values.shape)
