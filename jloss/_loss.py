@@ -331,7 +331,8 @@ def _apply_of(name: str, apply: Callable[..., Any], dims: Sequence[Dims], words:
 
 
 def _constant(state: Any) -> Any:
-    return jax.tree.map(lambda leaf: lax.stop_gradient(leaf) if isinstance(leaf, Array) else leaf, state)
+    """The state as arrays (a checkpoint may give those of NumPy) without a gradient."""
+    return jax.tree.map(lambda leaf: lax.stop_gradient(jnp.asarray(leaf)) if hasattr(leaf, "dtype") else leaf, state)
 
 
 def reduce(
