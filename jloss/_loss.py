@@ -210,8 +210,8 @@ def evaluated_by(
                 args, kwargs = literals(args, kwargs, literal, kinds)  # type: ignore[assignment]
             try:
                 return run()(*args, **kwargs)
-            except Exception:
-                explain(name, shown, args, kwargs)
+            except Exception as error:
+                explain(name, shown, args, kwargs, error)
                 raise
 
         public.__signature__ = shown  # type: ignore[attr-defined]

@@ -19,6 +19,8 @@ R = TypeVar("R")
 class Made:
     """A function, its maker and what that was given; of makers of several functions, the name of this one."""
 
+    __name__: str
+
     def __init__(self, function: Callable[..., Any], maker: Callable[..., Any], given: Mapping[str, Any], part: str = "") -> None:
         functools.update_wrapper(self, function)
         self._function, self._maker, self._given, self._part = function, maker, given, part
@@ -30,7 +32,7 @@ class Made:
         return self._function(*args, **kwargs)
 
     def __repr__(self) -> str:
-        return f"<loss {self.__qualname__}>"
+        return f"<loss {self.__name__}>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Made) and self._key == other._key
@@ -74,9 +76,9 @@ def made(maker: Callable[P, R]) -> Callable[P, R]:
     def make(*args: P.args, **kwargs: P.kwargs) -> R:
         args, kwargs = _held(args), _held(kwargs)
         function: Any = maker(*args, **kwargs)
-        if isinstance(function, Made):  # a transform below another one has been made by that
-            return function
-        return Made(function, make, arguments(shown, args, kwargs))  # type: ignore[return-value]
+        if not isinstance(function, Made):  # a transform below another one has been made by that
+            function = Made(function, make, arguments(shown, args, kwargs))
+        return function
 
     return make
 

@@ -43,7 +43,7 @@ def l1(params: Any, *, where: Where = None) -> Array:
     References:
         Tibshirani, Regression Shrinkage and Selection via the Lasso, 1996. https://doi.org/10.1111/j.2517-6161.1996.tb02080.x
     """
-    return _total([jnp.sum(_size(w)) for w in _leaves("l1", params, where).values()])
+    return _total([jnp.sum(absolute(w)) for w in _leaves("l1", params, where).values()])
 
 
 @listed("penalty", "()->()", "tree")
@@ -88,7 +88,7 @@ def elastic_net(params: Any, *, l1_ratio: float = 0.5, where: Where = None) -> A
         Zou and Hastie, Regularization and Variable Selection via the Elastic Net, 2005. https://doi.org/10.1111/j.1467-9868.2005.00503.x
     """
     weights = _leaves("elastic_net", params, where).values()
-    first, second = (_total([jnp.sum(of(w)) for w in weights]) for of in (_size, _square))
+    first, second = (_total([jnp.sum(of(w)) for w in weights]) for of in (absolute, _square))
     ratio = jnp.asarray(l1_ratio).astype(first.dtype)
     return ratio * first + (1 - ratio) / 2 * second
 
@@ -121,7 +121,7 @@ def group_lasso(params: Any, *, axis: int | tuple[int, ...] | None = None, where
         if not all(-w.ndim <= a < w.ndim for a in axes):
             raise ValueError(f"group_lasso: `axis` is {axis}, but {path!r} has {w.ndim} axes; leave it out with `where`.")
         size = math.prod(w.shape[a] for a in axes)
-        lengths.append(size**0.5 * jnp.sum(_norm(w, axes) if axes else _size(w)))
+        lengths.append(size**0.5 * jnp.sum(_norm(w, axes) if axes else absolute(w)))
     return _total(lengths)
 
 
@@ -369,10 +369,6 @@ def _parts(w: Array) -> Array:
 
 def _square(w: Array) -> Array:
     return jnp.square(w.real) + jnp.square(w.imag) if jnp.iscomplexobj(w) else jnp.square(w)
-
-
-def _size(w: Array) -> Array:
-    return safe_norm(_parts(w)) if jnp.iscomplexobj(w) else absolute(w)
 
 
 def _norm(w: Array, axes: tuple[int, ...]) -> Array:

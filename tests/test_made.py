@@ -218,6 +218,7 @@ def test_stateful_losses(name):
         assert same.init == criterion.init
     assert other != criterion
     assert other.apply != criterion.apply
+    assert other.init != criterion.init
     assert criterion.init != criterion.apply
     assert pickle.loads(pickle.dumps(criterion.apply)) == criterion.apply
     traced = []
