@@ -50,7 +50,7 @@ def l1(params: Any, *, where: Where = None) -> Array:
 def l2(params: Any, *, where: Where = None) -> Array:
     r"""The sum of the squares of all weights (ridge, weight decay): keeps them small, none exactly 0.
 
-    .. math:: \ell = \sum_i w_i^2
+    .. math:: \ell = \sum_i |w_i|^2
 
     There is no factor one half: a weight decay of ``d`` in plain gradient descent is ``d / 2`` times this. With Adam the two
     differ; there use ``optax.adamw``.
@@ -72,7 +72,7 @@ def l2(params: Any, *, where: Where = None) -> Array:
 def elastic_net(params: Any, *, l1_ratio: float = 0.5, where: Where = None) -> Array:
     r"""A mixture of `l1` and `l2`: sparse, and yet fair to groups of weights that do the same.
 
-    .. math:: \ell = r \sum_i |w_i| + \frac{1 - r}{2} \sum_i w_i^2 \qquad r = \text{l1\_ratio}
+    .. math:: \ell = r \sum_i |w_i| + \frac{1 - r}{2} \sum_i |w_i|^2 \qquad r = \text{l1\_ratio}
 
     With the one half of scikit-learn and glmnet, which `l2` alone does not have.
 

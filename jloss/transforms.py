@@ -2,7 +2,9 @@
 
 Some change the loss of one example (`tilted`, `tolerant`), others what is done with the losses of a batch (`regularized`,
 `weighted_sum`). They compose in any order; the first kind acts below the second, so ``tilted(regularized(huber, l2))`` is
-``regularized(tilted(huber), l2)``. Build a transformed loss once, outside of the training step: each one is compiled anew.
+``regularized(tilted(huber), l2)``. Build a transformed loss once, outside of the training step: each one is compiled anew. Those
+made alike are equal, though, so that as static arguments of `jax.jit` they are compiled once; and they pickle, if what they are
+made of does.
 """
 
 import functools
