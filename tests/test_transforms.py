@@ -680,3 +680,11 @@ def test_the_gradient_at_ties_and_borders(name):
                     moved[which][at] += step
                     ends.append(float(total(*moved) - total(p, t)) / step)
                 assert min(ends) - 1e-4 <= slope[at] <= max(ends) + 1e-4, (which, at, ends, float(slope[at]))
+
+
+def test_raw_and_typed_keys_draw_the_same_noise():
+    loss = smoothed_metric(accuracy, 1.0, perturbed=True, samples=8)
+    targets = jax.nn.one_hot(LABELS, 4)
+    values = [loss(LOGITS, targets, key, reduction="none") for key in (jax.random.PRNGKey(3), jax.random.key(3))]
+    np.testing.assert_array_equal(*values)
+    assert len(np.unique(values[0])) > 1
