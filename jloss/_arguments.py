@@ -96,8 +96,12 @@ def literals(args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tup
 _ELSEWHERE = {"mask": ["where"], "ignore_index": ["where"], "sample_weight": ["weights"], "dim": ["axis"], "smoothing": ["label_smoothing"]}
 
 
-def explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> None:
+def explain(name: str, shown: inspect.Signature, args: Any, kwargs: Any, error: Exception) -> None:
     """Raises the plain reason, if the call itself was wrong."""
+    maker = name.partition("(")[0]
+    if maker in ("linear_head", "chunked") and "custom_vjp" in str(error):  # as jax says it
+        remedy = f'{maker}(loss, backward="recompute")'
+        raise TypeError(f'{name}: `backward` is "cached", which has no forward-mode derivatives (jvp, jacfwd); use {remedy}.') from None
     missing = [n for i, (n, p) in enumerate(shown.parameters.items()) if p.default is p.empty and i >= len(args) and n not in kwargs]
     call = f"\n  expected  {name}({', '.join(n for n, p in shown.parameters.items() if p.default is p.empty)}, ...)"
     if missing:

@@ -12,6 +12,7 @@ from jax import Array, lax
 
 from jloss._arguments import bound_to, check_array, check_arrays, check_option, check_static, explain, hints_of, literals
 from jloss._chunk import afresh, at_once
+from jloss._made import Made, arguments
 from jloss._math import row_length, spec_of
 from jloss._shapes import (
     DOMAINS,
@@ -209,8 +210,8 @@ def evaluated_by(
                 args, kwargs = literals(args, kwargs, literal, kinds)  # type: ignore[assignment]
             try:
                 return run()(*args, **kwargs)
-            except Exception:
-                explain(name, shown, args, kwargs)
+            except Exception as error:
+                explain(name, shown, args, kwargs, error)
                 raise
 
         public.__signature__ = shown  # type: ignore[attr-defined]
@@ -279,8 +280,13 @@ def listed(kind: str, signature: str, domains: str, **limits: str) -> Callable[[
             given = bound_to(name, shown, args, kwargs)
             for option in limits.keys() & given.keys():
                 check_option(name, option, given[option], limits[option])
-            made = function(*args, **kwargs)
-            return StatefulLoss(_init_of(name, made.init), _apply_of(name, made.apply, dims, words)) if kind == "stateful" else made
+            if kind != "stateful":
+                return function(*args, **kwargs)
+            settings = arguments(shown, args, kwargs)
+            init, apply = function(**settings)  # type: ignore[call-arg]
+            return StatefulLoss(
+                Made(_init_of(name, init), public, settings, "init"), Made(_apply_of(name, apply, dims, words), public, settings, "apply")
+            )
 
         found = Entry(name, public, function, inputs, dict(zip(names, words, strict=True)), options, limits, frozenset(), kind)
         CATALOGUE[name] = public.__jloss__ = found  # type: ignore[attr-defined]
@@ -300,15 +306,20 @@ def _init_of(name: str, init: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _apply_of(name: str, apply: Callable[..., Any], dims: Sequence[Dims], words: Sequence[str]) -> Callable[..., Any]:
-    """`apply` of a stateful loss, which says what was wrong with its inputs if it fails."""
+    """`apply` of a stateful loss, whose states have no gradient; it says what was wrong with its inputs if it fails."""
     shown = inspect.signature(apply)
-    inputs = list(shown.parameters)[1 : 1 + len(dims)]  # behind the state
+    state, *inputs = list(shown.parameters)[: 1 + len(dims)]
     like = Entry(name, apply, apply, dict(zip(inputs, dims, strict=True)), dict(zip(inputs, words, strict=True)), {}, {}, frozenset(), "")
 
     @functools.wraps(apply)
     def public(*args: Any, **kwargs: Any) -> Any:
         try:
-            return apply(*args, **kwargs)
+            if args:
+                args = (_constant(args[0]), *args[1:])
+            elif state in kwargs:
+                kwargs = kwargs | {state: _constant(kwargs[state])}
+            value, after = apply(*args, **kwargs)
+            return value, _constant(after)
         except Exception:
             try:
                 place_inputs(like, bound_to(name, shown, args, kwargs))
@@ -317,6 +328,11 @@ def _apply_of(name: str, apply: Callable[..., Any], dims: Sequence[Dims], words:
             raise
 
     return public
+
+
+def _constant(state: Any) -> Any:
+    """The state as arrays (a checkpoint may give those of NumPy) without a gradient."""
+    return jax.tree.map(lambda leaf: lax.stop_gradient(jnp.asarray(leaf)) if hasattr(leaf, "dtype") else leaf, state)
 
 
 def reduce(

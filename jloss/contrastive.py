@@ -39,6 +39,7 @@ from jloss._contrast import (
     two_sided,
 )
 from jloss._loss import Reduce, loss
+from jloss._made import made
 from jloss._math import logsumexp, softplus
 from jloss._sets import Items, items, moved, squared_distances
 from jloss._transform import Loss, derived, loss_entry
@@ -400,6 +401,7 @@ def uniformity(
     return jnp.where(number > 1, jnp.where(number > 1, total, 0) - jnp.log(jnp.maximum(number * (number - 1), 1)), 0)
 
 
+@made
 def matryoshka(loss: Loss, dims: Sequence[int], weights: Sequence[float] | None = None) -> Loss:
     r"""The loss on the first 64, 128, 256, ... features of its embeddings, added up: embeddings that can be cut off.
 

@@ -12,10 +12,12 @@ from jax import Array
 
 from jloss._arguments import check_array
 from jloss._loss import Reduction, entry, reduce
+from jloss._made import made
 from jloss._math import safe_divide
 from jloss._transform import Loss, bind, derived, like, loss_entry, outer, reduced, together, unreduced
 
 
+@made
 def weighted_sum(losses: Mapping[str, tuple[Any, Loss]]) -> Callable[..., tuple[Any, dict[str, Any]]]:
     r"""Several losses at once: the weighted total, and each part by name, without its weight, for the log.
 
@@ -57,6 +59,7 @@ def weighted_sum(losses: Mapping[str, tuple[Any, Loss]]) -> Callable[..., tuple[
     return together("weighted_sum", {n: member for n, (_, member) in losses.items()}, combine, "step")
 
 
+@made
 def uncertainty_weighted(losses: Mapping[str, Loss]) -> Callable[..., tuple[Any, dict[str, Any]]]:
     r"""Several losses whose weights are learned: each is divided by its own noise, which costs its logarithm.
 
@@ -95,6 +98,7 @@ def uncertainty_weighted(losses: Mapping[str, Loss]) -> Callable[..., tuple[Any,
     return together("uncertainty_weighted", losses, combine, "log_variances")
 
 
+@made
 def deep_supervision(loss: Loss, weights: Sequence[float | Array]) -> Loss:
     r"""One loss at several depths of a network: a weighted sum over its outputs.
 
@@ -144,4 +148,4 @@ def deep_supervision(loss: Loss, weights: Sequence[float | Array]) -> Loss:
         total = sum(like(t, w) * t * safe_divide(mass, m) for w, (t, m) in zip(factors, pairs, strict=True))
         return reduced(total, mass, reduction)
 
-    return outer(whole, public, examples, found.public, functools.partial(deep_supervision, weights=factors))
+    return outer(whole, public, examples, loss, functools.partial(deep_supervision, weights=factors))

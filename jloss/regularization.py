@@ -2,7 +2,11 @@
 
 A penalty of parameters takes any pytree and gives one number, computed in float32 or wider; add it with `regularized`, or by
 hand. ``where=`` chooses leaves by their path, a string such as ``"dense/kernel"``: ``where=lambda path: "kernel" in path``.
-Leaves that are not floating (counters, keys) are left out, and nothing chosen costs 0. At weights of 0 every gradient is 0.
+Arrays that are neither floating nor complex (counters, keys) are left out, and nothing chosen costs 0. At weights of 0 every
+gradient is 0. Complex weights count by their absolute value; their gradient is that of `jax.grad`, whose conjugate leads downhill.
+
+What a whole module holds counts, too: ``flax.nnx.state(model, flax.nnx.Param)`` leaves out the running variances of a BatchNorm,
+``equinox.filter(model, equinox.is_inexact_array)`` the activation functions.
 """
 
 import math
@@ -39,14 +43,14 @@ def l1(params: Any, *, where: Where = None) -> Array:
     References:
         Tibshirani, Regression Shrinkage and Selection via the Lasso, 1996. https://doi.org/10.1111/j.2517-6161.1996.tb02080.x
     """
-    return _total([jnp.sum(absolute(w)) for w in _leaves(params, where).values()])
+    return _total([jnp.sum(absolute(w)) for w in _leaves("l1", params, where).values()])
 
 
 @listed("penalty", "()->()", "tree")
 def l2(params: Any, *, where: Where = None) -> Array:
     r"""The sum of the squares of all weights (ridge, weight decay): keeps them small, none exactly 0.
 
-    .. math:: \ell = \sum_i w_i^2
+    .. math:: \ell = \sum_i |w_i|^2
 
     There is no factor one half: a weight decay of ``d`` in plain gradient descent is ``d / 2`` times this. With Adam the two
     differ; there use ``optax.adamw``.
@@ -61,14 +65,14 @@ def l2(params: Any, *, where: Where = None) -> Array:
     References:
         Hoerl and Kennard, Ridge Regression, 1970. https://doi.org/10.1080/00401706.1970.10488634
     """
-    return _total([jnp.sum(jnp.square(w)) for w in _leaves(params, where).values()])
+    return _total([jnp.sum(_square(w)) for w in _leaves("l2", params, where).values()])
 
 
 @listed("penalty", "()->()", "tree", l1_ratio="unit")
 def elastic_net(params: Any, *, l1_ratio: float = 0.5, where: Where = None) -> Array:
     r"""A mixture of `l1` and `l2`: sparse, and yet fair to groups of weights that do the same.
 
-    .. math:: \ell = r \sum_i |w_i| + \frac{1 - r}{2} \sum_i w_i^2 \qquad r = \text{l1\_ratio}
+    .. math:: \ell = r \sum_i |w_i| + \frac{1 - r}{2} \sum_i |w_i|^2 \qquad r = \text{l1\_ratio}
 
     With the one half of scikit-learn and glmnet, which `l2` alone does not have.
 
@@ -83,7 +87,8 @@ def elastic_net(params: Any, *, l1_ratio: float = 0.5, where: Where = None) -> A
     References:
         Zou and Hastie, Regularization and Variable Selection via the Elastic Net, 2005. https://doi.org/10.1111/j.1467-9868.2005.00503.x
     """
-    first, second = l1(params, where=where), l2(params, where=where)
+    weights = _leaves("elastic_net", params, where).values()
+    first, second = (_total([jnp.sum(of(w)) for w in weights]) for of in (absolute, _square))
     ratio = jnp.asarray(l1_ratio).astype(first.dtype)
     return ratio * first + (1 - ratio) / 2 * second
 
@@ -111,12 +116,12 @@ def group_lasso(params: Any, *, axis: int | tuple[int, ...] | None = None, where
         https://doi.org/10.1111/j.1467-9868.2005.00532.x
     """
     lengths = []
-    for path, w in _leaves(params, where).items():
+    for path, w in _leaves("group_lasso", params, where).items():
         axes = tuple(range(w.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
         if not all(-w.ndim <= a < w.ndim for a in axes):
             raise ValueError(f"group_lasso: `axis` is {axis}, but {path!r} has {w.ndim} axes; leave it out with `where`.")
         size = math.prod(w.shape[a] for a in axes)
-        lengths.append(size**0.5 * jnp.sum(safe_norm(w, axis=axes) if axes else absolute(w)))
+        lengths.append(size**0.5 * jnp.sum(_norm(w, axes) if axes else absolute(w)))
     return _total(lengths)
 
 
@@ -124,10 +129,11 @@ def group_lasso(params: Any, *, axis: int | tuple[int, ...] | None = None, where
 def orthogonal(params: Any, *, where: Where = None) -> Array:
     r"""How far matrices are from having orthonormal columns (or rows, if they are wide): keeps signals and gradients in size.
 
-    .. math:: \ell = \sum_W \lVert W^\top W - I \rVert_F^2
+    .. math:: \ell = \sum_W \lVert W^H W - I \rVert_F^2
 
-    For a wide matrix it is ``W W^T - I``, which can be 0. Kernels of convolutions count as matrices with their last axis as
-    columns; vectors are left out. At weights of 0 the gradient is 0, though that is no minimum.
+    with the conjugate transpose, which is the transpose of real weights. For a wide matrix it is ``W W^H - I``, which can be 0.
+    Kernels of convolutions count as matrices with their last axis as columns; vectors are left out. At weights of 0 the
+    gradient is 0, though that is no minimum.
 
     Args:
         params: A pytree of weights.
@@ -140,10 +146,10 @@ def orthogonal(params: Any, *, where: Where = None) -> Array:
         Brock et al., Neural Photo Editing with Introspective Adversarial Networks, 2017. https://arxiv.org/abs/1609.07093
     """
     terms = []
-    for w in _matrices(params, where):
-        tall = w if w.shape[0] >= w.shape[1] else w.T
-        gram = jnp.matmul(tall.T, tall, precision=lax.Precision.HIGHEST)
-        terms.append(jnp.sum(jnp.square(gram - jnp.eye(gram.shape[0], dtype=gram.dtype))))
+    for w in _matrices("orthogonal", params, where):
+        tall = w if w.shape[0] >= w.shape[1] else w.conj().T
+        gram = _dot(tall.conj().T, tall)
+        terms.append(jnp.sum(_square(gram - jnp.eye(gram.shape[0], dtype=gram.dtype))))
     return _total(terms)
 
 
@@ -153,7 +159,7 @@ def spectral(params: Any, *, iterations: int = 20, where: Where = None) -> Array
 
     .. math:: \ell = \sum_W \sigma_{\max}(W)^2
 
-    Found by power iteration from a fixed start, under stop_gradient; the gradient is that of ``u^T W v``, exact once the
+    Found by power iteration from a fixed start, under stop_gradient; the gradient is that of ``|u^H W v|^2``, exact once the
     iteration has converged. Kernels of convolutions count as matrices with their last axis as columns, vectors are left out.
 
     Args:
@@ -171,16 +177,16 @@ def spectral(params: Any, *, iterations: int = 20, where: Where = None) -> Array
     if iterations < 1:
         raise ValueError(f"spectral: `iterations` must be 1 or more, got {iterations}.")
     terms = []
-    for w in _matrices(params, where):
+    for w in _matrices("spectral", params, where):
         fixed = lax.stop_gradient(w)
-        start = normalize(jnp.zeros_like(fixed[0]) + 2 + jnp.cos(jnp.arange(w.shape[1], dtype=w.dtype)))
+        start = _unit(jnp.zeros_like(fixed[0]) + 2 + jnp.cos(jnp.arange(w.shape[1], dtype=w.real.dtype)).astype(w.dtype))
 
         def step(_: Any, v: Array, fixed: Array = fixed) -> Array:
-            return normalize(_dot(_dot(fixed, v), fixed))
+            return _unit(_dot(_dot(fixed, v).conj(), fixed).conj())
 
         v = lax.fori_loop(0, iterations, step, start)
-        u = normalize(_dot(fixed, v))
-        terms.append(jnp.square(_dot(u, _dot(w, lax.stop_gradient(v)))))
+        u = _unit(_dot(fixed, v))
+        terms.append(_square(_dot(u.conj(), _dot(w, lax.stop_gradient(v)))))
     return _total(terms)
 
 
@@ -330,17 +336,53 @@ def total_variation_penalty(images: Array, *, isotropic: bool = False, **reduce:
     return jnp.sum(safe_sqrt(jnp.square(down) + jnp.square(across)))
 
 
-def _leaves(params: Any, where: Where) -> dict[str, Array]:
-    """The chosen floating leaves by path, all in the widest dtype."""
+def _leaves(penalty: str, params: Any, where: Where) -> dict[str, Array]:
+    """The chosen floating and complex leaves by path, all in the widest precision."""
     paths, _ = jax.tree_util.tree_flatten_with_path(params)
     named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in paths}
-    chosen = {n: jnp.asarray(w) for n, w in named.items() if where is None or where(n)}
-    floats = {n: w for n, w in chosen.items() if jnp.issubdtype(w.dtype, jnp.floating)}
-    return {n: w.astype(widest(list(floats.values()))) for n, w in floats.items()}
+    chosen = {n: _as_array(penalty, n, leaf) for n, leaf in named.items() if where is None or where(n)}
+    weights = {n: w for n, w in chosen.items() if jnp.issubdtype(w.dtype, jnp.inexact)}
+    wide = widest([w.real for w in weights.values()])
+    pairs = jnp.complex128 if wide == jnp.float64 else jnp.complex64
+    return {n: w.astype(pairs if jnp.iscomplexobj(w) else wide) for n, w in weights.items()}
 
 
-def _matrices(params: Any, where: Where) -> list[Array]:
-    return [w.reshape(-1, w.shape[-1]) for w in _leaves(params, where).values() if w.ndim >= 2]
+def _as_array(penalty: str, path: str, leaf: Any) -> Array:
+    try:
+        return jnp.asarray(leaf)
+    except (TypeError, ValueError):
+        what = f"leaf {path!r} of `params`" if path else "`params`"
+        raise TypeError(
+            f"{penalty}: {what} is no array but a {type(leaf).__name__}; leave such leaves out, "
+            "by `where` or, of an Equinox module, by `eqx.filter(model, eqx.is_inexact_array)`."
+        ) from None
+
+
+def _matrices(penalty: str, params: Any, where: Where) -> list[Array]:
+    return [w.reshape(-1, w.shape[-1]) for w in _leaves(penalty, params, where).values() if w.ndim >= 2]
+
+
+def _parts(w: Array) -> Array:
+    """Complex numbers as pairs, behind all axes: where a root or a quotient of their size has a gradient at 0."""
+    return jnp.stack([w.real, w.imag], axis=-1)
+
+
+def _square(w: Array) -> Array:
+    return jnp.square(w.real) + jnp.square(w.imag) if jnp.iscomplexobj(w) else jnp.square(w)
+
+
+def _norm(w: Array, axes: tuple[int, ...]) -> Array:
+    if not jnp.iscomplexobj(w):
+        return safe_norm(w, axis=axes)
+    return safe_norm(_parts(w), axis=(*(a % w.ndim for a in axes), w.ndim))
+
+
+def _unit(v: Array) -> Array:
+    """`normalize`, also of a complex vector."""
+    if not jnp.iscomplexobj(v):
+        return normalize(v)
+    real, imag = jnp.split(normalize(jnp.concatenate([v.real, v.imag])), 2)
+    return lax.complex(real, imag)
 
 
 def _total(terms: list[Array]) -> Array:

@@ -8,12 +8,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from jloss._loss import Reduce, loss
+from jloss._made import made
 from jloss._math import softplus
 from jloss._rank import inverse_of, order_of
 
 Decision = Literal["argmax", "threshold", "rank"]
 
 
+@made
 def smoothed_metric(
     metric: Callable[[Array, Array], Array],
     temperature: float = 1.0,

@@ -2,7 +2,9 @@
 
 Some change the loss of one example (`tilted`, `tolerant`), others what is done with the losses of a batch (`regularized`,
 `weighted_sum`). They compose in any order; the first kind acts below the second, so ``tilted(regularized(huber, l2))`` is
-``regularized(tilted(huber), l2)``. Build a transformed loss once, outside of the training step: each one is compiled anew.
+``regularized(tilted(huber), l2)``. Build a transformed loss once, outside of the training step: each one is compiled anew. Those
+made alike are equal, though, so that as static arguments of `jax.jit` they are compiled once; and they pickle, if what they are
+made of does.
 """
 
 import functools
@@ -16,7 +18,8 @@ from jax import Array, lax
 from jloss._arguments import check_array
 from jloss._chunk import Backward
 from jloss._loss import Entry, Reduction, entry, reduce
-from jloss._math import absolute, positive_part
+from jloss._made import made
+from jloss._math import absolute
 from jloss._rank import inverse_of, order_of
 from jloss._transform import (
     Loss,
@@ -43,6 +46,7 @@ from jloss.smoothing import smoothed_metric as smoothed_metric
 NUMBERS = {"real", "positive", "nonnegative", "above_minus_one"}  # domains with a unit in common
 
 
+@made
 def tilted(loss: Loss, over: float | Array = 1.0, under: float | Array = 1.0) -> Loss:
     r"""The loss times `over` where the prediction is too high, times `under` where it is too low.
 
@@ -74,6 +78,7 @@ def tilted(loss: Loss, over: float | Array = 1.0, under: float | Array = 1.0) ->
     return derived(f"tilted({found.name})", found, tilt, {"over": over, "under": under}, {"over": "nonnegative", "under": "nonnegative"})
 
 
+@made
 def tolerant(loss: Loss, margin: float | Array) -> Loss:
     r"""Errors up to `margin` are free, larger ones count from there.
 
@@ -101,12 +106,14 @@ def tolerant(loss: Loss, margin: float | Array) -> Loss:
 
     def shrink(core: Callable[..., Array], given: dict[str, Any], *, margin: Array) -> Array:
         error = given[predictions] - given[targets]
-        beyond = jnp.sign(error) * positive_part(absolute(error) - margin)
+        free = (absolute(error) <= margin) & (margin != 0)  # a margin of 0 is the loss, at a match, too
+        beyond = jnp.where(free, 0, error - jnp.sign(error) * margin)
         return core(**{**given, predictions: given[targets] + beyond})
 
     return derived(f"tolerant({found.name})", found, shrink, {"margin": margin}, {"margin": "nonnegative"})
 
 
+@made
 def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array = 1.0) -> Loss:
     r"""The structural risk: the loss, which is the empirical risk, plus `weight` times a penalty of the parameters.
 
@@ -159,9 +166,10 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array =
         values, where, weights = unreduced(found.public, **given)
         return values + like(values, weight * _penalty(penalty, params)), where, weights
 
-    return outer(whole, public, examples, found.public, functools.partial(regularized, penalty=penalty, weight=weight))
+    return outer(whole, public, examples, loss, functools.partial(regularized, penalty=penalty, weight=weight))
 
 
+@made
 def symmetric(loss: Loss) -> Loss:
     r"""The mean of both directions of a loss of two inputs of one kind.
 
@@ -195,6 +203,7 @@ def symmetric(loss: Loss) -> Loss:
     return derived(f"symmetric({found.name})", found, both_ways, {}, {})
 
 
+@made
 def permutation_invariant(loss: Loss) -> Loss:
     r"""The loss of a set of predictions against a set of targets, under the best of all pairings.
 
@@ -239,6 +248,7 @@ def permutation_invariant(loss: Loss) -> Loss:
     return derived(f"permutation_invariant({found.name})", sets, best, {}, {})
 
 
+@made
 def hardest(loss: Loss, fraction: float | Array) -> Loss:
     r"""The mean over the hardest part of a batch: online hard example mining, or the conditional value at risk.
 
@@ -269,6 +279,7 @@ def hardest(loss: Loss, fraction: float | Array) -> Loss:
     return _chosen("hardest", loss, fraction, functools.partial(hardest, fraction=fraction), is_kept=True)
 
 
+@made
 def trimmed(loss: Loss, fraction: float | Array) -> Loss:
     r"""The mean without the hardest part of a batch, for data in which so many labels are wrong.
 
@@ -296,6 +307,7 @@ def trimmed(loss: Loss, fraction: float | Array) -> Loss:
     return _chosen("trimmed", loss, fraction, functools.partial(trimmed, fraction=fraction), is_kept=False)
 
 
+@made
 def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
     r"""The same loss, a chunk of examples at a time, for losses that need much memory per example.
 
@@ -327,6 +339,7 @@ def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cac
     return same
 
 
+@made
 def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
     r"""A loss of logits becomes a loss of (hidden, kernel, targets), which never holds all logits.
 
@@ -430,35 +443,38 @@ def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss]
 
     def examples(**given: Any) -> Any:
         values, where, weights = unreduced(found.public, **given)
-        mass = jnp.ones_like(values) if weights is None else weights.astype(values.dtype)
-        mass = mass if where is None else jnp.where(where, mass, 0)
+        mass = None if weights is None else weights.astype(values.dtype)
+        mass = mass if where is None else jnp.where(where, jnp.ones_like(values) if mass is None else mass, 0)
         hard = _hardest(lax.stop_gradient(values), mass, like(values, fraction), given.get("axis_name"))
-        return values, where, hard if is_kept else mass - hard
+        return values, where, hard if is_kept else (1 if mass is None else mass) - hard
 
     def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
         given = bind(whole, args, kwargs, reduction)
         values, where, weights = examples(**given)
         return reduce(values, where, weights, reduction, given.get("axis_name"))
 
-    return outer(whole, public, examples, found.public, again)
+    return outer(whole, public, examples, loss, again)
 
 
 @functools.partial(jax.jit, static_argnames="axis_name")
-def _hardest(values: Array, mass: Array, fraction: Array, axis_name: Any) -> Array:
-    """The mass of each example that belongs to the hardest `fraction` of all mass; NaN is hardest."""
-    keys, flat = jnp.where(jnp.isnan(values), jnp.inf, values).ravel(), mass.ravel()
-    count = flat.shape[0]
+def _hardest(values: Array, mass: Array | None, fraction: Array, axis_name: Any) -> Array:
+    """The mass of each example that belongs to the hardest `fraction` of all mass; NaN is hardest. A mass of None is 1 each."""
+    keys, own = jnp.where(jnp.isnan(values), jnp.inf, values).ravel(), None if mass is None else mass.ravel()
+    count, each = keys.shape[0], own
     if axis_name is not None:
-        keys, flat = (lax.all_gather(x, axis_name, tiled=True) for x in (keys, flat))
+        keys, each = jax.tree.map(lambda x: lax.all_gather(x, axis_name, tiled=True), (keys, each))
     order = order_of(-keys)
-    sorted_mass = flat[order]
-    before = (jnp.cumsum(sorted_mass) - sorted_mass)[inverse_of(order)]
+    rank = inverse_of(order)
+    if each is None:
+        before, total = rank.astype(values.dtype), like(values, keys.shape[0])
+    else:
+        ranked = each[order]
+        before, total = (jnp.cumsum(ranked) - ranked)[rank], jnp.sum(ranked)
     if axis_name is not None:
-        own = lax.axis_index(axis_name) * count
-        before, flat = (lax.dynamic_slice_in_dim(x, own, count) for x in (before, flat))
-    total = jnp.sum(sorted_mass)
+        before = lax.dynamic_slice_in_dim(before, lax.axis_index(axis_name) * count, count)
+    own = jnp.ones_like(before) if own is None else own
     room = fraction * total - before
     none = (room < 0) | (fraction <= 0)  # so that in a weight of 0 the slope is 0 or 1, too
-    share = jnp.where(none, jnp.zeros_like(flat), jnp.where(room < flat, room, flat))
-    share = jnp.where(share < 1e-4 * flat, 0, jnp.where(share > (1 - 1e-4) * flat, flat, share))  # no slivers of rounding
-    return share.reshape(mass.shape)
+    share = jnp.where(none, jnp.zeros_like(own), jnp.where(room < own, room, own))
+    share = jnp.where(share < 1e-4 * own, 0, jnp.where(share > (1 - 1e-4) * own, own, share))  # no slivers of rounding
+    return share.reshape(values.shape)

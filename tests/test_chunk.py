@@ -411,6 +411,36 @@ def test_mistakes_are_named(make, message):
         make()
 
 
+def test_forward_mode_of_the_cached_schedule_says_what_to_do():
+    hidden, kernel, labels = jnp.ones((4, 2)), jnp.eye(3, 2), jnp.array([0, 1, 2, 0])
+    for maker, inner, rest in (
+        (jloss.linear_head, jloss.cross_entropy, (kernel, labels)),
+        (jloss.chunked, jloss.huber, (jnp.zeros((4, 2)),)),
+    ):
+        name = f"{maker.__name__}({inner.__name__})"
+        message = (
+            f'{name}: `backward` is "cached", which has no forward-mode derivatives (jvp, jacfwd); use {maker.__name__}(loss, backward='
+        )
+        for loss in (maker(inner), jloss.regularized(maker(inner), lambda p: jnp.sum(p))):
+            params = {} if loss == maker(inner) else {"params": jnp.ones(2)}
+
+            def value(x, loss=loss, rest=rest, params=params):
+                return loss(x, *rest, **params)
+
+            for attempt in (
+                lambda f: jax.jvp(f, (hidden,), (hidden,)),
+                lambda f: jax.jacfwd(f)(hidden),
+                lambda f: jax.jacfwd(jax.jacfwd(f))(hidden),
+            ):
+                with pytest.raises(TypeError, match=re.escape(message)):
+                    attempt(value)
+            assert jax.hessian(value)(hidden).shape == (4, 2, 4, 2)
+        again = maker(inner, backward="recompute")
+        assert jax.jvp(lambda x, again=again, rest=rest: again(x, *rest), (hidden,), (hidden,))[1].shape == ()
+    with pytest.raises(TypeError, match="missing input `kernel`"):
+        jloss.linear_head(jloss.cross_entropy)(hidden)
+
+
 # ---------------------------------------------------------------- float16
 
 

@@ -32,6 +32,17 @@ def test_class_balanced_weights():
         jloss.class_balanced_weights(counts, beta=2)
 
 
+def test_class_balanced_weights_of_several_data_sets():
+    """Each row of counts is one data set: its weights sum to the number of its classes."""
+    counts = jnp.array([[2, 2, 0], [1, 10, 100]])
+    weights = jloss.class_balanced_weights(counts, beta=0.9)
+    np.testing.assert_allclose(weights.sum(-1), [3, 3], rtol=1e-6)
+    np.testing.assert_allclose(weights[0], [1.5, 1.5, 0], rtol=1e-6)
+    raw = 0.1 / (1 - 0.9 ** np.array([1.0, 10.0, 100.0]))
+    np.testing.assert_allclose(weights[1], 3 * raw / raw.sum(), rtol=1e-5)
+    np.testing.assert_allclose(jloss.ldam_margins(jnp.array([[16, 1], [1, 1]])).max(-1), [0.5, 0.5], rtol=1e-6)
+
+
 def test_ldam_margins():
     np.testing.assert_allclose(jloss.ldam_margins(jnp.array([10000, 16, 1])), [0.05, 0.25, 0.5], rtol=1e-6)
     np.testing.assert_allclose(jloss.ldam_margins(jnp.array([16, 0]), max_margin=1.0), [0.5, 1.0], rtol=1e-6)

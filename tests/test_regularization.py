@@ -101,6 +101,92 @@ def test_bad_options(call, words):
     assert str(caught.value) == words
 
 
+REAL, IMAGINARY = (x / 2 for x in draws((4, 3), (4, 3), seed=11))
+COMPLEX = REAL.astype(np.complex128) + 1j * IMAGINARY
+
+
+def singular(w):
+    return np.linalg.svd(w.reshape(-1, w.shape[-1]), compute_uv=False)
+
+
+def groups(w, axis):
+    return w.shape[axis] ** 0.5 * np.sqrt((abs(w) ** 2).sum(axis)).sum()
+
+
+OF_COMPLEX = [
+    (jloss.l1, lambda w: abs(w).sum(), {}),
+    (jloss.l2, lambda w: (abs(w) ** 2).sum(), {}),
+    (jloss.elastic_net, lambda w: 0.3 * abs(w).sum() + 0.35 * (abs(w) ** 2).sum(), {"l1_ratio": 0.3}),
+    (jloss.group_lasso, lambda w: (w.size * (abs(w) ** 2).sum()) ** 0.5, {}),
+    (jloss.group_lasso, lambda w: groups(w, 0), {"axis": 0}),
+    (jloss.group_lasso, lambda w: groups(w, 1), {"axis": -1}),
+    (jloss.group_lasso, lambda w: abs(w).sum(), {"axis": ()}),
+    (jloss.orthogonal, lambda w: ((singular(w) ** 2 - 1) ** 2).sum(), {}),
+    (jloss.spectral, lambda w: singular(w)[0] ** 2, {"iterations": 200}),
+]
+
+
+@pytest.mark.parametrize(("penalty", "truth", "options"), OF_COMPLEX)
+def test_complex_weights(penalty, truth, options):
+    """Value and gradient, the latter in the convention of `jax.grad`: the real derivative minus i times the imaginary one."""
+    for kernel in (COMPLEX, COMPLEX.T.copy()):
+        with jax.enable_x64(True):
+            value, gradient = jax.value_and_grad(lambda w: penalty({"k": w, "b": jnp.ones(1)}, **options))(jnp.asarray(kernel))
+            bias = float(penalty(jnp.ones(1), **options))
+        assert value.dtype == jnp.float64
+        np.testing.assert_allclose(value, truth(kernel) + bias, rtol=1e-6)
+        for at in np.ndindex(kernel.shape):
+            slopes = []
+            for step in (1e-6, 1e-6j):
+                up, down = kernel.copy(), kernel.copy()
+                up[at] += step
+                down[at] -= step
+                slopes.append((truth(up) - truth(down)) / 2e-6)
+            np.testing.assert_allclose(gradient[at], slopes[0] - 1j * slopes[1], rtol=1e-5, atol=1e-7)
+        assert not np.asarray(jax.grad(lambda w: penalty(w, **options))(jnp.zeros((3, 2), jnp.complex64))).any()
+
+
+def test_complex_and_real_weights_in_one_tree():
+    assert float(jloss.l2({"w": jnp.array([3 + 4j]), "b": jnp.array([1.0])})) == 26.0
+    value, gradient = jax.value_and_grad(jloss.l1)({"w": jnp.array([3 + 4j, 0]), "b": jnp.array([-1.0], jnp.bfloat16), "n": 3.0})
+    assert (float(value), value.dtype) == (9.0, jnp.float32)
+    np.testing.assert_allclose(gradient["w"], [0.6 - 0.8j, 0], rtol=1e-6)
+    assert gradient["b"].dtype == jnp.bfloat16
+    fit = jloss.regularized(jloss.squared_error, jloss.l2, 0.5)
+    np.testing.assert_allclose(jax.grad(fit, argnums=2)(jnp.ones(2), jnp.ones(2), jnp.array([3 + 4j])), [3 - 4j])
+
+
+@pytest.mark.parametrize("penalty", dict.fromkeys(penalty for penalty, _, _ in OF_PARAMS))
+def test_leaves_that_are_no_arrays_are_named(penalty):
+    model = {"kernel": jnp.ones((2, 2)), "layers": [jnp.tanh], "steps": 3, "key": jax.random.key(0)}
+    name = penalty.__name__
+    with pytest.raises(TypeError) as caught:
+        penalty(model)
+    assert str(caught.value).startswith(f"{name}: leaf 'layers/0' of `params` is no array but a ")
+    assert "`eqx.filter(model, eqx.is_inexact_array)`" in str(caught.value)
+    assert penalty(model, where=lambda path: not path.startswith("layers")) == penalty(model["kernel"])  # counters and keys cost nothing
+    with pytest.raises(TypeError, match=f"{name}: `params` is no array but a str"):
+        penalty("kernel")
+
+
+def test_an_equinox_module():
+    equinox = pytest.importorskip("equinox")
+    model = equinox.nn.MLP(2, 1, 3, 1, key=jax.random.key(0))
+    with pytest.raises(TypeError, match="leaf 'activation' of `params`"):
+        jloss.l2(model)
+    weights = [np.asarray(p, np.float64) for layer in model.layers for p in (layer.weight, layer.bias)]
+    np.testing.assert_allclose(jloss.l2(equinox.filter(model, equinox.is_inexact_array)), sum((w**2).sum() for w in weights), rtol=1e-6)
+    slope = equinox.filter_grad(lambda m: jloss.l2(equinox.filter(m, equinox.is_inexact_array)))(model)
+    np.testing.assert_allclose(slope.layers[0].weight, 2 * model.layers[0].weight)
+
+
+def test_batch_statistics_are_left_out_by_the_filter_of_the_docs():
+    nnx = pytest.importorskip("flax.nnx")
+    norm = nnx.BatchNorm(2, rngs=nnx.Rngs(0))  # scale 1, bias 0; running mean 0, running variance 1
+    assert float(jloss.l2(norm)) == 4.0
+    assert float(jloss.l2(nnx.state(norm, nnx.Param))) == 2.0
+
+
 # ---------------------------------------------------------------- derivatives
 
 
@@ -117,6 +203,17 @@ def test_jacobian_penalty_is_unbiased():
     estimate = jax.jit(lambda k: jloss.jacobian_penalty(network, inputs, k, projections=2, reduction="none"))
     many = jax.vmap(estimate)(jax.random.split(key, 2000))
     np.testing.assert_allclose(many.mean(0), exact, atol=4 * float(many.std(0).max()) / 2000**0.5)
+
+
+@pytest.mark.parametrize("projections", [1, 2, None])
+def test_raw_and_typed_keys_are_the_same_randomness(projections):
+    (inputs,) = draws((3, 3), seed=8)
+    values = [
+        jloss.jacobian_penalty(network, inputs, key, projections=projections, reduction="none")
+        for key in (jax.random.PRNGKey(5), jax.random.key(5))
+    ]
+    np.testing.assert_array_equal(*values)
+    assert values[0].shape == (3,)
 
 
 def test_gradient_penalty():

@@ -9,14 +9,14 @@ import pytest
 import jloss
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["index.md", "which.md", "nan.md", "own.md", "testing.md"]
+PAGES = ["index.md", "which.md", "nan.md", "own.md", "states.md", "testing.md"]
 CODE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 OTHER = """where weights reduction axis_name axis float jit x log arctan2 arccos p softmax logits label_smoothing positive_weight
     infeasible shard_map vmap diagnose checked stop_gradient jloss jax real unit positive sign class prob log_prob box
-    mask int bool str"""  # in backticks, and no loss
+    mask int bool str init apply get_value set_value"""  # in backticks, and no loss
 
 
-@pytest.mark.parametrize("name", ["index.md", "nan.md", "own.md"])
+@pytest.mark.parametrize("name", ["index.md", "nan.md", "own.md", "states.md"])
 def test_code_runs(name, tmp_path, capsys):
     """From top to bottom, as a reader would type it; `diagnose` prints what the page says."""
     names = {"__name__": "page"}

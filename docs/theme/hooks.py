@@ -18,6 +18,7 @@ GUIDES = {
     "Your own loss": "own.md",
     "Why is my gradient NaN?": "nan.md",
     "Losses on many devices": "scale.md",
+    "Losses with a state": "states.md",
     "How we test": "testing.md",
     "Coming from PyTorch, Keras, optax": "migration.md",
 }
