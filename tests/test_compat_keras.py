@@ -220,6 +220,18 @@ def test_masks_beside_a_class_axis(keras):
         np.testing.assert_allclose(value, dice.mean(), rtol=1e-5)
 
 
+def test_a_mask_of_videos_beside_classes(keras):
+    from jloss.compat.keras import loss
+
+    rng = np.random.default_rng(12)
+    maps = rng.uniform(size=(2, 5, 3, 4, 2, 2)).astype(np.float32)  # video, class, shot, frame, row, column
+    there = (rng.uniform(size=maps.shape) > 0.5).astype(np.float32)
+    mask = rng.uniform(size=(2, 3, 4)) > 0.3
+    dice = 1 - (2 * (maps * there).sum((4, 5)) + 1) / ((maps + there).sum((4, 5)) + 1)
+    criterion = loss(jloss.dice, axis=1, smooth_numerator=1.0, smooth_denominator=1.0)
+    np.testing.assert_allclose(criterion(there, with_mask(keras, maps, mask)), dice.transpose(0, 2, 3, 1)[mask].mean(), rtol=1e-5)
+
+
 def test_a_mask_without_a_place_is_an_error(keras):
     from jloss.compat.keras import loss
 

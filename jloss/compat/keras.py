@@ -189,8 +189,7 @@ def _label_length(found: Entry, labels: Array) -> dict[str, Array]:
     lengths = [n for n in more if found.domains[n] == "length"]
     if len(lengths) < 2 or DOMAINS[found.domains[target]].kind != "integer":
         return {}
-    until = jnp.arange(1, labels.shape[-1] + 1, dtype=jnp.int32)
-    return {lengths[1]: jnp.max(jnp.where(labels >= 0, until, 0), axis=-1, initial=0)}
+    return {lengths[1]: jnp.sum(labels >= 0, axis=-1, dtype=jnp.int32)}  # with a negative one in front of the end, that is among them
 
 
 def _weights(found: Entry, weights: Array, predictions: Array, at: _Axes) -> Array:
