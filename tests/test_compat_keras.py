@@ -125,6 +125,18 @@ def test_mask_and_sample_weights_together(keras, shape):
         np.testing.assert_allclose(value, (each * surprise[kept]).sum() / each.sum(), rtol=1e-5)
 
 
+def test_weights_of_zero_drop_padded_labels(keras):
+    from jloss.compat.keras import loss
+
+    x = np.random.default_rng(13).normal(size=(2, 3, 4)).astype(np.float32)
+    y = np.array([[1, 2, -1], [3, -1, -1]])
+    model = identity(keras, (3, 4))
+    model.compile(loss=loss(jloss.cross_entropy), optimizer="sgd")
+    history = model.fit(x, y, sample_weight=(y >= 0).astype("float32"), verbose=0).history["loss"]
+    np.testing.assert_allclose(history, -np.log(softmax(x.astype(float)))[(*np.indices(y.shape), y)][y >= 0].mean(), rtol=1e-5)
+    assert np.isfinite(model.get_weights()[0]).all()
+
+
 def test_the_mask_of_steps_covers_their_features(keras):
     from jloss.compat.keras import loss
 
