@@ -4,6 +4,7 @@ import argparse
 import inspect
 import sys
 from collections.abc import Container, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     import jloss  # noqa: F401  the families fill the catalogue
 
     arguments = parser().parse_args(argv)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an author's accent is no reason to stop on a console without it
     try:
         return arguments.command(arguments) or 0
     except (Mistake, MissingExtra) as error:

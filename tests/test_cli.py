@@ -2,6 +2,8 @@
 
 import csv
 import importlib.util
+import io
+import os
 import shutil
 import subprocess
 import sys
@@ -321,6 +323,26 @@ def test_module_and_console_script_run():
             done = subprocess.run([*command, "list", "--family", "regression"], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             assert "huber" in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "ascii", "cp932", "cp437"])
+def test_consoles_without_all_letters(monkeypatch, encoding):
+    accented = [name for name, entry in jloss.CATALOGUE.items() if not (entry.public.__doc__ or "").isascii()]
+    assert {"tweedie_deviance", "renyi_divergence", "wasserstein_1d"} <= {*accented}
+    for argv in (["list"], ["list", "--markdown"], *(["show", name] for name in accented)):
+        raw = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+        assert main(argv) == 0
+        sys.stdout.flush()
+        said = raw.getvalue().decode(encoding)
+        assert argv[-1] in said if argv[0] == "show" else all(name in said for name in jloss.CATALOGUE)
+
+
+def test_a_russian_console():
+    command = [sys.executable, "-m", "jloss", "list", "--family", "divergence"]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "cp1251"}, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"R?nyi" in done.stdout
 
 
 # ---------------------------------------------------------------- check

@@ -1,7 +1,15 @@
 """A Keras 3 model on the JAX backend trains with jloss losses, under the conventions of `jloss.compat.keras`."""
 
+import copy
+import itertools
 import os
+import pickle
+import re
+import subprocess
+import sys
+from typing import Unpack
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,8 +25,6 @@ def keras():
     keras = pytest.importorskip("keras")
     if keras.backend.backend() != "jax":
         pytest.skip("Keras runs on another backend")
-    import jax
-
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield keras
 
@@ -61,3 +67,423 @@ def test_a_model_trains(keras):
     history = model.fit(x, y, sample_weight=np.ones(256, np.float32), epochs=20, batch_size=64, verbose=0)
     assert history.history["loss"][-1] < 0.3 * history.history["loss"][0]
     assert (np.argmax(model.predict(x, verbose=0), -1) == y).mean() > 0.9
+
+
+def identity(keras, shape, masked=False):
+    """A model whose predictions are its input, until it is trained; steps of zeros are masked."""
+    first = last = keras.layers.Input(shape)
+    if masked:
+        last = keras.layers.Masking(0.0)(last)
+    last = keras.layers.Dense(shape[-1], use_bias=False, kernel_initializer="identity")(last)
+    return keras.Model(first, last)
+
+
+def evaluated(keras, model, loss, x, y, eager=False, **more):
+    model.compile(loss=loss, optimizer=keras.optimizers.SGD(1.0), run_eagerly=eager)
+    return model.evaluate(x, y, batch_size=len(x), verbose=0, **more)
+
+
+def softmax(x):
+    return np.exp(x) / np.exp(x).sum(-1, keepdims=True)
+
+
+def padded(batch, steps, rng, width=3):
+    """Scores, the lengths of the sequences, and labels that are -100 on the padding, which is 0."""
+    x = rng.normal(size=(batch, steps, width)).astype(np.float32)
+    lengths = rng.integers(1, steps, batch)
+    kept = np.arange(steps) < lengths[:, None]
+    return x * kept[..., None], kept, np.where(kept, rng.integers(0, width, (batch, steps)), -100)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("shape", [(4, 6), (5, 5)])
+def test_masked_steps_are_absent_in_evaluate_and_in_fit(keras, shape, eager):
+    from jloss.compat.keras import loss
+
+    x, kept, y = padded(*shape, np.random.default_rng(1))
+    p, onehot = softmax(x[kept].astype(float)), np.eye(3)[y[kept]]
+    wanted = -np.mean(np.log(p)[onehot > 0])
+    model = identity(keras, x.shape[1:], masked=True)
+    np.testing.assert_allclose(evaluated(keras, model, loss(jloss.cross_entropy), x, y, eager), wanted, rtol=1e-5)
+    history = model.fit(x, y, batch_size=len(x), verbose=0).history["loss"]
+    np.testing.assert_allclose(history, wanted, rtol=1e-5)
+    slope = x[kept].T @ (p - onehot) / kept.sum()
+    np.testing.assert_allclose(model.get_weights()[0], np.eye(3) - slope, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (5, 5)])
+def test_mask_and_sample_weights_together(keras, shape):
+    from jloss.compat.keras import loss
+
+    rng = np.random.default_rng(2)
+    x, kept, y = padded(*shape, rng)
+    model = identity(keras, x.shape[1:], masked=True)
+    surprise = -np.log(softmax(x.astype(float)))[(*np.indices(shape), np.maximum(y, 0))]
+    for weights in (rng.uniform(0.5, 2, shape[0]), rng.uniform(0.5, 2, shape)):
+        each = np.broadcast_to(weights.reshape(shape[0], -1), shape)[kept]
+        value = evaluated(keras, model, loss(jloss.cross_entropy), x, y, sample_weight=weights)
+        np.testing.assert_allclose(value, (each * surprise[kept]).sum() / each.sum(), rtol=1e-5)
+
+
+def test_weights_of_zero_drop_padded_labels(keras):
+    from jloss.compat.keras import loss
+
+    x = np.random.default_rng(13).normal(size=(2, 3, 4)).astype(np.float32)
+    y = np.array([[1, 2, -1], [3, -1, -1]])
+    model = identity(keras, (3, 4))
+    model.compile(loss=loss(jloss.cross_entropy), optimizer="sgd")
+    history = model.fit(x, y, sample_weight=(y >= 0).astype("float32"), verbose=0).history["loss"]
+    np.testing.assert_allclose(history, -np.log(softmax(x.astype(float)))[(*np.indices(y.shape), y)][y >= 0].mean(), rtol=1e-5)
+    assert np.isfinite(model.get_weights()[0]).all()
+
+
+def test_the_mask_of_steps_covers_their_features(keras):
+    from jloss.compat.keras import loss
+
+    x, kept, _ = padded(4, 6, np.random.default_rng(3))
+    model = identity(keras, x.shape[1:], masked=True)
+    np.testing.assert_allclose(
+        evaluated(keras, model, loss(jloss.squared_error), x, np.where(kept[..., None], x + 2, np.nan)), 4, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (5, 5)])
+def test_a_loss_of_sequences_gets_its_mask(keras, shape):
+    from jloss.compat.keras import loss
+
+    x, kept, y = padded(*shape, np.random.default_rng(4))
+    x[0], kept[0] = 0, False  # a sequence of padding alone is no example
+    surprise = -np.log(softmax(x.astype(float)))[(*np.indices(shape), np.maximum(y, 0))]
+    wanted = np.mean([row[keep].mean() for row, keep in zip(surprise[1:], kept[1:], strict=True)])
+    model = identity(keras, x.shape[1:], masked=True)
+    np.testing.assert_allclose(evaluated(keras, model, loss(jloss.sequence_cross_entropy), x, y), wanted, rtol=1e-5)
+    assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()
+
+
+def test_an_image_gets_a_mask_of_its_rows(keras):
+    from jloss.compat.keras import loss
+
+    x = np.array([[[0.5, 1], [1, 0.5], [0, 0]], [[1, 1], [0, 0], [0, 0]]], np.float32)
+    y = np.array([[[1, 1], [0, 1], [1, 1]], [[1, 0], [1, 1], [1, 1]]], np.float32)
+    dices = 2 * 2.0 / (3.0 + 3), 2 * 1.0 / (2 + 1)  # the rows of zeros are masked, though the targets are 1 there
+    model = identity(keras, (3, 2), masked=True)
+    plain = {"smooth_numerator": 0.0, "smooth_denominator": 0.0}
+    np.testing.assert_allclose(evaluated(keras, model, loss(jloss.dice, **plain), x, y), 1 - np.mean(dices), rtol=1e-5)
+
+
+def paths(scores, labels, blank):
+    """-log of the probability of all alignments of `labels`, by trying each."""
+    log_p = np.log(softmax(scores.astype(float)))
+    total = 0.0
+    for path in itertools.product(range(scores.shape[1]), repeat=len(scores)):
+        merged = [c for c, before in zip(path, (None, *path), strict=False) if c != before and c != blank]
+        if merged == list(labels):
+            total += np.exp(sum(log_p[t, c] for t, c in enumerate(path)))
+    return -np.log(total)
+
+
+def test_ctc_gets_lengths(keras):
+    from jloss.compat.keras import loss
+
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(4, 5, 3)).astype(np.float32)
+    kept = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [0, 0, 1, 1, 1], [0, 0, 0, 0, 0]], bool)  # padded behind, in front, wholly
+    x *= kept[..., None]
+    y = np.array([[1, 2, 1], [2, -1, -1], [2, 1, -1], [1, -1, -1]])
+    wanted = np.mean([paths(x[i][kept[i]], y[i][y[i] >= 0], blank=0) for i in range(3)])
+    model = identity(keras, (5, 3), masked=True)
+    for labels in (y, y.astype(np.float32)):
+        np.testing.assert_allclose(evaluated(keras, model, loss(jloss.ctc), x, labels), wanted, rtol=1e-5)
+    assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()
+    assert np.isfinite(model.get_weights()[0]).all()
+
+
+def test_a_negative_label_among_others_is_no_padding(keras):
+    from jloss.compat.keras import loss
+
+    assert np.isnan(loss(jloss.ctc)(np.array([[-1, 1]]), jnp.zeros((1, 4, 3))))
+
+
+def with_mask(keras, predictions, mask):
+    from keras.src import backend
+
+    predictions = jnp.array(predictions)
+    backend.set_keras_mask(predictions, jnp.asarray(mask))
+    return predictions
+
+
+def test_masks_beside_a_class_axis(keras):
+    from jloss.compat.keras import loss
+
+    rng = np.random.default_rng(6)
+    mask = np.array([[True, True, False], [True, False, False]])
+    logits, labels = rng.normal(size=(2, 3, 3)).astype(np.float32), np.where(mask, 1, -1)
+    wanted = -np.log(softmax(logits.astype(float)))[mask][:, 1].mean()
+    np.testing.assert_allclose(loss(jloss.cross_entropy)(labels, with_mask(keras, logits, mask)), wanted, rtol=1e-5)
+    classes_first = with_mask(keras, logits.transpose(0, 2, 1), mask)
+    np.testing.assert_allclose(loss(jloss.cross_entropy, axis=1)(labels, classes_first), wanted, rtol=1e-5)
+    maps = rng.uniform(size=(2, 3, 4, 3)).astype(np.float32)  # image, row, column, class
+    there = (rng.uniform(size=maps.shape) > 0.5).astype(np.float32)
+    counted = np.broadcast_to(mask[:, :, None, None], maps.shape)
+    dice = 1 - (2 * (maps * there * counted).sum((1, 2)) + 1) / (((maps + there) * counted).sum((1, 2)) + 1)
+    smooth = {"smooth_numerator": 1.0, "smooth_denominator": 1.0}
+    for axis, order in ((-1, (0, 1, 2, 3)), (1, (0, 3, 1, 2))):
+        value = loss(jloss.dice, axis=axis, **smooth)(there.transpose(order), with_mask(keras, maps.transpose(order), mask))
+        np.testing.assert_allclose(value, dice.mean(), rtol=1e-5)
+
+
+def test_a_mask_of_videos_beside_classes(keras):
+    from jloss.compat.keras import loss
+
+    rng = np.random.default_rng(12)
+    maps = rng.uniform(size=(2, 5, 3, 4, 2, 2)).astype(np.float32)  # video, class, shot, frame, row, column
+    there = (rng.uniform(size=maps.shape) > 0.5).astype(np.float32)
+    mask = rng.uniform(size=(2, 3, 4)) > 0.3
+    dice = 1 - (2 * (maps * there).sum((4, 5)) + 1) / ((maps + there).sum((4, 5)) + 1)
+    criterion = loss(jloss.dice, axis=1, smooth_numerator=1.0, smooth_denominator=1.0)
+    np.testing.assert_allclose(criterion(there, with_mask(keras, maps, mask)), dice.transpose(0, 2, 3, 1)[mask].mean(), rtol=1e-5)
+
+
+def test_a_mask_without_a_place_is_an_error(keras):
+    from jloss.compat.keras import loss
+
+    with pytest.raises(
+        ValueError, match=r"cross_entropy: has no place for a Keras mask of shape \(2, 5\) on predictions of shape \(2, 3\)"
+    ):
+        loss(jloss.cross_entropy)(np.array([0, 1]), with_mask(keras, np.zeros((2, 3)), np.ones((2, 5), bool)))
+    with pytest.raises(ValueError, match="cosine_distance: has no place for a Keras mask"):
+        loss(jloss.cosine_distance)(np.zeros((2, 3)), with_mask(keras, np.zeros((2, 3)), np.ones((2, 3), bool)))
+
+
+OVER_SPACE = [
+    name
+    for name, found in jloss.CATALOGUE.items()
+    if found.kind == "loss" and "*s" in next(iter(found.inputs.values())) and sum(d != "mask" for d in found.domains.values()) == 2
+]
+
+
+@pytest.mark.parametrize("name", OVER_SPACE)
+def test_one_weight_per_image(keras, name):
+    from jloss.compat.keras import loss
+
+    found, rng = jloss.CATALOGUE[name], np.random.default_rng(7)
+    dims = list(found.inputs.values())
+    p = softmax(rng.normal(size=(3, 4, 5, 2))).astype(np.float32)
+    t = rng.integers(0, 2, (3, 4, 5))
+    if "k" not in dims[0]:
+        p = p[..., 0]
+    elif "k" in dims[1]:
+        t = np.eye(2)[t]
+    t = t if found.domains[list(found.inputs)[1]] == "class" else t.astype(np.float32)
+    alone = [float(found.public(p[i], t[i])) for i in range(3)]
+    for weights in (np.array([1.0, 0.0, 3.0]), np.array([[1.0], [0.0], [3.0]])):
+        np.testing.assert_allclose(loss(found.public)(t, p, sample_weight=weights), (alone[0] + 3 * alone[2]) / 4, rtol=2e-5)
+
+
+def test_one_weight_per_image_and_mask_of_a_class(keras):
+    from jloss.compat.keras import loss
+
+    rng = np.random.default_rng(8)
+    p = rng.uniform(size=(2, 4, 5, 3)).astype(np.float32)
+    t = (rng.uniform(size=p.shape) > 0.5).astype(np.float32)
+    dice = 1 - (2 * (p * t).sum((1, 2)) + 1) / ((p + t).sum((1, 2)) + 1)
+    smooth = {"smooth_numerator": 1.0, "smooth_denominator": 1.0}
+    each = np.array([[1.0, 0.0, 2.0], [0.5, 1.0, 0.0]])
+    for weights in (np.array([1.0, 3.0]), each):
+        spread = np.broadcast_to(weights.reshape(2, -1), (2, 3))
+        for axis, order in ((-1, (0, 1, 2, 3)), (1, (0, 3, 1, 2))):
+            value = loss(jloss.dice, axis=axis, **smooth)(t.transpose(order), p.transpose(order), sample_weight=weights)
+            np.testing.assert_allclose(value, (spread * dice).sum() / spread.sum(), rtol=1e-5)
+
+
+def test_spatial_losses_train_with_weights(keras):
+    from jloss.compat.keras import loss
+
+    rng = np.random.default_rng(9)
+    x = rng.uniform(0.1, 0.9, size=(4, 5, 3)).astype(np.float32)
+    y = (x > 0.5).astype(np.float32)
+    weights = np.array([1.0, 0.0, 1.0, 2.0])
+    model = identity(keras, (5, 3))
+    dice = 1 - (2 * (x * y).sum((1, 2)) + 1) / ((x + y).sum((1, 2)) + 1)
+    criterion = loss(jloss.dice, smooth_numerator=1.0, smooth_denominator=1.0)
+    value = evaluated(keras, model, criterion, x, y, sample_weight=weights)
+    np.testing.assert_allclose(value, (weights * dice).sum() / 4, rtol=1e-5)
+    history = model.fit(x, y, sample_weight=weights, batch_size=4, epochs=3, verbose=0).history["loss"]
+    np.testing.assert_allclose(history[0], value, rtol=1e-5)
+    assert history[-1] < history[0]
+
+
+def test_class_weights(keras):
+    from jloss.compat.keras import loss
+
+    x = np.random.default_rng(10).normal(size=(6, 3)).astype(np.float32)
+    y = np.array([0, 1, 2, 0, 1, 0])
+    weights = np.array([0.5, 2.0, 1.0])[y]
+    surprise = -np.log(softmax(x.astype(float)))[np.arange(6), y]
+    model = identity(keras, (3,))
+    model.compile(loss=loss(jloss.cross_entropy), optimizer=keras.optimizers.SGD(0.0))
+    history = model.fit(x, y[:, None], class_weight={0: 0.5, 1: 2.0, 2: 1.0}, batch_size=6, verbose=0).history["loss"]
+    np.testing.assert_allclose(history, (weights * surprise).sum() / weights.sum(), rtol=1e-5)
+
+
+def test_weights_of_pixels_have_no_place(keras):
+    from jloss.compat.keras import loss
+
+    p = np.full((2, 4, 5), 0.5, np.float32)
+    with pytest.raises(ValueError, match=r"dice: `sample_weight` must have one value per example, \(2,\) .*; got \(2, 4, 5\)"):
+        loss(jloss.dice)(p, p, sample_weight=p)
+    with pytest.raises(ValueError, match=r"squared_error: `sample_weight` must have .*; got \(5,\)"):
+        loss(jloss.squared_error)(p, p, sample_weight=np.ones(5))
+
+
+SAVED = [
+    (jloss.huber, {"delta": 2.0}, "float"),
+    (jloss.cross_entropy, {"label_smoothing": 0.2, "reduction": "sum"}, "class"),
+    (jloss.sigmoid_cross_entropy, {"positive_weight": jnp.array(3.0)}, "unit"),
+    (jloss.dice, {"spatial_ndim": 1, "smooth_numerator": 0.5}, "unit"),
+]
+
+
+@pytest.mark.parametrize(("function", "options", "kind"), SAVED, ids=[f.__name__ for f, _, _ in SAVED])
+def test_a_compiled_model_is_saved_and_loaded(keras, tmp_path, function, options, kind):
+    from jloss.compat.keras import loss
+
+    rng = np.random.default_rng(11)
+    x = rng.uniform(0.1, 0.9, size=(4, 3)).astype(np.float32)
+    y = rng.integers(0, 3, 4) if kind == "class" else (x > 0.5).astype(np.float32)
+    model = identity(keras, (3,))
+    before = evaluated(keras, model, loss(function, **options), x, y)
+    np.testing.assert_allclose(before, function(x, y, **options), rtol=1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.loss.function is function
+    assert loaded.loss.name == function.__name__
+    np.testing.assert_allclose(loaded.evaluate(x, y, verbose=0), before, rtol=1e-6)
+    model.fit(x, y, batch_size=4, verbose=0)
+    loaded.fit(x, y, batch_size=4, verbose=0)
+    np.testing.assert_allclose(loaded.get_weights()[0], model.get_weights()[0], rtol=1e-5, atol=1e-7)
+    for again in (pickle.loads(pickle.dumps(model.loss)), copy.deepcopy(model.loss)):
+        np.testing.assert_allclose(again(y, x), before, rtol=1e-5)
+
+
+@jloss.loss("(),()->()", "real real")
+def huber(predictions: jax.Array, targets: jax.Array, **reduce: Unpack[jloss.Reduce]) -> jax.Array:
+    """A loss of one's own, by the name of a known one."""
+    return (predictions - targets) ** 4
+
+
+@pytest.mark.parametrize("function", [huber, jloss.transforms.tilted(jloss.squared_error)], ids=["own", "transformed"])
+def test_a_loss_without_a_known_name_is_not_saved(keras, tmp_path, function):
+    from jloss.compat.keras import loss
+
+    model = identity(keras, (3,))
+    x = np.ones((2, 3), np.float32)
+    assert np.isfinite(evaluated(keras, model, loss(function), x, x + 1))
+    with pytest.raises(ValueError, match=r"cannot be saved within a Keras model.*save_weights"):
+        model.save(tmp_path / "model.keras")
+
+
+def test_a_saved_loss_that_is_gone(keras):
+    from jloss.compat.keras import JLoss
+
+    with pytest.raises(ValueError, match=r"compiled with jloss\.hubber, which this version of jloss does not have"):
+        JLoss.from_config({"loss": "hubber", "options": {}, "name": "hubber"})
+
+
+def test_the_reduction_in_words_of_keras(keras):
+    from jloss.compat.keras import loss
+
+    assert loss(jloss.huber).reduction == "mean_with_sample_weight"
+    assert loss(jloss.huber, reduction="sum").reduction == "sum"
+    assert loss(jloss.huber, reduction="none").reduction is None
+    assert loss(jloss.huber, reduction="sum").call(np.zeros((2, 3)), jnp.ones((2, 3))).shape == (2, 3)
+    with pytest.raises(ValueError, match="huber: `reduction` must be one of mean, sum, none in a Keras model, got 'parts'"):
+        loss(jloss.huber, reduction="parts")
+
+
+RESHAPED = [
+    ((4,), (4, 1)),
+    ((4, 1), (4,)),
+    ((4, 3, 1), (4, 3)),
+    ((4, 3), (4, 3, 1)),
+    ((1, 4), (4, 1)),
+]
+
+
+@pytest.mark.parametrize(("given", "wanted"), RESHAPED)
+def test_axes_of_one_may_differ(keras, given, wanted):
+    from jloss.compat.keras import loss
+
+    numbers = np.arange(np.prod(given), dtype=np.float32)
+    assert loss(jloss.squared_error)(numbers.reshape(given), jnp.asarray(numbers.reshape(wanted) + 3)) == 9
+    labels = (numbers.reshape(given) % 2).astype(int)
+    scores = jnp.asarray(np.eye(2, dtype=np.float32)[labels.reshape(wanted)])
+    np.testing.assert_allclose(loss(jloss.cross_entropy)(labels, scores), np.log1p(np.exp(-1)), rtol=1e-6)
+
+
+LAYOUTS = [
+    (jloss.squared_error, (3, 2), (2, 3)),
+    (jloss.squared_error, (2, 3, 4, 4), (2, 4, 4, 3)),
+    (jloss.squared_error, (6,), (2, 3)),
+    (jloss.squared_error, (3,), (2, 3)),
+    (jloss.dice, (2, 4, 5), (2, 5, 4)),
+    (jloss.soft_cross_entropy, (4, 3), (3, 4)),
+    (jloss.cross_entropy, (6, 4), (4, 6, 3)),
+    (jloss.cross_entropy, (4, 3), (4, 3)),
+    (jloss.lovasz_softmax, (2, 5, 4), (2, 4, 5, 3)),
+    (jloss.sequence_cross_entropy, (6, 4), (4, 6, 3)),
+]
+
+
+@pytest.mark.parametrize(("function", "given", "predicted"), LAYOUTS)
+def test_targets_of_another_layout_are_an_error(keras, function, given, predicted):
+    from jloss.compat.keras import loss
+
+    said = rf"must have the shape .* where `\w+` has {re.escape(str(predicted))}; got {re.escape(str(given))}"
+    with pytest.raises(ValueError, match=f"{function.__name__}: .*{said}"):
+        loss(function)(np.zeros(given, np.float32), jnp.zeros(predicted))
+
+
+def test_targets_of_another_layout_stop_evaluate_and_fit(keras):
+    from jloss.compat.keras import loss
+
+    model, x = identity(keras, (2, 3)), np.zeros((4, 2, 3), np.float32)
+    said = r"squared_error: `targets` must have the shape \(4, 2, 3\).*; got \(4, 3, 2\)"
+    with pytest.raises(ValueError, match=said):
+        evaluated(keras, model, loss(jloss.squared_error), x, np.zeros((4, 3, 2)))
+    with pytest.raises(ValueError, match=said):
+        model.fit(x, np.zeros((4, 3, 2)), verbose=0)
+
+
+def test_a_label_that_is_no_whole_number_is_nan(keras):
+    from jloss.compat.keras import loss
+
+    values = loss(jloss.cross_entropy, reduction="none")(np.array([1.0, 0.4, np.nan, 2.0]), jnp.zeros((4, 3)))
+    np.testing.assert_allclose(values, [np.log(3), np.nan, np.nan, np.log(3)], rtol=1e-6)
+
+
+def test_without_keras(monkeypatch, keras):
+    import jloss.compat.keras as adapter
+
+    monkeypatch.setattr(adapter, "keras", None)
+    for missing, remedy in (("keras", "pip install keras"), ("tensorflow", "set KERAS_BACKEND=jax")):
+        monkeypatch.setattr(adapter, "_missing", missing, raising=False)
+        with pytest.raises(ImportError, match=f"{missing} is not installed; .*{remedy}"):
+            adapter.loss(jloss.huber)
+
+
+@pytest.mark.slow
+def test_another_program_loads_the_model(keras, tmp_path):
+    from jloss.compat.keras import loss
+
+    model = identity(keras, (3,))
+    x, path = np.ones((2, 3), np.float32), tmp_path / "model.keras"
+    value = evaluated(keras, model, loss(jloss.huber, delta=0.5), x, x + 2)
+    model.save(path)
+    program = (
+        f"import numpy as np, keras, jloss.compat.keras; x = np.ones((2, 3), 'f'); "
+        f"print(keras.models.load_model({str(path)!r}).evaluate(x, x + 2, verbose=0))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "jax"})
+    assert ran.returncode == 0, ran.stderr
+    np.testing.assert_allclose(float(ran.stdout.split()[-1]), value, rtol=1e-6)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import warnings
 
 import jax
@@ -101,21 +102,14 @@ def samples(inputs):
     return [inputs[i] for i in chosen]
 
 
+WARNED = ("l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss")
+
+
 def refused(name, arguments):
-    """Calls that jloss refuses on purpose: broadcasting shapes."""
-    shapes = [tuple(a.shape) for a in arguments[:2] if a.ndim]  # a number is shared by all
-    pairs = (
-        "l1_loss",
-        "mse_loss",
-        "smooth_l1_loss",
-        "huber_loss",
-        "soft_margin_loss",
-        "hinge_embedding_loss",
-        "poisson_nll_loss",
-        "kl_div",
-    )
-    more = ("margin_ranking_loss", "gaussian_nll_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss", "cosine_embedding_loss")
-    return name in (*pairs, *more) and len(set(shapes)) > 1
+    """Calls that jloss refuses on purpose: other numbers of axes, which torch broadcasts without a word."""
+    axes = {a.ndim for a in arguments[:2] if a.ndim}  # a number is shared by all
+    apart = ("cross_entropy", "nll_loss", "ctc_loss", "multi_margin_loss", "multilabel_margin_loss", "linear_cross_entropy")
+    return name not in (*WARNED, *apart) and len(axes) > 1
 
 
 @pytest.mark.parametrize("name", sorted(set(TORCH) - BEYOND))
@@ -236,9 +230,127 @@ def test_ignored_rows_may_hold_nan():
     assert jnp.isfinite(slope).all()
 
 
-def test_a_mismatched_batch_is_an_error():
-    with pytest.raises(ValueError, match="batch axes"):
-        F.mse_loss(jnp.zeros((3, 1)), jnp.zeros(3))
+def drawn(*shapes):
+    rng = np.random.default_rng(3)
+    return [jnp.asarray(rng.uniform(0.2, 0.8, shape)) for shape in shapes]
+
+
+@pytest.mark.parametrize("shapes", [((5,), (1,)), ((1,), (3,)), ((3, 1), (3,)), ((3, 2), (2,)), ((3,), ())])
+@pytest.mark.parametrize(("name", "error"), list(zip(WARNED, (np.abs, np.square, None, None), strict=True)))
+def test_other_shapes_broadcast_with_the_warning_of_torch(name, error, shapes):
+    p, t = drawn(*shapes)
+    gap = np.abs(np.asarray(p) - np.asarray(t))
+    wanted = 0.5 * gap**2 if error is None else error(gap)  # both are parabolas up to 1
+    with pytest.warns(UserWarning, match="Using a target size .* that is different to the input size") as caught:
+        np.testing.assert_allclose(getattr(F, name)(p, t, reduction="none"), wanted, rtol=1e-5)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="Using a target size"):
+        np.testing.assert_allclose(getattr(F, name)(p, t), wanted.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["l1_loss", "mse_loss", "huber_loss"])
+def test_the_weights_of_a_stretched_input_divide_as_they_are(name):
+    p, t, w = jnp.array([1.0]), jnp.array([0.5, 0.0, 1.0]), jnp.array([4.0])
+    total, count = {"l1_loss": (4 * 1.5, 4), "mse_loss": (4 * 1.25, 4), "huber_loss": (4 * 0.625, 3)}[name]
+    with pytest.warns(UserWarning, match="Using a target size"):
+        np.testing.assert_allclose(getattr(F, name)(p, t, weight=w), total / count, rtol=1e-6)
+    with pytest.raises(ValueError, match=rf"{name}: `weight` must have the shape of `input`, \(2,\), got \(1,\)"):
+        getattr(F, name)(jnp.zeros(2), jnp.zeros(2), weight=jnp.ones(1))
+
+
+REFUSED = [
+    ("mse_loss", [(3,), (4,)], {}, "do not broadcast"),
+    ("kl_div", [(3, 1), (3,)], {}, "must have equal shapes, but for sizes of 1; got input(3, 1), target(3)"),
+    ("poisson_nll_loss", [(3,), (4,)], {}, "must have equal shapes"),
+    ("hinge_embedding_loss", [(3, 1), (3,)], {}, "must have equal shapes"),
+    ("margin_ranking_loss", [(3, 1), (3,), (3,)], {}, "`input1`, `input2` and `target` must have equal shapes"),
+    ("soft_margin_loss", [(3, 1), (3, 2)], {}, "`target` of shape (3, 2) does not fit"),
+    ("soft_margin_loss", [(3, 1), (3,)], {}, "must have equal shapes"),
+    ("multilabel_soft_margin_loss", [(3, 1), (3, 4)], {}, "does not fit"),
+    ("multilabel_soft_margin_loss", [(3, 2), (3, 2)], {"weight": (4, 3, 2)}, "`weight` must broadcast to the shape of `input`, (3, 2)"),
+    ("binary_cross_entropy", [(3, 2), (3, 1)], {}, "batch axes"),
+    ("binary_cross_entropy", [(3, 2), (3, 2)], {"weight": (3,)}, "`weight` must broadcast to the shape of `input`, (3, 2), got (3,)"),
+    ("binary_cross_entropy_with_logits", [(3, 2), (2,)], {}, "batch axes"),
+    ("binary_cross_entropy_with_logits", [(3, 2), (3, 2)], {"weight": (4, 3, 2)}, "`weight` must broadcast"),
+    ("binary_cross_entropy_with_logits", [(3, 2), (3, 2)], {"pos_weight": (3,)}, "`pos_weight` must broadcast"),
+    ("gaussian_nll_loss", [(3, 4), (4,), (3, 4)], {}, "must have equal shapes"),
+    ("gaussian_nll_loss", [(3, 4), (3, 4), (4,)], {}, "`var` must have the shape of `input`, (3, 4)"),
+    ("gaussian_nll_loss", [(3, 4), (3, 4), (1, 1)], {}, "with one size of 1; got (1, 1)"),
+    ("cosine_embedding_loss", [(4, 3), (3,), (4,)], {}, "must have equal shapes"),
+    ("triplet_margin_loss", [(4, 3), (3,), (4, 3)], {}, "must have as many axes; got (4, 3), (3,), (4, 3)"),
+]
+
+
+@pytest.mark.parametrize(("name", "shapes", "keywords", "said"), REFUSED)
+def test_shapes_that_are_a_mistake(name, shapes, keywords, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        getattr(F, name)(*drawn(*shapes), **{k: drawn(shape)[0] for k, shape in keywords.items()})
+
+
+def test_a_negative_variance_is_refused():
+    with pytest.raises(ValueError, match=r"gaussian_nll_loss: `var` must be 0 or more, got -0\.5"):
+        F.gaussian_nll_loss(jnp.zeros(3), jnp.zeros(3), -0.5)
+    assert F.gaussian_nll_loss(jnp.ones(3), jnp.zeros(3), 2) == np.float32(0.5 * (np.log(2) + 0.5))
+
+
+def test_stirling_begins_above_one():
+    counts = jnp.array([0.0, 1.0, 2.0])
+    wanted = [1, 1, 1 + 2 * np.log(2) - 2 + 0.5 * np.log(4 * np.pi)]
+    np.testing.assert_allclose(F.poisson_nll_loss(jnp.zeros(3), counts, full=True, reduction="none"), wanted, rtol=1e-6)
+
+
+def test_a_variance_below_eps_has_the_slope_of_eps():
+    slope = jax.grad(lambda v: F.gaussian_nll_loss(jnp.array(2.0), jnp.array(0.0), v, eps=0.5))
+    for var in (0.0, 0.1, 0.5):
+        np.testing.assert_allclose(slope(var), 0.5 * (1 / 0.5 - 4 / 0.25), rtol=1e-6)
+    np.testing.assert_allclose(slope(1.0), 0.5 * (1 - 4), rtol=1e-6)
+
+
+def test_binary_cross_entropy_stops_at_100():
+    p = jnp.array([0.0, 1.0, 0.0, 1.0, 1e-37])
+    t = jnp.array([0.0, 1.0, 1.0, 0.0, 1.0])
+    np.testing.assert_allclose(F.binary_cross_entropy(p, t, reduction="none"), [0, 0, 100, 100, 37 * np.log(10)], rtol=1e-6)
+    assert jnp.isfinite(jax.grad(lambda p: F.binary_cross_entropy(p, t))(p)).all()
+
+
+@pytest.mark.parametrize("zero_infinity", [False, True])
+def test_a_sharp_path_is_no_infeasible_one(zero_infinity):
+    scores = jnp.zeros((3, 1, 4)).at[..., 1].set(40.0)
+
+    def f(s, labels):
+        return F.ctc_loss(s, labels, [3], [labels.shape[1]], zero_infinity=zero_infinity)
+
+    value, slope = jax.value_and_grad(f)(scores, jnp.array([[1]]))
+    assert value == -120
+    np.testing.assert_allclose(slope, np.where(scores > 0, -1, 0), atol=1e-6)
+    value, slope = jax.value_and_grad(f)(scores, jnp.array([[1, 1, 1]]))  # needs five steps
+    assert value == (0 if zero_infinity else np.inf)
+    assert (slope == 0).all()
+
+
+@pytest.mark.parametrize("function", [F.cross_entropy, F.nll_loss, F.multi_margin_loss])
+def test_a_label_out_of_range_is_nan_whatever_the_weights(function):
+    for weight in (None, jnp.array([0.0, 1.0, 1.0]), jnp.zeros(3)):
+        assert jnp.isnan(function(jnp.zeros((2, 3)), jnp.array([1, 3]), weight=weight))
+
+
+def test_no_weight_and_something_smoothed_is_no_number_of_a_loss():
+    value = F.cross_entropy(jnp.zeros((2, 3)), jnp.array([0, 0]), weight=jnp.array([0.0, 1.0, 1.0]), label_smoothing=0.5)
+    assert not jnp.isfinite(value)
+    assert F.cross_entropy(jnp.zeros((2, 3)), jnp.array([0, 0]), weight=jnp.array([0.0, 1.0, 1.0])) == 0
+
+
+def test_the_slope_in_a_weight_of_zero():
+    p, t = jnp.array([0.5, 0.25]), jnp.array([1.0, 1.0])
+    slope = jax.grad(lambda w: F.binary_cross_entropy(p, t, weight=w, reduction="sum"))(jnp.zeros(2))
+    np.testing.assert_allclose(slope, [np.log(2), np.log(4)], rtol=1e-6)
+    assert F.binary_cross_entropy_with_logits(jnp.array([jnp.nan, 0.0]), t, weight=jnp.array([0.0, 2.0])) == np.float32(np.log(2))
+
+
+def test_a_tie_of_distances_is_shared():
+    anchor, positive, negative = jnp.array([[0.0, 0.0]]), jnp.array([[2.0, 0.0]]), jnp.array([[1.0, 1.0]])
+    slope = jax.grad(lambda a: F.triplet_margin_loss(a, positive, negative, margin=3.0, swap=True, eps=0.0))(anchor)
+    np.testing.assert_allclose(slope, [[-1 + np.sqrt(0.5) / 2, np.sqrt(0.5) / 2]], rtol=1e-5)
 
 
 def test_label_smoothing_is_checked():

@@ -54,6 +54,7 @@ def numbers():
         "groups": np.array([0, 1, 0, 1]),
         "frames": rng.normal(size=(2, 6, 5)),
         "words": np.array([[1, 2], [3, 3]]),
+        "padded": np.array([[1, 2], [3, 0]]),
         "many": softmax(rng.normal(size=(2, 4, 4, 3))),
         "steps": np.array([6, 6]),
         "lengths": np.array([2, 2]),
@@ -167,3 +168,20 @@ def test_every_name_is_a_loss():
         for row in table(library):
             for name in re.findall(r"jloss\.(\w+)\(", row[2]):
                 assert hasattr(jloss, name), f"docs/migration.md names jloss.{name}"
+
+
+def test_labels_padded_with_minus_one_become_a_length():
+    frames, words = (jnp.asarray(numbers()[n]) for n in ("frames", "words"))
+    padded = words.at[1, 1].set(-1)
+    assert jnp.isnan(jloss.ctc(frames, padded))
+    apart = jloss.ctc(frames[0], words[0]), jloss.ctc(frames[1], words[1, :1])
+    np.testing.assert_allclose(jloss.ctc(frames, padded, label_length=(padded >= 0).sum(-1)), np.mean(apart), rtol=1e-6)
+
+
+def test_a_channel_axis_of_one_needs_its_axis():
+    p = jnp.linspace(0, 1, 32).reshape(2, 4, 4, 1)
+    t = (jnp.arange(32).reshape(2, 4, 4, 1) % 3 == 0).astype(jnp.float32)
+    one_image = jloss.dice(p[..., 0], t[..., 0])
+    np.testing.assert_allclose(jloss.dice(p, t, axis=-1), one_image, rtol=1e-6)
+    np.testing.assert_allclose(jloss.dice(p.transpose(0, 3, 1, 2), t.transpose(0, 3, 1, 2)), one_image, rtol=1e-6)
+    assert abs(jloss.dice(p, t) - one_image) > 0.02

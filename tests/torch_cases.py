@@ -122,6 +122,91 @@ CALLS = {
     "triplet_margin_loss": each([real(4, 3), real(4, 3), real(4, 3)], {}, {"swap": True}, {"p": 1}, {"p": 3}, {"margin": 0.3, "eps": 1e-2}),
     "triplet_margin_with_distance_loss": each([real(4, 3), real(4, 3), real(4, 3)], {}, {"swap": True}, {"margin": 2.0}),
 }
+# The corners of the formulas: matches, zeros, ends of a range, thresholds, ties, sizes of 1.
+NUMBERS = fixed(0.0, 0.5, -0.5, 1.0, -1.0, 2.0)
+LOGITS = fixed([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [3.0, 1.0, 2.0], [50.0, -50.0, 0.0])
+COUNTS = fixed(0.0, 0.5, 1.0, 1.0001, 2.0, 100.0)
+FAR = fixed(0.0, 30.0, -30.0, 100.0, -100.0, 1000.0, -1000.0)
+ENDS = fixed(0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.5)
+FRAMES = log_prob(4, 3, 3, axis=2)
+for _name in ("l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss"):
+    CALLS[_name] += [([NUMBERS, fixed(*[0.0] * 6)], {"reduction": "none"})]
+for _name in ("l1_loss", "mse_loss", "huber_loss"):
+    CALLS[_name] += each([NUMBERS, fixed(*[0.0] * 6)], {"weight": fixed(0.0, 0.1, 0.2, 0.0, 0.1, 0.2)})
+CALLS["smooth_l1_loss"] += [([NUMBERS, fixed(*[0.0] * 6)], {"beta": 0.5})]
+CALLS["huber_loss"] += [([NUMBERS, fixed(*[0.0] * 6)], {"delta": 0.5})]
+CALLS["cross_entropy"] += [
+    *each([LOGITS, fixed(0, 1, 2, 0)], {"weight": fixed(0.0, 1.0, 0.5)}, {"label_smoothing": 1.0}, {"ignore_index": 0}),
+    ([LOGITS, fixed(0, 1, 2, 0)], {"weight": fixed(0.0, 1.0, 0.5), "label_smoothing": 0.3, "ignore_index": 1}),
+    ([real(2, 1), fixed(0, 0)], {"label_smoothing": 0.5}),
+    ([LOGITS, fixed([1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [2.0, 0.0, 1.0], [0.0, 0.0, 0.0])], {"weight": fixed(0.0, 1.0, 0.5)}),
+]
+CALLS["nll_loss"] += [([log_prob(4, 3), fixed(0, 1, 2, 0)], {"weight": fixed(0.0, 1.0, 0.5), "ignore_index": 1})]
+CALLS["binary_cross_entropy"] += [([unit(3, 2), unit(3, 2)], {"weight": w}) for w in (positive(3, 1), positive(1), positive())]
+CALLS["binary_cross_entropy"] += [([unit(4), fixed(0.0, 1.0, 0.5, 1.0)], {"weight": fixed(0.0, 1.0, 0.5, 2.0)})]
+CALLS["binary_cross_entropy_with_logits"] += [
+    *[([FAR, ENDS], {"reduction": "none", **k}) for k in ({}, {"pos_weight": fixed(0.0)}, {"pos_weight": fixed(3.0)})],
+    *[([real(3, 2), unit(3, 2)], {k: w}) for k in ("weight", "pos_weight") for w in (positive(3, 1), positive(2), positive(1), positive())],
+]
+CALLS["kl_div"] += [
+    ([fixed(-1.0, -2.0, 0.0), fixed(0.0, 1.0, 2.0)], {"reduction": "none"}),
+    ([log_prob(3, 4), prob(1, 4)], {}),
+    ([log_prob(1, 4), prob(3, 4)], {"reduction": "batchmean"}),
+]
+CALLS["poisson_nll_loss"] += [
+    ([fixed(0.0, 1.0, 2.0, -1.0, 0.0, 5.0), COUNTS], {"full": True, "reduction": "none"}),
+    ([fixed(0.0, 1.0, 1e-8, 2.0, 0.5, 90.0), COUNTS], {"log_input": False, "full": True, "reduction": "none"}),
+    ([fixed(0.0, 1.0, 1e-8, 2.0, 0.5, 90.0), COUNTS], {"log_input": False, "eps": 0.5, "reduction": "none"}),
+    ([real(3, 4), positive(3, 1)], {"full": True}),
+    ([real(1, 4), positive(3, 1)], {}),
+]
+CALLS["gaussian_nll_loss"] += [
+    ([NUMBERS, fixed(0.0, 0.0, 0.0, 1.0, 0.0, 0.0), fixed(1e-9, 0.0, 1e-6, 1e-7, 1.0, 2.0)], {"reduction": "none"}),
+    *[([real(3, 4), real(*t), positive(*v)], {}) for t, v in (((3, 4), (3,)), ((1, 4), (3, 4)), ((3, 1), (1, 4)), ((3, 1), (3, 1)))],
+    ([real(5), real(1), positive(5)], {}),
+    ([real(5), real(5), positive()], {}),
+    ([real(1), real(5), positive(1)], {}),
+]
+CALLS["ctc_loss"] += [
+    ([FRAMES, fixed([1, 2], [1, 1], [2, 0]), fixed(4, 3, 2), fixed(0, 2, 1)], {}),
+    ([FRAMES, fixed([1, 2], [1, 1], [1, 1]), fixed(4, 2, 1), fixed(2, 2, 2)], {"zero_infinity": True}),
+    ([FRAMES, fixed(1, 2, 2, 1, 2), fixed(4, 3, 4), fixed(2, 1, 2)], {"reduction": "sum", "zero_infinity": True}),
+    ([log_prob(4, 3), fixed(1, 2), fixed(4), fixed(2)], {}),
+]
+CALLS["margin_ranking_loss"] += [([real(3, 1), real(1, 4), signs(3, 4)], {}), ([real(5), real(5), signs(1)], {"margin": -0.5})]
+CALLS["hinge_embedding_loss"] += [([real(3, 1), signs(1, 4)], {}), ([fixed(-1.0, 2.0, 0.0), fixed(-1.0, -1.0, -1.0)], {})]
+CALLS["soft_margin_loss"] += [([real(3, 2), signs(1, 2)], {}), ([fixed(0.0, 30.0, -30.0), fixed(1.0, 1.0, 1.0)], {"reduction": "none"})]
+CALLS["multi_margin_loss"] += [
+    *each([fixed([0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [2.0, 1.0, 0.0]), fixed(2, 1, 0)], {}, {"p": 2}, {"margin": 0.0}),
+    ([real(3, 1), fixed(0, 0, 0)], {"weight": fixed(2.0)}),
+    ([real(4, 3), fixed(0, 1, 2, 0)], {"weight": fixed(0.0, 1.0, 0.5)}),
+]
+CALLS["multilabel_margin_loss"] += [
+    ([fixed(0.0, 1.0, 1.0, 2.0), fixed(*row)], {}) for row in ((0, 1, 2, 3), (3, 3, 3, 3), (1, -1, 2, 2), (1, 0, -1, -1))
+]
+CALLS["multilabel_soft_margin_loss"] += [
+    *[
+        ([real(3, 4), lambda rng: rng.integers(0, 2, (3, 4)).astype(float)], {"weight": w})
+        for w in (positive(3, 1), positive(1), positive())
+    ],
+    ([real(3, 4), lambda rng: rng.integers(0, 2, (3, 1)).astype(float)], {}),
+    ([FAR, ENDS], {}),
+]
+CALLS["cosine_embedding_loss"] += [
+    *[([real(*a), real(*b), signs(*c)], {}) for a, b, c in (((4, 3), (1, 3), (4,)), ((1, 3), (4, 3), (4,)), ((4, 3), (4, 3), (1,)))],
+    ([real(3), real(3), signs()], {}),
+]
+for _name in ("triplet_margin_loss", "triplet_margin_with_distance_loss"):
+    CALLS[_name] += [
+        *[
+            ([real(*a), real(*b), real(4, 3)], {"swap": k})
+            for a, b in (((4, 3), (1, 3)), ((1, 3), (4, 3)), ((1, 3), (1, 3)))
+            for k in (False, True)
+        ],
+        ([fixed([0.0, 0.0], [1.0, 2.0]), fixed([0.0, 0.0], [1.0, 2.0]), fixed([0.5, 0.0], [2.5, 2.0])], {"swap": True, "margin": 3.0}),
+    ]
+CALLS["triplet_margin_loss"] += [([real(4, 3), real(4, 3), real(4, 3)], {"p": p}) for p in (0.5, 1.5, float("inf"))]
+
 CASES = [(name, i) for name, calls in CALLS.items() for i in range(len(calls))]
 
 

@@ -3,20 +3,52 @@
 Keras passes (y_true, y_pred) and casts labels to the float dtype of the model, which turns label 257 into 256 in bfloat16.
 Here labels keep their dtype, a sample weight of 0 removes a sample whatever it holds, and the weighted mean divides by the sum
 of the weights.
+
+The mask that Keras carries along with the predictions goes where the loss has a place for it:
+
+==========================================  ==============================================================
+the mask covers                             it becomes
+==========================================  ==============================================================
+axes of the batch (`cross_entropy`          `where`: masked steps are absent
+of every step)
+axes inside one example, of a loss with     `mask`; an example of which nothing is kept is absent
+the input `mask` (`sequence_cross_entropy`,
+`dice`)
+the steps of a loss with lengths (`ctc`)    the length: kept steps move to the front; an example without
+                                            a step is absent
+anything else                               an error
+==========================================  ==============================================================
+
+A loss with a length of its labels, such as `ctc`, takes labels that are padded with negative numbers at the end; Keras's own CTC
+pads with the blank, 0.
+
+A compiled model is saved with the name of its loss and the options. To load it in another program, import this module first.
 """
 
 import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import Array
 
-from jloss._loss import entry
-from jloss._shapes import DOMAINS
+from jloss._loss import CATALOGUE, Entry, _role, entry
+from jloss._shapes import DOMAINS, Dims, Place, batch_shape, spatial
+
+try:
+    import keras
+except ModuleNotFoundError as error:  # of Keras, or of the backend that it is set to
+    keras, _missing = None, error.name
+
+REDUCTIONS = {"mean": "mean_with_sample_weight", "sum": "sum", "none": None}  # in Keras's words
 
 
 def loss(function: Callable[..., Any], **options: Any) -> Any:
-    """A `keras.losses.Loss` that calls a jloss loss.
+    """A `keras.losses.Loss` that calls a jloss loss: ``model.compile(loss=loss(jloss.huber, delta=2.0))``.
+
+    It pickles, and a model compiled with it can be saved and loaded, if the loss is one of jloss's own.
 
     Args:
         function: A jloss loss of two inputs, (predictions, targets) or (logits, labels); or your own, written with `jloss.loss`.
@@ -26,63 +58,193 @@ def loss(function: Callable[..., Any], **options: Any) -> Any:
         ImportError: If Keras is not installed, with the command that installs it.
         ValueError: If the loss does not take two inputs, or Keras does not run on JAX.
     """
-    try:
-        import keras
-    except ModuleNotFoundError:
-        raise ImportError("keras is not installed; get it with: pip install keras") from None
-    found = entry(function)
-    needed = [n for n in found.inputs if inspect.signature(found.core).parameters[n].default is inspect.Parameter.empty]
-    if len(needed) != 2:
-        raise ValueError(f"{found.name} takes the inputs {', '.join(needed)}; a Keras loss has two, predictions and targets.")
-    if keras.backend.backend() != "jax":
+    return JLoss(function, options)
+
+
+class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
+    """What `loss` returns."""
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any], name: str | None = None) -> None:
+        if keras is None:
+            remedy = "get it with: pip install keras" if _missing == "keras" else "set KERAS_BACKEND=jax before importing keras."
+            raise ImportError(f"{_missing} is not installed; {remedy}")
+        found = entry(function)
+        needed = [n for n in found.inputs if inspect.signature(found.core).parameters[n].default is inspect.Parameter.empty]
+        if len(needed) != 2:
+            raise ValueError(f"{found.name} takes the inputs {', '.join(needed)}; a Keras loss has two, predictions and targets.")
+        if keras.backend.backend() != "jax":
+            raise ValueError(
+                f"jloss runs on Keras's JAX backend, not on {keras.backend.backend()}; set KERAS_BACKEND=jax before importing keras."
+            )
+        reduction = options.get("reduction", "mean")
+        if reduction not in REDUCTIONS:
+            raise ValueError(f"{found.name}: `reduction` must be one of {', '.join(REDUCTIONS)} in a Keras model, got {reduction!r}.")
+        super().__init__(name=name or found.name, reduction=REDUCTIONS[reduction])
+        self.function, self.options = function, options
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return self._evaluate(y_true, y_pred, sample_weight, _keras_mask(y_pred), **self.options)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self._evaluate(y_true, y_pred, None, None, **self.options | {"reduction": "none"})
+
+    def _evaluate(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any, **options: Any) -> Any:
+        found, predictions = entry(self.function), jnp.asarray(y_pred)
+        at = _axes(found, predictions, options)
+        targets = _targets(found, jnp.asarray(y_true), predictions, at)
+        given = _label_length(found, targets)
+        if sample_weight is not None:
+            given["weights"] = _weights(found, jnp.asarray(sample_weight), predictions, at)
+        if mask is not None:
+            predictions, masks = _masked(found, predictions, jnp.asarray(mask, bool), at)
+            given |= masks
+        return self.function(predictions, targets, **given, **options)
+
+    def get_config(self) -> dict[str, Any]:
+        found = entry(self.function)
+        if found.name not in CATALOGUE or CATALOGUE[found.name].public is not self.function:
+            raise ValueError(
+                f"{found.name} cannot be saved within a Keras model, as it cannot be found again by its name among jloss's losses. "
+                "Save the weights, model.save_weights(path), or the model before compile(), and compile it after loading."
+            )
+        return {"loss": found.name, "options": self.options, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "JLoss":
+        name = config["loss"]
+        if name not in CATALOGUE:
+            raise ValueError(f"the model was compiled with jloss.{name}, which this version of jloss does not have.")
+        return cls(CATALOGUE[name].public, keras.saving.deserialize_keras_object(config["options"]), config["name"])
+
+
+if keras:
+    keras.saving.register_keras_serializable(package="jloss")(JLoss)
+
+
+def _keras_mask(y_pred: Any) -> Any:
+    """Keras's mask of an array: an attribute or, as tracers take none, an entry of its own table."""
+    from keras.src import backend
+
+    find = getattr(backend, "get_keras_mask", None)
+    return getattr(y_pred, "_keras_mask", None) if find is None else find(y_pred)
+
+
+class _Axes:
+    """Where the axes of the predictions lie."""
+
+    def __init__(self, place: Place, letters: Dims, shape: tuple[int, ...], class_axis: int | None, spatial_ndim: int) -> None:
+        self.place, self.shape, self.class_axis, self.spatial_ndim = place, shape, class_axis, spatial_ndim
+        self.core = dict(zip(letters, place.core, strict=True))  # {"s0": 1, "s1": 2}
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """One axis per level of the batch."""
+        return tuple(axis for axis in self.place.batch if axis is not None)
+
+    def sizes(self, axes: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(self.shape[axis] for axis in axes)
+
+
+def _axes(found: Entry, predictions: Array, options: dict[str, Any]) -> _Axes:
+    shown = inspect.signature(found.public).parameters
+    axis = options.get("axis", shown["axis"].default) if "axis" in found.keywords else None
+    first, dims = next(iter(found.inputs.items()))
+    per_class = "spatial_ndim" in found.keywords and not any("k" in d for d in found.inputs.values())
+    role = _role(dims, found.domains[first], per_class) if axis is not None else ""
+    spatial_ndim = options.get("spatial_ndim", 2)
+    letters = spatial(dims, spatial_ndim)
+    _, places = batch_shape(found.name, {first: letters}, {first: predictions}, axis, {first: role} if role else {})
+    class_axis = axis % predictions.ndim if axis is not None and role else None
+    return _Axes(places[first], letters, predictions.shape, class_axis, spatial_ndim)
+
+
+def _targets(found: Entry, y_true: Array, predictions: Array, at: _Axes) -> Array:
+    """Targets in the shape and dtype that the loss wants: Keras adds an axis of 1 to labels, or removes it."""
+    first, target = list(found.inputs)[:2]
+    kind = DOMAINS[found.domains[target]].kind
+    wanted: tuple[int, ...] | None = None
+    letters = spatial(found.inputs[target], at.spatial_ndim)
+    if letters == tuple(at.core):
+        wanted = predictions.shape
+    elif set(letters) <= at.core.keys() - {"k"}:
+        wanted = at.sizes((*at.batch, *(at.core[letter] for letter in letters)))
+    if kind != "any" and wanted is not None and y_true.shape != wanted:
+        if [n for n in y_true.shape if n != 1] != [n for n in wanted if n != 1]:
+            raise ValueError(
+                f"{found.name}: `{target}` must have the shape {wanted}, but for axes of 1, where `{first}` has {predictions.shape}; "
+                f"got {y_true.shape}."
+            )
+        y_true = y_true.reshape(wanted)
+    if kind == "integer" and not jnp.issubdtype(y_true.dtype, jnp.integer):
+        whole = jnp.round(y_true)
+        return jnp.where(y_true == whole, whole, -1).astype(jnp.int32)  # what is no whole number, NaN above all, is no class
+    if kind == "float" and not jnp.issubdtype(y_true.dtype, jnp.floating):
+        return y_true.astype(predictions.dtype)
+    return y_true
+
+
+def _label_length(found: Entry, labels: Array) -> dict[str, Array]:
+    """The length of labels that negative numbers at the end pad, if the loss asks for it."""
+    _, target, *more = found.inputs
+    lengths = [n for n in more if found.domains[n] == "length"]
+    if len(lengths) < 2 or DOMAINS[found.domains[target]].kind != "integer":
+        return {}
+    return {lengths[1]: jnp.sum(labels >= 0, axis=-1, dtype=jnp.int32)}  # with a negative one in front of the end, that is among them
+
+
+def _weights(found: Entry, weights: Array, predictions: Array, at: _Axes) -> Array:
+    """One per example: Keras's weights lack axes at the end, or have axes of 1 there."""
+    wanted = at.sizes(at.batch)
+    while weights.ndim > len(wanted) and weights.shape[-1] == 1:
+        weights = weights[..., 0]
+    if weights.ndim > len(wanted) or any(n not in (1, size) for n, size in zip(weights.shape, wanted, strict=False)):
         raise ValueError(
-            f"jloss runs on Keras's JAX backend, not on {keras.backend.backend()}; set KERAS_BACKEND=jax before importing keras."
+            f"{found.name}: `sample_weight` must have one value per example, {wanted} for predictions of shape {predictions.shape}, "
+            f"or lack axes at the end; got {weights.shape}."
         )
-    target = list(found.inputs)[1]
-
-    class JLoss(keras.losses.Loss):
-        def __init__(self) -> None:
-            super().__init__(name=found.name)
-
-        def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-            predictions, targets = jnp.asarray(y_pred), _targets(jnp.asarray(y_true), jnp.asarray(y_pred))
-            weights = None
-            if sample_weight is not None:
-                values = _batch_shape(found, predictions, options.get("axis", -1))
-                given = jnp.asarray(sample_weight)
-                weights = jnp.broadcast_to(given.reshape(given.shape[: len(values)] + (1,) * (len(values) - given.ndim)), values)
-            mask = getattr(y_pred, "_keras_mask", None)
-            return function(predictions, targets, weights=weights, where=None if mask is None else jnp.asarray(mask, bool), **options)
-
-        def call(self, y_true: Any, y_pred: Any) -> Any:
-            return function(jnp.asarray(y_pred), _targets(jnp.asarray(y_true), jnp.asarray(y_pred)), reduction="none", **options)
-
-    def _targets(y_true: Any, y_pred: Any) -> Any:
-        """Targets in the shape and dtype that the loss wants: Keras adds an axis of 1 to labels, or removes it."""
-        wanted = y_pred.shape if found.inputs[target] else _batch_shape(found, y_pred, options.get("axis", -1))
-        if y_true.shape != wanted and y_true.size == _size(wanted):
-            y_true = y_true.reshape(wanted)
-        if DOMAINS[found.domains[target]].kind == "integer" and not jnp.issubdtype(y_true.dtype, jnp.integer):
-            return jnp.round(y_true).astype(jnp.int32)
-        if DOMAINS[found.domains[target]].kind == "float" and not jnp.issubdtype(y_true.dtype, jnp.floating):
-            return y_true.astype(y_pred.dtype)
-        return y_true
-
-    return JLoss()
+    return jnp.broadcast_to(weights.reshape(weights.shape + (1,) * (len(wanted) - weights.ndim)), wanted)
 
 
-def _batch_shape(found: Any, predictions: Any, axis: int) -> tuple[int, ...]:
-    """The axes of the predictions that are not core axes."""
-    core = len(next(iter(found.inputs.values())))
-    shape = list(predictions.shape)
-    if core == 1 and "axis" in found.keywords:
-        del shape[axis]
-        return tuple(shape)
-    return tuple(shape[: len(shape) - core])
+def _masked(found: Entry, predictions: Array, mask: Array, at: _Axes) -> tuple[Array, dict[str, Array]]:
+    """Predictions, and the arguments that a mask of their first axes becomes; a class axis is not among those."""
+    axes = tuple(axis for axis in range(predictions.ndim) if axis != at.class_axis)[: mask.ndim]
+    inside = [n for n in list(found.inputs)[2:] if found.domains[n] == "mask"]
+    lengths = [n for n in list(found.inputs)[2:] if found.domains[n] == "length"]
+    if mask.shape == at.sizes(axes):
+        if set(axes) <= set(at.batch):
+            return predictions, {"where": _spread(mask, axes, at.batch, at)}
+        batch = tuple(axis for axis in at.batch if axis != at.class_axis)
+        if inside:
+            letters = spatial(found.inputs[inside[0]], at.spatial_ndim)
+            full = (*batch, *(at.core[letter] for letter in letters))
+            if set(axes) <= set(full):
+                mask = _spread(mask, axes, full, at)
+                kept = jnp.any(mask, axis=tuple(range(len(batch), mask.ndim)))
+                return predictions, {inside[0]: mask, "where": _spread(kept, batch, at.batch, at)}
+        steps, *_ = at.core
+        if lengths and axes == (*batch, at.core[steps]) and steps not in list(found.inputs.values())[1]:
+            moved, count = _in_front(predictions, mask)
+            return moved, {lengths[0]: count, "where": count > 0}
+    raise ValueError(
+        f"{found.name}: has no place for a Keras mask of shape {mask.shape} on predictions of shape {predictions.shape}. End the mask in a "
+        "layer in front of the loss, or take a loss of single steps."
+    )
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
+def _spread(mask: Array, axes: tuple[int, ...], onto: tuple[int, ...], at: _Axes) -> Array:
+    """A mask of some axes as one of `onto`, in that order."""
+    whole = mask.reshape([at.shape[axis] if axis in axes else 1 for axis in range(len(at.shape))])
+    dropped = tuple(axis for axis in range(len(at.shape)) if axis not in onto)
+    ordered = jnp.squeeze(whole, dropped).transpose(list(np.argsort(np.argsort(onto))))
+    return jnp.broadcast_to(ordered, at.sizes(onto))
+
+
+def _in_front(predictions: Array, mask: Array) -> tuple[Array, Array]:
+    """The kept steps of each example in front of the others, in their order, and their number."""
+
+    def one(rows: Array, order: Array) -> Array:
+        return rows.at[order].get(mode="promise_in_bounds", unique_indices=True)
+
+    for _ in range(mask.ndim - 1):
+        one = jax.vmap(one)
+    return one(predictions, jnp.argsort(~mask, axis=-1, stable=True)), jnp.sum(mask, axis=-1, dtype=jnp.int32)

@@ -15,7 +15,10 @@ cross_entropy, NaN logits in an ignored row     gradient NaN                   g
 everything ignored, or an empty batch           NaN                            0, gradient 0
 label outside 0..C-1                            error on CPUs only             NaN for that row
 ``label_smoothing`` below 0                     taken as 0                     ValueError
-``(N, 1)`` against ``(N,)``                     broadcasts, some with warning  ValueError
+``(N, 1)`` against ``(N,)``, in losses that do  (N, N)                         ValueError
+not warn
+exactly at a kink: `margin` met, a tie of       the slope of one side, or of   the slope where the loss is 0,
+distances                                       both halves                    or of one side
 binary_cross_entropy_with_logits at +-inf       NaN                            0 or inf
 kl_div where the target is 0                    gradient NaN                   finite
 cosine_embedding_loss of a zero vector          gradient 1e6                   gradient 0
@@ -23,14 +26,18 @@ cosine_embedding_loss, label 0                  loss 0                         a
 hinge_embedding_loss, label neither 1 nor -1    the sum of both branches       as label -1
 float16 and bfloat16 input                      computed and returned in half  float32 loss, gradient in half
 integer class labels                            int64 or uint8                 any integer dtype
-binary_cross_entropy, gradient at 0 and 1       1e12                           0, that of the log floored at -100
+binary_cross_entropy, gradient near 0 and 1     at most 1e12, 0 at a match     that of the log floored at -100
 probability-and-index ambiguity of shapes       decided by shape               decided by dtype
 ==============================================  =============================  ======================================
+
+Sizes of 1 broadcast as in torch, and where torch warns of shapes that differ (`l1_loss`, `mse_loss`, `smooth_l1_loss`,
+`huber_loss`), so does this module.
 
 A target in `multilabel_margin_loss` that names a class twice counts twice, as in torch. Values outside a documented domain
 give NaN or a documented number, never an exception, so that everything works under `jax.jit`.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -54,7 +61,7 @@ def l1_loss(
     weight: Array | None = None,
 ) -> Array:
     """Mean absolute error (`jloss.absolute_error`); a weighted mean divides by the sum of the weights."""
-    return _call(jloss.absolute_error, *_real(input, target), weights=weight, reduction=_how(size_average, reduce, reduction))
+    return _weighted("l1_loss", jloss.absolute_error, input, target, weight, _how(size_average, reduce, reduction))
 
 
 def mse_loss(
@@ -66,7 +73,7 @@ def mse_loss(
     weight: Array | None = None,
 ) -> Array:
     """Mean squared error (`jloss.squared_error`); a weighted mean divides by the sum of the weights."""
-    return _call(jloss.squared_error, *_real(input, target), weights=weight, reduction=_how(size_average, reduce, reduction))
+    return _weighted("mse_loss", jloss.squared_error, input, target, weight, _how(size_average, reduce, reduction))
 
 
 def smooth_l1_loss(
@@ -81,13 +88,15 @@ def smooth_l1_loss(
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: `beta` must be 0 or more, got {beta}.")
     how = _how(size_average, reduce, reduction)
-    inputs = _real(input, target)
+    inputs = _warned("smooth_l1_loss", input, target)
     return _call(jloss.absolute_error, *inputs, reduction=how) if beta == 0 else _call(jloss.smooth_l1, *inputs, beta=beta, reduction=how)
 
 
 def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None) -> Array:
     """`jloss.huber`; a weighted mean divides by the number of elements, unlike `mse_loss`."""
-    return _counted(jloss.huber(*_real(input, target), delta=delta, reduction="none"), weight, _how(None, None, reduction))
+    _check_weight("huber_loss", weight, input)
+    values = jloss.huber(*_warned("huber_loss", input, target), delta=delta, reduction="none")
+    return _counted(values, weight, _how(None, None, reduction), "huber_loss")
 
 
 def cross_entropy(
@@ -201,7 +210,7 @@ def binary_cross_entropy(
 ) -> Array:
     """`jloss.binary_cross_entropy` of probabilities; a weighted mean divides by the number of elements."""
     values = jloss.binary_cross_entropy(*_real(input, target), reduction="none")
-    return _counted(values, weight, _how(size_average, reduce, reduction))
+    return _counted(values, weight, _how(size_average, reduce, reduction), "binary_cross_entropy")
 
 
 def binary_cross_entropy_with_logits(
@@ -215,9 +224,10 @@ def binary_cross_entropy_with_logits(
 ) -> Array:
     """`jloss.sigmoid_cross_entropy`; `pos_weight` and `weight` broadcast to the input, the mean divides by the elements."""
     input, target = _real(input, target)
-    positive = 1.0 if pos_weight is None else jnp.broadcast_to(_lift(pos_weight, input.ndim), input.shape)
+    name = "binary_cross_entropy_with_logits"
+    positive = 1.0 if pos_weight is None else _into(name, "pos_weight", pos_weight, input.shape)
     values = jloss.sigmoid_cross_entropy(input, target, positive_weight=positive, reduction="none")
-    return _counted(values, weight, _how(size_average, reduce, reduction))
+    return _counted(values, weight, _how(size_average, reduce, reduction), name)
 
 
 def kl_div(
@@ -238,11 +248,12 @@ def kl_div(
         reduction: ``"mean"`` divides by the elements, ``"batchmean"`` by the batch; ``"sum"``; ``"none"`` keeps each element.
         log_target: Whether `target` holds logarithms.
     """
-    input, target = _real(input, target)
+    rows = input.shape[0] if input.ndim else 1
+    input, target = _together("kl_div", input=input, target=target)
     core = jloss.kl_divergence_with_log_targets if log_target else jloss.kl_divergence
     values = core(input[..., None], target[..., None], reduction="none")  # a class axis of one: the terms of the sum
     if reduction == "batchmean":
-        return jnp.sum(values) / max(1, input.shape[0] if input.ndim else 1)
+        return jnp.sum(values) / max(1, rows)
     return _counted(values, None, _how(size_average, reduce, reduction))
 
 
@@ -257,7 +268,7 @@ def poisson_nll_loss(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.poisson_nll`; `full` adds Stirling's approximation where the target exceeds 1, as torch does (jloss is exact)."""
-    input, target = _real(input, target)
+    input, target = _together("poisson_nll_loss", input=input, target=target)
     values = jloss.poisson_nll(input, target, log_input=log_input, epsilon=eps, reduction="none")
     if full:
         large = target > 1
@@ -273,17 +284,25 @@ def gaussian_nll_loss(
 
     Args:
         input: Means.
-        target: True values.
-        var: Variances: a number, the input's shape, that shape without its last axis, or with a last axis of 1.
+        target: True values, in the input's shape or with sizes of 1.
+        var: Variances: a number, the input's shape, that shape without its last axis, or with one size of 1.
         full: Whether to add ``log(2 pi) / 2``.
         eps: The floor.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
     """
-    input, target = _real(input, target)
-    var = jnp.asarray(var, input.dtype)
-    if var.ndim == input.ndim - 1 and var.shape == input.shape[:-1]:
+    if isinstance(var, int | float) and var < 0:
+        raise ValueError(f"gaussian_nll_loss: `var` must be 0 or more, got {var}.")
+    given = jnp.asarray(input).shape
+    input, target = _together("gaussian_nll_loss", input=input, target=target)
+    var = jnp.full(given, var, input.dtype) if isinstance(var, int | float) else jnp.asarray(var, input.dtype)
+    if var.shape != given and var.shape == given[:-1]:
         var = var[..., None]
-    var = jnp.broadcast_to(var, input.shape)
+    elif var.shape != given and (var.ndim != len(given) or [n for n, m in zip(var.shape, given, strict=True) if n != m] != [1]):
+        raise ValueError(
+            f"gaussian_nll_loss: `var` must have the shape of `input`, {given}, that without its last axis, or with one size of 1; "
+            f"got {var.shape}."
+        )
+    var = jnp.broadcast_to(_lift(var, input.ndim), input.shape)
     floored = var + lax.stop_gradient(jnp.maximum(var, jnp.asarray(eps, var.dtype)) - var)
     values = jloss.gaussian_nll(input, target, floored, full=full, epsilon=np.finfo(np.float32).tiny.item(), reduction="none")
     return _counted(values, None, _how(None, None, reduction))
@@ -319,12 +338,11 @@ def ctc_loss(
     if targets.ndim == 1:
         targets = _padded(targets, labels, target_lengths)
     scores = jnp.moveaxis(log_probs, 0, 1)
-    infeasible: Literal["inf", "zero"] = "zero" if zero_infinity else "inf"
-    normalised = jloss.ctc(scores, targets, steps, labels, blank=blank, infeasible=infeasible, reduction="none")
+    normalised = jloss.ctc(scores, targets, steps, labels, blank=blank, reduction="none")
     inside = jnp.arange(log_probs.shape[0], dtype=jnp.int32)[None] < steps[:, None]
     mass = jnp.where(inside, logsumexp(jnp.where(inside[..., None], scores, 0).astype(normalised.dtype)), 0)  # 0 for log-probabilities
-    reached = jnp.isfinite(normalised) & ((normalised != 0) | (not zero_infinity))
-    values = jnp.where(reached, normalised - jnp.sum(mass, axis=1), normalised)
+    infeasible = jnp.isposinf(normalised)
+    values = jnp.where(infeasible, 0 if zero_infinity else jnp.inf, normalised - jnp.sum(mass, axis=1))
     if how == "none":
         return values[0] if single else values
     return jnp.sum(values) if how == "sum" else jnp.sum(values / jnp.maximum(labels, 1).astype(values.dtype)) / count
@@ -341,7 +359,8 @@ def margin_ranking_loss(
 ) -> Array:
     """`jloss.margin_ranking`."""
     how = _how(size_average, reduce, reduction)
-    return _call(jloss.margin_ranking, *_real(input1, input2, target), margin=float(margin), reduction=how)
+    inputs = _together("margin_ranking_loss", input1=input1, input2=input2, target=target)
+    return _call(jloss.margin_ranking, *inputs, margin=float(margin), reduction=how)
 
 
 def hinge_embedding_loss(
@@ -353,14 +372,16 @@ def hinge_embedding_loss(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.hinge_embedding`."""
-    return _call(jloss.hinge_embedding, *_real(input, target), margin=float(margin), reduction=_how(size_average, reduce, reduction))
+    inputs = _together("hinge_embedding_loss", input=input, target=target)
+    return _call(jloss.hinge_embedding, *inputs, margin=float(margin), reduction=_how(size_average, reduce, reduction))
 
 
 def soft_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
     """`jloss.logistic`."""
-    return _call(jloss.logistic, *_real(input, target), reduction=_how(size_average, reduce, reduction))
+    inputs = _onto_input("soft_margin_loss", input, target)
+    return _call(jloss.logistic, *inputs, reduction=_how(size_average, reduce, reduction))
 
 
 def multi_margin_loss(
@@ -378,7 +399,7 @@ def multi_margin_loss(
     target = jnp.reshape(target, input.shape[:-1])
     values = jloss.multi_margin(input, target, p=p, margin=margin, reduction="none")
     weights = None if weight is None else _of_label(weight, target, jnp.ones(target.shape, bool))
-    return _counted(values, weights, _how(size_average, reduce, reduction))
+    return _counted(values, weights, _how(size_average, reduce, reduction), "multi_margin_loss")
 
 
 def multilabel_margin_loss(
@@ -412,11 +433,12 @@ def multilabel_soft_margin_loss(
 ) -> Array:
     """`jloss.multilabel_soft_margin`: the mean over the last axis, then over the batch; `weight` multiplies each class."""
     how = _how(size_average, reduce, reduction)
-    input, target = _real(input, target)
+    name = "multilabel_soft_margin_loss"
+    input, target = _onto_input(name, input, target)
     if weight is None:
         return _call(jloss.multilabel_soft_margin, input, target, reduction=how)
     terms = jloss.sigmoid_cross_entropy(input, target, reduction="none")
-    return _counted(jnp.mean(terms * _lift(weight, input.ndim), axis=-1), None, how)
+    return _counted(jnp.mean(_times(terms, _into(name, "weight", weight, input.shape)), axis=-1), None, how)
 
 
 def cosine_embedding_loss(
@@ -430,9 +452,10 @@ def cosine_embedding_loss(
 ) -> Array:
     """`jloss.cosine_embedding`; a target of 0 or below asks for dissimilarity."""
     signs = jnp.where(target > 0, 1.0, -1.0)
-    return _call(
-        jloss.cosine_embedding, *_real(input1, input2), signs, margin=float(margin), reduction=_how(size_average, reduce, reduction)
-    )
+    rows = signs[..., None] if signs.ndim else signs
+    input1, input2, rows = _together("cosine_embedding_loss", input1=input1, input2=input2, target=rows)
+    how = _how(size_average, reduce, reduction)
+    return _call(jloss.cosine_embedding, input1, input2, rows[..., 0], margin=float(margin), reduction=how)
 
 
 def triplet_margin_loss(
@@ -484,16 +507,22 @@ def triplet_margin_with_distance_loss(
     """The triplet margin with a distance of your own, by `jloss.margin_ranking`; `pairwise_distance` by default."""
     if margin <= 0:
         raise ValueError(f"triplet_margin_loss: `margin` must be greater than 0, got {margin}.")
+    if not anchor.ndim == positive.ndim == negative.ndim:
+        raise ValueError(
+            "triplet_margin_loss: `anchor`, `positive` and `negative` must have as many axes; "
+            f"got {anchor.shape}, {positive.shape}, {negative.shape}."
+        )
     distance = distance_function or pairwise_distance
-    near, far = distance(anchor, positive), distance(anchor, negative)
+    distances = [distance(anchor, positive), distance(anchor, negative), *([distance(positive, negative)] if swap else [])]
+    near, far, *other = _stretched(distances)
     if swap:
-        other = distance(positive, negative)
-        far = jnp.where(other < far, other, far)
+        far = jnp.minimum(far, *other)
     return _call(jloss.margin_ranking, far, near, jnp.ones_like(near), margin=float(margin), reduction=_how(None, None, reduction))
 
 
 def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
     """The p-norm of ``x1 - x2 + eps`` over the last axis, with a finite gradient at 0."""
+    x1, x2 = _stretched([x1, x2])
     moved = x1 + jnp.asarray(eps, x1.dtype)
     distance = jloss.triplet_margin(moved, x2, moved, margin=0.0, p=float(p), reduction="none")  # the other distance is 0
     return distance[..., None] if keepdim else distance
@@ -542,21 +571,98 @@ def _real(*arrays: Array) -> list[Array]:
     ]
 
 
+def _stretched(arrays: Sequence[Array]) -> list[Array]:
+    """All in one shape: sizes of 1 stretch, axes in front are added."""
+    if len({a.shape for a in arrays}) == 1:
+        return list(arrays)
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    return [jnp.broadcast_to(_lift(a, len(shape)), shape) for a in arrays]
+
+
+def _together(name: str, **given: Array) -> list[Array]:
+    """Inputs in one shape where torch stretches sizes of 1 without a word; numbers of axes that differ are a mistake."""
+    arrays = _real(*given.values())
+    try:
+        if len({a.ndim for a in arrays if a.ndim}) > 1:
+            raise ValueError
+        return _stretched(arrays)
+    except ValueError:
+        got = ", ".join(f"{n}({', '.join(map(str, a.shape))})" for n, a in zip(given, arrays, strict=True))
+        words = [f"`{n}`" for n in given]
+        raise ValueError(
+            f"{name}: {', '.join(words[:-1])} and {words[-1]} must have equal shapes, but for sizes of 1; got {got}."
+        ) from None
+
+
+def _onto_input(name: str, input: Array, target: Array) -> list[Array]:
+    """`_together` where the target may be stretched, the input not."""
+    pair = _together(name, input=input, target=target)
+    if pair[0].shape != jnp.shape(input):
+        raise ValueError(f"{name}: `target` of shape {jnp.shape(target)} does not fit into the shape of `input`, {jnp.shape(input)}.")
+    return pair
+
+
+def _warned(name: str, input: Array, target: Array, level: int = 3) -> list[Array]:
+    """Input and target in one shape, by torch's broadcasting and with torch's warning."""
+    pair = _real(input, target)
+    if pair[0].shape == pair[1].shape:
+        return pair
+    try:
+        stretched = _stretched(pair)
+    except ValueError:
+        raise ValueError(f"{name}: `target` of shape {pair[1].shape} and `input` of shape {pair[0].shape} do not broadcast.") from None
+    warnings.warn(
+        f"Using a target size ({pair[1].shape}) that is different to the input size ({pair[0].shape}). This will likely lead to "
+        "incorrect results due to broadcasting. Please ensure they have the same size.",
+        stacklevel=level,
+    )
+    return stretched
+
+
+def _into(name: str, argument: str, array: Array, shape: tuple[int, ...]) -> Array:
+    """`array` in the shape of the input, by broadcasting."""
+    array = jnp.asarray(array)
+    try:
+        if np.broadcast_shapes(array.shape, shape) == shape:
+            return jnp.broadcast_to(_lift(array, len(shape)), shape)
+    except ValueError:
+        pass
+    raise ValueError(f"{name}: `{argument}` must broadcast to the shape of `input`, {shape}, got {array.shape}.")
+
+
+def _check_weight(name: str, weight: Array | None, input: Array) -> None:
+    if weight is not None and jnp.shape(weight) != jnp.shape(input):
+        raise ValueError(f"{name}: `weight` must have the shape of `input`, {jnp.shape(input)}, got {jnp.shape(weight)}.")
+
+
 def _call(core: Any, *args: Any, **kwargs: Any) -> Array:
     return core(*args, **kwargs)
 
 
-def _counted(values: Array, weight: Array | None, how: Reduction) -> Array:
+def _weighted(name: str, core: Any, input: Array, target: Array, weight: Array | None, how: Reduction) -> Array:
+    """torch's mean by the sum of the weights, as given: an input that is stretched has fewer of them than elements."""
+    _check_weight(name, weight, input)
+    pair = _warned(name, input, target, level=4)
+    if weight is None:
+        return _call(core, *pair, reduction=how)
+    value = _call(core, *pair, weights=_into(name, "weight", weight, pair[0].shape), reduction=how)
+    return value * (pair[0].size / max(1, jnp.size(input))) if how == "mean" and pair[0].size != jnp.size(input) else value
+
+
+def _counted(values: Array, weight: Array | None, how: Reduction, name: str = "") -> Array:
     """torch's other mean: weights multiply, and the divisor is the number of elements."""
-    if weight is not None:
-        values = jnp.where(
-            weight == 0, 0, values * jnp.broadcast_to(_lift(jnp.asarray(weight), values.ndim), values.shape).astype(values.dtype)
-        )
-    return jloss.reduce(values, reduction=how)
+    return jloss.reduce(values if weight is None else _times(values, _into(name, "weight", weight, values.shape)), reduction=how)
+
+
+def _times(values: Array, weight: Array) -> Array:
+    """Weighted values; a weight of 0 removes what is not finite."""
+    weight = weight.astype(values.dtype)
+    return jnp.where((weight == 0) & ~jnp.isfinite(values), 0, values) * weight
 
 
 def _ratio(total: Array, mass: Array) -> Array:
-    return total / jnp.where(mass == 0, 1, mass)
+    """0 where nothing counts."""
+    return total / jnp.where((mass == 0) & (total == 0), 1, mass)
 
 
 def _lift(array: Array, ndim: int) -> Array:
@@ -569,9 +675,9 @@ def _along(weight: Array, axis: int, ndim: int) -> Array:
 
 
 def _of_label(weight: Array, target: Array, where: Array) -> Array:
-    """The weight of each row's class; 0 where the row does not count."""
+    """The weight of each row's class; 0 where the row does not count, 1 where there is no such class, so that its NaN is seen."""
     inside = where & (target >= 0) & (target < weight.shape[0])
-    return jnp.where(where, weight[jnp.where(inside, target, 0)], 0)
+    return jnp.where(inside, weight[jnp.where(inside, target, 0)], where.astype(weight.dtype))
 
 
 def _is_zero(value: Any) -> bool:
