@@ -69,8 +69,8 @@ def run(
     for law in laws:
         if law not in table:
             raise Mistake(f"no law is called `{law}`{nearest(law, table)}; laws: {', '.join(table)}.")
-    if isinstance(subject, Case) and (isinstance(thing, functools.partial) or not name.isidentifier()):
-        table.pop("pickles_by_name")  # it was made by a function and has no name of its own
+    if isinstance(thing, functools.partial):
+        table.pop("pickles_by_name")  # it has no name of its own
     wanted = [law for law in table if law in laws or not laws]
     print(f"{name}: {len(wanted)} laws, on {len(jax.devices())} device{'s' * (len(jax.devices()) > 1)} ({jax.default_backend()})")
     passed: list[str] = []

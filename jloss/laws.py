@@ -696,7 +696,7 @@ def pickles_by_name(case: Case) -> None:
         again = pickle.loads(pickle.dumps(case.loss))
     except (pickle.PicklingError, AttributeError) as error:
         raise LawError(f"it does not pickle: {error}; define it at the top of a module") from error
-    _require(again is case.loss, "pickling does not give back the same function")
+    _require(again == case.loss, "pickling does not give back the same function")
     missing = {"where", "weights", "reduction", "axis_name"} - inspect.signature(case.loss).parameters.keys()
     _require(not missing, f"the signature lacks {sorted(missing)}")
 

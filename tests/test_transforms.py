@@ -12,7 +12,7 @@ import optax
 import pytest
 
 import jloss
-from jloss.testing import LAWS, check
+from jloss.testing import check
 from jloss.transforms import (
     chunked,
     deep_supervision,
@@ -35,7 +35,6 @@ WEIGHTS = jnp.array([1.0, 2.0, 0.5, 0.0, 3.0])
 WHERE = jnp.array([True, True, False, True, True])
 LOGITS = jnp.asarray(np.random.default_rng(0).normal(size=(5, 4)), jnp.float32)
 LABELS = jnp.array([0, 3, 1, 2, 0])
-CONTRACT = [law for law in LAWS if law != "pickles_by_name"]  # a function made by a function has no name to pickle by
 
 
 def ridge(params):
@@ -324,7 +323,7 @@ IN_FULL = ("tilted_tolerant", "regularized")
 
 @pytest.mark.parametrize("name", TRANSFORMED)
 def test_keeps_the_contract(name):
-    report = check(TRANSFORMED[name](), laws=CONTRACT if name in IN_FULL else QUICK)
+    report = check(TRANSFORMED[name](), laws=None if name in IN_FULL else QUICK)
     assert report, str(report)
 
 

@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -49,12 +50,12 @@ def fingerprint(text: str) -> str:
 
 def main(paths: list[str]) -> None:
     if len(paths) == 2:
-        before, after = (json.load(open(path)) for path in paths)
+        before, after = (json.loads(Path(path).read_text()) for path in paths)
         differ = [program for program in before.keys() | after.keys() if before.get(program) != after.get(program)]
         print(*sorted(differ), f"{len(differ)} of {len(before)} programs differ", sep="\n")
         sys.exit(bool(differ))
     found = {f"{name} {kind}": fingerprint(text) for name in tqdm(LOSSES) for kind, text in programs(name)}
-    json.dump(found, open(paths[0], "w"), indent=0)
+    Path(paths[0]).write_text(json.dumps(found, indent=0))
 
 
 if __name__ == "__main__":
