@@ -16,6 +16,7 @@ from jax import Array, lax
 from jloss._shapes import DOMAINS
 
 hints_of = functools.cache(get_type_hints)
+_TOP = np.iinfo(np.int32).max
 
 
 def bound_to(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -90,6 +91,32 @@ def literals(args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tup
     names = list(kinds)
     args = [convert(names[i], a) if i < len(names) else a for i, a in enumerate(args)]
     return args, {n: convert(n, v) if n in literal else v for n, v in kwargs.items()}
+
+
+def within_32_bits(args: Any, kwargs: Any, kinds: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
+    """NumPy labels that keep their meaning where jax, without 64 bits, drops the upper half of each.
+
+    An index that int32 cannot hold becomes -1, so that NaN follows. Of labels that say what belongs together, the ranks do.
+    """
+    given = dict(zip(kinds, args, strict=False)) | {n: kwargs[n] for n in kinds if n in kwargs}
+    wide = {n for n, value in given.items() if DOMAINS[kinds[n]].kind == "integer" and is_cut(value)}
+    fitting = {n: np.where((given[n] < 0) | (given[n] > _TOP), -1, given[n]).astype(np.int32) for n in wide if kinds[n] != "group"}
+    if wide - fitting.keys():
+        groups = {n: np.asarray(value) for n, value in given.items() if kinds[n] == "group" and value is not None}
+        dtype = None if len({labels.dtype for labels in groups.values()}) == 1 else object  # NumPy would make them float64
+        together = np.concatenate([labels.ravel() for labels in groups.values()], dtype=dtype)
+        ranks = np.unique(together, return_inverse=True)[1].ravel().astype(np.int32)
+        parts = np.split(ranks, np.cumsum([labels.size for labels in groups.values()])[:-1])
+        fitting |= {n: part.reshape(labels.shape) for (n, labels), part in zip(groups.items(), parts, strict=True)}
+    args = [fitting.get(n, a) for n, a in zip(kinds, args, strict=False)] + list(args[len(kinds) :])
+    return args, {n: fitting.get(n, value) for n, value in kwargs.items()}
+
+
+def is_cut(value: Any) -> bool:
+    """Whether jax, which has no 64 bits now, would change these numbers."""
+    if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "iu" or value.dtype.itemsize < 8:
+        return False
+    return value.size > 0 and bool(value.max() > _TOP or value.min() < -_TOP - 1) and jax.dtypes.canonicalize_dtype(np.int64) == np.int32
 
 
 # What other libraries call our keywords.

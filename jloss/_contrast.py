@@ -18,7 +18,7 @@ from jax import Array, lax
 
 from jloss._chunk import _varying as varying
 from jloss._math import logsumexp, normalize, safe_log
-from jloss._sets import Items, dot
+from jloss._sets import Items, dot, is_known, number_of, sum_where
 
 Among = Callable[[Items, Items], Array]  # (rows, columns) -> which columns count in the sum of a row
 Found = tuple[Array, Array]  # log sum exp over those `among` it, sum of the logits of those `attracted`
@@ -54,11 +54,15 @@ class Devices(NamedTuple):
         """The sum over devices."""
         return x if self.axis_name is None else lax.psum(x, self.axis_name)
 
-    def mean(self, values: Array, keep: Array) -> Array:
-        """The mean of the kept values of all devices; 0 if there is none."""
-        total = self.total(jnp.sum(jnp.where(keep, values, 0)))
-        count = self.total(jnp.sum(keep, dtype=jnp.int32)).astype(values.dtype)
-        return total / jnp.maximum(count, 1)
+    def number(self, keep: Array | None, each: Array) -> Array:
+        """How many are kept on all devices; where all are, no device counts or asks."""
+        if keep is None and self.axis_name is not None:
+            return number_of(None, each) * lax.psum(1, self.axis_name)
+        return self.total(number_of(keep, each))
+
+    def mean(self, values: Array, keep: Array | None) -> Array:
+        """The mean of the kept values of all devices, all by default; 0 if there is none."""
+        return self.total(sum_where(values, keep)) / jnp.maximum(self.number(keep, values), 1).astype(values.dtype)
 
 
 def devices(name: str, chunk_size: int | None, axis_name: str | tuple[str, ...] | None, ring: bool) -> Devices:
@@ -163,7 +167,8 @@ def two_sided(rows: Items, columns: Items, logits: Logits, chunk_size: int | Non
 
 def symmetric(given: Items, logits: Logits, among: Among, attracted: Among, chunk_size: int | None) -> Found:
     """`one_sided` of a set with itself on this device: a tile serves its rows and its columns."""
-    if chunk_size is None and given.index.shape[0] <= 2 * BLOCK:
+    n = given.index.shape[0]
+    if chunk_size is None and not (is_known(n) and n > 2 * BLOCK):
         return _found(given, given, logits, among, attracted, None, "rows")[0]
     return _found(given, given, logits, among, attracted, chunk_size or BLOCK, "triangle")[0]
 
@@ -218,11 +223,11 @@ def _found(
     size = tile_side(chunk_size, columns)
 
     def draw(values: Array, chosen: Array) -> tuple[Array, Array]:
-        drawn = jnp.where(chosen, values, 0)
+        drawn = jnp.where(chosen, values, 0.0)
         return jnp.sum(drawn, axis=1), jnp.sum(drawn, axis=0)
 
     def quick(values: Array, chosen: Array, *_: Array) -> tuple[Array, Array]:
-        powers = jnp.where(chosen, jnp.exp(jnp.where(logits.small, values, 0)), 0)  # under vmap over scales both branches run
+        powers = jnp.where(chosen, jnp.exp(jnp.where(logits.small, values, 0.0)), 0.0)  # under vmap over scales both branches run
         return jnp.sum(powers, axis=1), jnp.sum(powers, axis=0)
 
     def slow(values: Array, chosen: Array, row_peak: Array, column_peak: Array) -> tuple[Array, Array]:
@@ -242,7 +247,7 @@ def _found(
             return jnp.max(values, axis=1), jnp.max(values, axis=0)
 
         found = over_tiles(tile, lax.stop_gradient(rows), lax.stop_gradient(columns), size, sides, jnp.maximum, -jnp.inf)
-        return jax.tree.map(lambda x: jnp.where(x > -jnp.inf, x, 0), found)
+        return jax.tree.map(lambda x: jnp.where(x > -jnp.inf, x, 0.0), found)
 
     def tiled(rows: Items, columns: Items) -> tuple[Found, Found]:
         def tile(row: tuple[Items, Array], column: tuple[Items, Array]) -> tuple[Found, Found]:
@@ -262,20 +267,24 @@ def _found(
 
 
 def in_tiles(chunk_size: int | None, rows: Items, columns: Items) -> bool:
-    """Whether the matrix is never held."""
-    return chunk_size is not None or rows.index.shape[0] * columns.index.shape[0] > WHOLE**2
+    """Whether the matrix is never held. A set of unknown size is taken for a small one."""
+    n, m = rows.index.shape[0], columns.index.shape[0]
+    return chunk_size is not None or (is_known(n, m) and n * m > WHOLE**2)
 
 
-def tile_side(chunk_size: int | None, columns: Items) -> int:
-    """Rows and columns of a tile that is no larger than a chunk of rows with all columns."""
-    return BLOCK if chunk_size is None else max(chunk_size, min(BLOCK, math.isqrt(chunk_size * columns.index.shape[0])))
+def tile_side(chunk_size: int | None, columns: Items) -> int | None:
+    """Rows and columns of a tile that is no larger than a chunk of rows with all columns; None for all of them."""
+    m = columns.index.shape[0]
+    if not is_known(m):
+        return chunk_size
+    return BLOCK if chunk_size is None else max(chunk_size, min(BLOCK, math.isqrt(chunk_size * m)))
 
 
 def over_tiles(
     tile: Callable[[Any, Any], tuple[Any, Any]],
     rows: Any,
     columns: Any,
-    size: int,
+    size: int | None,
     sides: Sides = "rows",
     merge: Callable[[Array, Array], Array] = jnp.add,
     start: float = 0,
@@ -307,7 +316,7 @@ def over_tiles(
         to_row, left = lax.scan(jax.checkpoint(inner, prevent_cse=False), nothing[0], (column_blocks, column_numbers))
         return jax.tree.map(merge, to_columns, left), to_row
 
-    each = None if sides == "rows" else jax.tree.map(lambda x: jnp.stack([x] * len(column_numbers)), nothing[1])
+    each = None if sides == "rows" else jax.tree.map(lambda x: jnp.broadcast_to(x, (column_numbers.shape[0], *x.shape)), nothing[1])
     to_columns, to_rows = lax.scan(jax.checkpoint(outer, prevent_cse=False), each, (row_blocks, row_numbers))
     right = jax.tree.map(lambda x: x.reshape(-1)[:n], to_rows)
     if sides == "rows":
@@ -325,11 +334,11 @@ def _filled(like: Any, value: float, size: int | None = None) -> Array:
     return lax.pcast(full, tuple(sorted(axes)), to="varying") if axes else full
 
 
-def _blocks(given: Any, size: int) -> Any:
+def _blocks(given: Any, size: int | None) -> Any:
     """The items in equal blocks of at most `size`; padding is not kept."""
     n = jax.tree.leaves(given)[0].shape[0]
-    count = -(-n // size)
-    each = -(-n // count)
+    count = 1 if size is None else -(-n // size)
+    each = size if size is not None and not is_known(n) else -(-n // count)
 
     def split(x: Array) -> Array:
         x = x if count * each == n else jnp.pad(x, [(0, count * each - n)] + [(0, 0)] * (x.ndim - 1))

@@ -10,7 +10,18 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._arguments import bound_to, check_array, check_arrays, check_option, check_static, explain, hints_of, literals
+from jloss._arguments import (
+    bound_to,
+    check_array,
+    check_arrays,
+    check_option,
+    check_static,
+    explain,
+    hints_of,
+    is_cut,
+    literals,
+    within_32_bits,
+)
 from jloss._chunk import afresh, at_once
 from jloss._made import Made, arguments
 from jloss._math import row_length, spec_of
@@ -183,6 +194,7 @@ def evaluated_by(
             raise TypeError(f"{name}: the signature {signature!r}, the domains {domains!r} and the parameters {shown} do not fit.")
         traced = {p.name for p in parameters if {Array, float} & {p.annotation, *get_args(p.annotation)}} | {*inputs}
         literal = inputs.keys() | {"where", "weights"}
+        has_labels = any(DOMAINS[kind].kind == "integer" for kind in kinds.values())
         static = {p.name: p.annotation for p in parameters if p.name not in traced | literal}
 
         def compiled(*args: Any, **kwargs: Any) -> Array | tuple[Array, Array]:
@@ -208,6 +220,8 @@ def evaluated_by(
                 check_static(name, option, kwargs[option], static[option])
             if any(type(a) in (list, tuple) for a in args) or any(type(kwargs[n]) in (list, tuple) for n in literal & kwargs.keys()):
                 args, kwargs = literals(args, kwargs, literal, kinds)  # type: ignore[assignment]
+            if has_labels and any(map(is_cut, (*args, *kwargs.values()))):
+                args, kwargs = within_32_bits(args, kwargs, kinds)  # type: ignore[assignment]
             try:
                 return run()(*args, **kwargs)
             except Exception as error:

@@ -3,15 +3,21 @@
 Rows are compared with columns, so that a large set never holds more than a block of rows times the set.
 """
 
+import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._chunk import chunked_map
+from jloss._loss import loss
 from jloss._math import normalize, safe_divide
+from jloss._shapes import parse
+
+P = ParamSpec("P")
 
 WHOLE = 512  # A set of so many items is not cut into blocks.
 
@@ -25,11 +31,28 @@ class Items(NamedTuple):
     index: Array  # type: ignore[assignment]  # (n,); hides tuple.index
 
 
+def loss_of_sets(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
+    """`loss` of a set of `n` items, which is 0 where there are none: their number is a shape, and nothing is compared."""
+    at = parse(signature)[0].index("n")
+
+    def wrap(core: Callable[P, Array]) -> Callable[P, Array]:
+        first = next(iter(inspect.signature(core).parameters))
+
+        @functools.wraps(core)
+        def of_some(*args: P.args, **kwargs: P.kwargs) -> Array:
+            given: Any = args[0] if args else kwargs[first]
+            return jnp.zeros((), given.dtype) if given.shape[at] == 0 else core(*args, **kwargs)
+
+        return loss(signature, domains, **limits)(of_some)
+
+    return wrap
+
+
 def items(embeddings: Array, labels: Array | None = None, mask: Array | None = None, unit: bool = False) -> Items:
     """The items of a set; what the mask drops becomes a zero vector, whatever it held."""
     index = jnp.arange(embeddings.shape[0])
     kept = jnp.ones_like(index, bool) if mask is None else mask
-    vectors = embeddings if mask is None else jnp.where(kept[:, None], embeddings, 0)
+    vectors = embeddings if mask is None else jnp.where(kept[:, None], embeddings, 0.0)
     return Items(normalize(vectors) if unit else vectors, index if labels is None else labels, kept, index)
 
 
@@ -57,42 +80,58 @@ def squared_distances(rows: Array, columns: Array) -> Array:
 def moved(given: Items) -> Items:
     """The same items with the first kept one at the origin, which changes no distance; all NaN if one is not finite."""
     origin = lax.stop_gradient(lax.dynamic_index_in_dim(given.vectors, jnp.argmax(given.kept), keepdims=True))
-    return given._replace(vectors=jnp.where(given.kept[:, None], given.vectors - origin + trouble(given), 0))
+    return given._replace(vectors=jnp.where(given.kept[:, None], given.vectors - origin + trouble(given), 0.0))
 
 
 def trouble(given: Items) -> Array:
     """0, or NaN if a kept item is not finite: mining would never find an item whose distances are NaN."""
-    return jnp.where(jnp.all(jnp.isfinite(given.vectors)), 0, jnp.nan).astype(given.vectors.dtype)
+    return jnp.where(jnp.all(jnp.isfinite(given.vectors)), 0.0, jnp.nan).astype(given.vectors.dtype)
 
 
-def mean_where(values: Array, keep: Array) -> Array:
-    """The mean of the kept values; 0 if none is."""
-    return safe_divide(jnp.sum(jnp.where(keep, values, 0)), jnp.sum(keep).astype(values.dtype))
+def mean_where(values: Array, keep: Array | None) -> Array:
+    """The mean of the kept values, all by default; 0 if none is."""
+    return safe_divide(sum_where(values, keep), number_of(keep, values).astype(values.dtype))
+
+
+def sum_where(values: Array, keep: Array | None) -> Array:
+    """The sum of the kept values, all by default."""
+    return jnp.sum(values if keep is None else jnp.where(keep, values, 0.0))
+
+
+def number_of(keep: Array | None, each: Array) -> Array:
+    """How many are kept; where all are, a size is known and nothing is counted."""
+    return jnp.asarray(each.shape[0]).astype(jnp.int32) if keep is None else jnp.sum(keep, dtype=jnp.int32)
 
 
 def totals(values: Array, keep: Array) -> tuple[Array, Array]:
     """For each row the sum and the number of the kept values."""
-    return jnp.sum(jnp.where(keep, values, 0), axis=1), jnp.sum(keep.astype(values.dtype), axis=1)
+    return jnp.sum(jnp.where(keep, values, 0.0), axis=1), jnp.sum(keep.astype(values.dtype), axis=1)
 
 
 def mean_of_totals(given: tuple[Array, Array]) -> Array:
     """The mean of the kept values of all rows; 0 if there is none, and NaN if one that nobody counts is."""
     count = jnp.sum(given[1])
-    return jnp.sum(given[0]) / jnp.where(count == 0, 1, count)
+    return jnp.sum(given[0]) / jnp.where(count == 0, 1.0, count)
 
 
 def over_rows(function: Callable[[Any], Any], rows: Any, size: int | None = None) -> Any:
     """`function` of blocks of `rows` (arrays with one leading axis), stacked; a block is computed again for its gradient."""
     n = jax.tree.leaves(rows)[0].shape[0]
-    if size is None or n <= size:
+    if size is None or (is_known(n) and n <= size):
         return function(rows)
     return chunked_map(lambda block, *_: function(block), rows, chunk_size=size)
 
 
 def in_blocks(function: Callable[[Any], Any], rows: Any, size: int = 128) -> Any:
-    """`over_rows` for large sets, whose temporaries then stay below one n x n matrix; the others at once."""
-    return over_rows(function, rows, None if jax.tree.leaves(rows)[0].shape[0] <= WHOLE else size)
+    """`over_rows` for large sets, whose temporaries then stay below one n x n matrix; the others, and those of unknown size, at once."""
+    n = jax.tree.leaves(rows)[0].shape[0]
+    return over_rows(function, rows, size if is_known(n) and n > WHOLE else None)
+
+
+def is_known(*sizes: Any) -> bool:
+    """Whether sizes are numbers, which can be compared: in an exported program they may be symbols."""
+    return all(isinstance(size, int) for size in sizes)
 
 
 def _snap(squared: Array, size: Array) -> Array:
-    return jnp.where(squared - 2 * jnp.finfo(squared.dtype).eps * size <= 0, 0, squared)  # infinite sizes stay
+    return jnp.where(squared - 2 * jnp.finfo(squared.dtype).eps * size <= 0, 0.0, squared)  # infinite sizes stay

@@ -38,6 +38,7 @@ DOMAINS: dict[str, Domain] = {
     "above_minus_one": Domain("float", 0.0, math.nextafter(-1.0, 0.0), math.inf, "greater than -1"),
     "sign": Domain("number", 1.0, -1.0, 1.0, "-1 or +1"),
     "class": Domain("integer", 0, 0, meaning="a class index"),
+    "group": Domain("integer", 0, meaning="any integers; equal ones belong together"),
     "length": Domain("integer", 0, 0, meaning="a number of valid steps"),
     "prob": Domain("float", 1.0, 0.0, 1.0, "probabilities that sum to 1"),
     "log_prob": Domain("float", 0.0, -math.inf, 0.0, "logarithms of probabilities"),
@@ -81,9 +82,10 @@ def typed_inputs(loss: str, domains: Mapping[str, str], given: Mapping[str, Any]
 
 
 def as_domain(loss: str, name: str, value: Any, domain: str, is_target: bool = False) -> Any:
-    """`value` as an array of the domain's dtype family; labels become int32, with -1 for what int32 cannot hold.
+    """`value` as an array of the domain's dtype family; an index becomes int32, with -1 for what int32 cannot hold.
 
     Numbers may be integers or booleans, and targets that are real numbers, too: they are widened when the dtype of the others is known.
+    Labels that only say what belongs together keep their dtype: two that int32 cannot hold may differ.
     """
     kind = DOMAINS[domain].kind
     if domain == "key" and hasattr(value, "dtype") and value.dtype == jnp.uint32:
@@ -110,7 +112,7 @@ def as_domain(loss: str, name: str, value: Any, domain: str, is_target: bool = F
         message=lambda: f"{loss}: `{name}` must be {words}, got {array.dtype}{list(array.shape)}.",
         error=TypeError,
     )
-    if kind == "integer" and array.dtype != jnp.int32:
+    if kind == "integer" and domain != "group" and array.dtype != jnp.int32:
         top = jnp.iinfo(jnp.int32).max
         if jnp.iinfo(array.dtype).max > top:
             array = jnp.where((array < 0) | (array > jnp.asarray(top, array.dtype)), jnp.asarray(-1).astype(array.dtype), array)

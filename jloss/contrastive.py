@@ -38,14 +38,14 @@ from jloss._contrast import (
     tile_side,
     two_sided,
 )
-from jloss._loss import Reduce, loss
+from jloss._loss import Reduce
 from jloss._made import made
 from jloss._math import logsumexp, softplus
-from jloss._sets import Items, items, moved, squared_distances
+from jloss._sets import Items, items, loss_of_sets, mean_where, moved, number_of, squared_distances
 from jloss._transform import Loss, derived, loss_entry
 
 
-@loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
+@loss_of_sets("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
 def info_nce(
     queries: Array,
     keys: Array,
@@ -86,10 +86,10 @@ def info_nce(
         where.globally(items(keys, mask=mask, unit=chunk_size is None)),
     )
     among, own = one_sided(rows, columns, cosine_logits(1 / temperature, chunk_size), both_kept, itself, chunk_size, where)
-    return where.mean(among - own, rows.kept)
+    return where.mean(among - own, mask)
 
 
-@loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
+@loss_of_sets("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
 def nt_xent(
     first: Array,
     second: Array,
@@ -130,10 +130,10 @@ def nt_xent(
     where = devices("nt_xent", chunk_size, negatives_axis_name, ring)
     views, logits = _views(first, second, mask, chunk_size, where), cosine_logits(1 / temperature, chunk_size)
     among, own = _of_views(views, logits, others, chunk_size, where)
-    return where.mean(among - own, views.kept)
+    return where.mean(among - own, None if mask is None else views.kept)
 
 
-@loss("(n,d),(n),(n)->()", "real class mask", temperature="positive")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask", temperature="positive")
 def supervised_contrastive(
     embeddings: Array,
     labels: Array,
@@ -177,7 +177,7 @@ def supervised_contrastive(
     return where.mean(among - drawn / jnp.maximum(number, 1).astype(drawn.dtype), number > 0)
 
 
-@loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive", sigma="positive")
+@loss_of_sets("(n,d),(n,d),(n)->()", "real real mask", temperature="positive", sigma="positive")
 def decoupled_contrastive(
     first: Array,
     second: Array,
@@ -221,12 +221,12 @@ def decoupled_contrastive(
     weight = jnp.ones_like(own)
     if sigma is not None:
         sharp = lax.stop_gradient((own * temperature - 1) / sigma)
-        weight = 2 - jnp.exp(sharp) / where.mean(jnp.exp(sharp), views.kept)
+        weight = 2 - jnp.exp(sharp) / where.mean(jnp.exp(sharp), None if mask is None else views.kept)
     usable = views.kept & (among != -jnp.inf)
-    return where.mean(jnp.where(usable, among, 0) - weight * own, usable)
+    return where.mean(jnp.where(usable, among, 0.0) - weight * own, usable)
 
 
-@loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
+@loss_of_sets("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
 def clip(
     images: Array,
     texts: Array,
@@ -268,10 +268,10 @@ def clip(
         where.globally(items(texts, mask=mask, unit=chunk_size is None)),
     )
     (by_row, own), by_column = two_sided(rows, columns, cosine_logits(scale, chunk_size), chunk_size, where)
-    return where.mean(0.5 * (by_row + by_column) - own, rows.kept)
+    return where.mean(0.5 * (by_row + by_column) - own, mask)
 
 
-@loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
+@loss_of_sets("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
 def siglip(
     images: Array,
     texts: Array,
@@ -322,11 +322,11 @@ def siglip(
         return jnp.where(itself(rows, columns), -logits, logits)
 
     def quick(rows: Items, columns: Items) -> Array:
-        powers = jnp.exp(jnp.where(small, toward(rows, columns), 0))
-        return jnp.sum(jnp.where(both_kept(rows, columns), jnp.log1p(powers), 0), axis=1)
+        powers = jnp.exp(jnp.where(small, toward(rows, columns), 0.0))
+        return jnp.sum(jnp.where(both_kept(rows, columns), jnp.log1p(powers), 0.0), axis=1)
 
     def slow(rows: Items, columns: Items) -> Array:
-        return jnp.sum(jnp.where(both_kept(rows, columns), softplus(toward(rows, columns)), 0), axis=1)
+        return jnp.sum(jnp.where(both_kept(rows, columns), softplus(toward(rows, columns)), 0.0), axis=1)
 
     def tiled(rows: Items, columns: Items) -> Array:
         return over_tiles(lambda rows, columns: (slow(rows, columns), ()), rows, columns, tile_side(chunk_size, columns))[0]
@@ -336,10 +336,10 @@ def siglip(
             return tiled(rows, columns)
         return lax.cond(small, quick, jax.checkpoint(tiled), rows, columns)
 
-    return where.mean(over_devices(against, columns, jnp.add, where), rows.kept)
+    return where.mean(over_devices(against, columns, jnp.add, where), mask)
 
 
-@loss("(n,d),(n,d),(n)->()", "real real mask")
+@loss_of_sets("(n,d),(n,d),(n)->()", "real real mask")
 def alignment(first: Array, second: Array, mask: Array | None = None, **reduce: Unpack[Reduce]) -> Array:
     r"""Mean squared distance of the two views of each item on the unit sphere; the attracting half of contrastive learning.
 
@@ -361,11 +361,10 @@ def alignment(first: Array, second: Array, mask: Array | None = None, **reduce: 
         https://arxiv.org/abs/2005.10242
     """
     a, b = items(first, mask=mask, unit=True), items(second, mask=mask, unit=True)
-    squares = jnp.sum(jnp.square(a.vectors - b.vectors), axis=1)
-    return jnp.sum(jnp.where(a.kept, squares, 0)) / jnp.maximum(jnp.sum(a.kept, dtype=jnp.int32), 1).astype(squares.dtype)
+    return mean_where(jnp.sum(jnp.square(a.vectors - b.vectors), axis=1), mask)
 
 
-@loss("(n,d),(n)->()", "real mask", t="positive")
+@loss_of_sets("(n,d),(n)->()", "real mask", t="positive")
 def uniformity(
     embeddings: Array, mask: Array | None = None, *, t: float = 2.0, chunk_size: int | None = None, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -396,9 +395,9 @@ def uniformity(
         return -t * squared_distances(rows.vectors, columns.vectors)
 
     logits = Logits(closeness, closeness, is_small(4 * t))
-    number = jnp.sum(given.kept, dtype=jnp.int32).astype(given.vectors.dtype)
+    number = number_of(mask, embeddings).astype(embeddings.dtype)
     total = logsumexp(symmetric(given, logits, others, nobody, chunk_size)[0])
-    return jnp.where(number > 1, jnp.where(number > 1, total, 0) - jnp.log(jnp.maximum(number * (number - 1), 1)), 0)
+    return jnp.where(number > 1, jnp.where(number > 1, total, 0.0) - jnp.log(jnp.maximum(number * (number - 1), 1)), 0.0)
 
 
 @made

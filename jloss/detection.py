@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from jloss._geometry import compare, power
 from jloss._loss import Reduce, loss
 from jloss._math import absolute, log_softmax, pick, safe_divide, softplus
+from jloss._sets import loss_of_sets
 from jloss._shapes import widest
 from jloss.boxes import to_center_size
 
@@ -99,7 +100,7 @@ def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: floa
     return jnp.where(quality <= 0, negative, positive)
 
 
-@loss("(n,k),(n,4),(m),(m,4),(m)->()", "real box class box mask", no_object_weight="nonnegative", boxes_per_image="nonnegative")
+@loss_of_sets("(n,k),(n,4),(m),(m,4),(m)->()", "real box class box mask", no_object_weight="nonnegative", boxes_per_image="nonnegative")
 def detr(
     class_logits: Array,
     boxes: Array,

@@ -13,7 +13,7 @@ from jax import Array, lax
 from jloss._loss import Reduce, loss
 from jloss._math import absolute, by_sign, inverse_norm, positive_part, safe_norm, safe_sqrt, softplus
 from jloss._rank import order_of
-from jloss._sets import Items, in_blocks, items, mean_of_totals, mean_where, moved, pairs, squared_distances, totals, trouble
+from jloss._sets import Items, in_blocks, items, loss_of_sets, mean_of_totals, mean_where, moved, pairs, squared_distances, totals, trouble
 
 
 @loss("(d),(d)->()", "real real")
@@ -160,7 +160,7 @@ def triplet_margin(
     return softplus(violation) if soft else positive_part(violation)
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def batch_hard_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -192,7 +192,7 @@ def batch_hard_triplet(
     def choose(rows: Items) -> tuple[Array, Array, Array]:
         positive, negative = pairs(rows, columns)
         squares = squared_distances(rows.vectors, columns.vectors)
-        farthest = jnp.argmax(jnp.where(positive, squares, -1), axis=1)
+        farthest = jnp.argmax(jnp.where(positive, squares, -1.0), axis=1)
         nearest = jnp.argmin(jnp.where(negative, squares, jnp.inf), axis=1)
         return farthest, nearest, jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
 
@@ -205,7 +205,7 @@ def batch_hard_triplet(
     return mean_where(positive_part(to(farthest) - to(nearest) + margin), usable) + trouble(given)
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def batch_semi_hard_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -250,7 +250,7 @@ def batch_semi_hard_triplet(
     return mean_of_totals(in_blocks(block, columns, size=64))
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def batch_all_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -288,7 +288,7 @@ def batch_all_triplet(
         middle = lax.stop_gradient(jax.vmap(mean_where)(values, is_negative))
         values = values - middle[:, None]  # small numbers add up exactly
         nearer = jnp.cumsum(is_negative.astype(values.dtype), axis=1)
-        violation = nearer * values - jnp.cumsum(jnp.where(is_negative, values, 0), axis=1)
+        violation = nearer * values - jnp.cumsum(jnp.where(is_negative, values, 0.0), axis=1)
         return totals(violation, is_positive)[0], totals(nearer, is_positive)[0]
 
     return mean_of_totals(in_blocks(block, columns, size=64))
@@ -311,7 +311,7 @@ def _merged(first: Array, in_first: Array, second: Array, in_second: Array) -> t
 def _cosine_distance(first: Array, second: Array) -> Array:
     """Half the squared distance of the unit vectors; 1 where one of them is zero."""
     a, b = inverse_norm(first), inverse_norm(second)
-    absent = [jnp.squeeze(jnp.where(lax.stop_gradient(inverse) == 0, 0.5, 0).astype(first.dtype), -1) for inverse in (a, b)]
+    absent = [jnp.squeeze(jnp.where(lax.stop_gradient(inverse) == 0, 0.5, 0.0).astype(first.dtype), -1) for inverse in (a, b)]
     return 0.5 * jnp.sum(jnp.square(first * a - second * b)) + absent[0] + absent[1]
 
 
@@ -341,10 +341,10 @@ def _both_distances(anchor: Array, positive: Array, negative: Array, p: Array | 
 def _any_norm(x: Array, p: Array | float) -> Array:
     size = absolute(x)
     largest = jnp.max(size)
-    scale = lax.stop_gradient(jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1))
-    power = jnp.where(jnp.isinf(p), 1, p)
+    scale = lax.stop_gradient(jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1.0))
+    power = jnp.where(jnp.isinf(p), 1.0, p)
     present = size > 0
-    total = jnp.sum(jnp.where(present, jnp.exp(power * jnp.log(jnp.where(present, size / scale, 1))), 0))
+    total = jnp.sum(jnp.where(present, jnp.exp(power * jnp.log(jnp.where(present, size / scale, 1.0))), 0.0))
     some = total > 0
-    norm = jnp.where(some, scale * jnp.exp(jnp.log(jnp.where(some, total, 1)) / power), jnp.where(jnp.isnan(total), total, 0))
+    norm = jnp.where(some, scale * jnp.exp(jnp.log(jnp.where(some, total, 1.0)) / power), jnp.where(jnp.isnan(total), total, 0.0))
     return jnp.where(jnp.isinf(p), largest, norm)

@@ -13,7 +13,7 @@ from jax import Array, lax
 
 from jloss._loss import Reduce, loss
 from jloss._math import log_softmax, logsumexp, normalize, pick, safe_norm, softplus
-from jloss._sets import Items, dot, in_blocks, items, mean_where
+from jloss._sets import Items, dot, in_blocks, items, loss_of_sets, mean_where
 
 
 @loss("(d),(),(k,d)->()", "real class real", scale="positive")
@@ -232,7 +232,7 @@ def soft_triple_regularizer(prototypes: Array, **reduce: Unpack[Reduce]) -> Arra
     return 0.5 * jnp.sum(distances) / (k * c * max(c - 1, 1))
 
 
-@loss("(n,d),(n),(k,d),(n)->()", "real class real mask", scale="positive")
+@loss_of_sets("(n,d),(n),(k,d),(n)->()", "real class real mask", scale="positive")
 def proxy_nca(
     embeddings: Array, labels: Array, proxies: Array, mask: Array | None = None, *, scale: float = 3.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -267,10 +267,10 @@ def proxy_nca(
         squares = own[:, None] + present[None, :] - 2 * dot(rows.vectors, units)
         return -jax.vmap(pick)(log_softmax(-scale * squares), rows.labels)
 
-    return mean_where(in_blocks(block, given), given.kept)
+    return mean_where(in_blocks(block, given), mask)
 
 
-@loss("(n,d),(n),(k,d),(n)->()", "real class real mask", alpha="positive")
+@loss_of_sets("(n,d),(n),(k,d),(n)->()", "real class real mask", alpha="positive")
 def proxy_anchor(
     embeddings: Array,
     labels: Array,
@@ -356,7 +356,7 @@ def _arcface(unit: Array, labels: Array, prototypes: Array, margin: Array | floa
     shifted = cosine * jnp.cos(margin) - sine * jnp.sin(margin)
     within = cosine >= -jnp.cos(margin)
     target = jnp.where(within, shifted, cosine - margin * jnp.sin(margin))
-    return _margin_softmax(scale * jnp.sum(jnp.where(chosen, cosines, 0), axis=1), labels, scale * target)
+    return _margin_softmax(scale * jnp.sum(jnp.where(chosen, cosines, 0.0), axis=1), labels, scale * target)
 
 
 def _true_angle(x: Array, y: Array) -> tuple[Array, Array]:
@@ -364,7 +364,7 @@ def _true_angle(x: Array, y: Array) -> tuple[Array, Array]:
     some = jnp.any(x != 0) & jnp.any(y != 0)
     apart, along = safe_norm(x - y), safe_norm(x + y)
     cosine = jnp.where(apart < along, 1 - 0.5 * apart * apart, 0.5 * along * along - 1)
-    return jnp.where(some, cosine, jnp.sum(x * y)), jnp.where(some, 0.5 * apart * along, 1)
+    return jnp.where(some, cosine, jnp.sum(x * y)), jnp.where(some, 0.5 * apart * along, 1.0)
 
 
 def _cosines(unit: Array, prototypes: Array) -> Array:

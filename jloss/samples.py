@@ -78,6 +78,7 @@ def draw(domain: str, shape: tuple[int, ...], batch: tuple[int, ...], rng: np.ra
         "sign": lambda: np.where(rng.uniform(size=full) < 0.5, -1.0, 1.0),
         "multi_hot": lambda: rng.uniform(size=full) < 0.5,
         "class": lambda: rng.integers(0, classes, full).astype(np.int32),
+        "group": lambda: rng.integers(-1, classes - 1, full).astype(np.int32),
         "length": lambda: rng.integers(max(1, steps - 2), steps + 1, full).astype(np.int32),
     }[domain]()
 
@@ -138,6 +139,7 @@ def hard(domain: str, shape: tuple[int, ...], classes: int = 5, steps: int = 6) 
         "above_minus_one": [zeros, ones, -0.999 * ones, 1e4 * ones],
         "sign": [ones, -ones, np.where(ramp % 2 == 0, 1.0, -1.0)],
         "class": [zeros.astype(int), np.full(shape, classes - 1), (ramp % classes).astype(int)],
+        "group": [zeros.astype(int), ramp, (ramp % classes).astype(int), np.where(ramp % 2 == 0, -(2**31), 2**31 - 1)],
         "multi_hot": [zeros, ones, spike, ramp % 2 == 0],
         "mask": [np.ones(shape, bool), np.zeros(shape, bool), spike > 0, ramp % 2 == 0],
         "length": [np.full(shape, steps), np.zeros(shape, int), np.ones(shape, int)],

@@ -14,7 +14,7 @@ from jax import Array, lax
 from jloss._contrast import Devices, devices, others
 from jloss._loss import Reduce, loss
 from jloss._math import log_softmax, logsumexp, normalize, positive_part, safe_norm
-from jloss._sets import Items, dot, items, mean_where, moved, over_rows, squared_distances
+from jloss._sets import Items, dot, items, loss_of_sets, mean_where, moved, number_of, over_rows, squared_distances
 
 
 @loss("(d),(d)->()", "real real", constants="targets")
@@ -63,7 +63,7 @@ def simsiam(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Arr
     return -_cosine(predictions, lax.stop_gradient(targets))
 
 
-@loss("(n,d),(n,d),(n)->()", "real real mask")
+@loss_of_sets("(n,d),(n,d),(n)->()", "real real mask")
 def barlow_twins(
     first: Array,
     second: Array,
@@ -97,16 +97,16 @@ def barlow_twins(
     """
     where = devices("barlow_twins", None, negatives_axis_name, False)
     a, b = items(first, mask=mask), items(second, mask=mask)
-    number = _count(a, where)
+    number = _count(a, mask, where)
     units = [_standardized(x, number, where) for x in (a, b)]
     correlation = where.total(dot(units[0].T, units[1].T)) / jnp.maximum(number, 1)
     size = correlation.shape[0]
     diagonal = jnp.eye(size, dtype=bool)
     squares = jnp.where(diagonal, jnp.square(1 - correlation), off_diagonal_weight * jnp.square(correlation))
-    return jnp.where(number > 1, jnp.sum(squares), 0)
+    return jnp.where(number > 1, jnp.sum(squares), 0.0)
 
 
-@loss("(n,d),(n,d),(n)->()", "real real mask", epsilon="nonnegative")
+@loss_of_sets("(n,d),(n,d),(n)->()", "real real mask", epsilon="nonnegative")
 def vicreg(
     first: Array,
     second: Array,
@@ -149,21 +149,21 @@ def vicreg(
     where = devices("vicreg", None, negatives_axis_name, False)
     a, b = items(first, mask=mask), items(second, mask=mask)
     d = first.shape[1]
-    number = _count(a, where)
+    number = _count(a, mask, where)
     spread, redundancy = jnp.zeros_like(number), jnp.zeros_like(number)
     for x in (a, b):
         centred, variances = _centred(x, number, where)
         deviations = variances * number / jnp.maximum(number - 1, 1) + epsilon
         positive = ~(deviations <= 0)  # so that NaN stays NaN
-        roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, deviations, 1)), 0)
+        roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, deviations, 1.0)), 0.0)
         spread += jnp.mean(positive_part(1 - roots))
         scatter = where.total(dot(centred.T, centred.T)) / jnp.maximum(number - 1, 1)
-        redundancy += jnp.sum(jnp.where(jnp.eye(d, dtype=bool), 0, jnp.square(scatter))) / d
+        redundancy += jnp.sum(jnp.where(jnp.eye(d, dtype=bool), 0.0, jnp.square(scatter))) / d
     difference = where.total(jnp.sum(jnp.square(a.vectors - b.vectors))) / (d * jnp.maximum(number, 1))
-    return invariance * difference + jnp.where(number > 1, variance * spread + covariance * redundancy, 0)
+    return invariance * difference + jnp.where(number > 1, variance * spread + covariance * redundancy, 0.0)
 
 
-@loss(
+@loss_of_sets(
     "(n,k),(n,k),(k),(n)->()",
     "real real real mask",
     constants="teacher center",
@@ -250,7 +250,7 @@ def ibot(
     return _distilled(student, teacher, center, mask, student_temperature, teacher_temperature)
 
 
-@loss("(n,k),(n,k),(n)->()", "real real mask", temperature="positive", epsilon="positive")
+@loss_of_sets("(n,k),(n,k),(n)->()", "real real mask", temperature="positive", epsilon="positive")
 def swav(
     first: Array,
     second: Array,
@@ -293,10 +293,10 @@ def swav(
     x, y = a.vectors, b.vectors
     forward = -jnp.sum(_assigned(y, b.kept, epsilon, iterations, where) * log_softmax(x / temperature), axis=1)
     backward = -jnp.sum(_assigned(x, a.kept, epsilon, iterations, where) * log_softmax(y / temperature), axis=1)
-    return where.mean(0.5 * (forward + backward), a.kept)
+    return where.mean(0.5 * (forward + backward), mask)
 
 
-@loss("(n,d),(n)->()", "real mask", epsilon="nonnegative")
+@loss_of_sets("(n,d),(n)->()", "real mask", epsilon="nonnegative")
 def koleo(
     embeddings: Array, mask: Array | None = None, *, epsilon: float = 1e-8, chunk_size: int | None = None, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -328,10 +328,10 @@ def koleo(
         return jnp.argmin(jnp.where(others(rows, columns), squared_distances(rows.vectors, columns.vectors), jnp.inf), axis=1)
 
     distances = safe_norm(given.vectors - given.vectors[over_rows(neighbour, columns, chunk_size)])
-    return mean_where(-jnp.log(distances + epsilon), given.kept & (jnp.sum(given.kept) > 1))
+    return jnp.where(number_of(mask, embeddings) > 1, mean_where(-jnp.log(distances + epsilon), mask), 0.0)
 
 
-@loss("(n,d),(),(n)->()", "real key mask", t_max="positive")
+@loss_of_sets("(n,d),(),(n)->()", "real key mask", t_max="positive")
 def sigreg(
     embeddings: Array,
     key: Array,
@@ -374,7 +374,7 @@ def sigreg(
         raise ValueError(f"sigreg: `slices` must be 1 or more and `knots` 2 or more, got {slices} and {knots}.")
     where = devices("sigreg", None, negatives_axis_name, False)
     given = items(embeddings, mask=mask)
-    number = _count(given, where)
+    number = _count(given, mask, where)
     directions = normalize(jax.random.normal(key, (slices, embeddings.shape[1]), embeddings.dtype))
     projections = dot(given.vectors, directions)
     step = t_max / (knots - 1)
@@ -383,9 +383,11 @@ def sigreg(
         t = point * step
         angles = t * projections
         kept = given.kept[:, None]
-        real, imaginary = (where.total(jnp.sum(jnp.where(kept, f(angles), 0), axis=0)) / jnp.maximum(number, 1) for f in (jnp.cos, jnp.sin))
+        real, imaginary = (
+            where.total(jnp.sum(jnp.where(kept, f(angles), 0.0), axis=0)) / jnp.maximum(number, 1) for f in (jnp.cos, jnp.sin)
+        )
         window = jnp.exp(-0.5 * t * t)
-        weight = jnp.where((point == 0) | (point == knots - 1), 1, 2) * step
+        weight = jnp.where((point == 0) | (point == knots - 1), 1.0, 2.0) * step
         return weight * window * jnp.mean(jnp.square(real - window) + jnp.square(imaginary))
 
     return number * jnp.sum(lax.map(jax.checkpoint(at), jnp.arange(knots, dtype=projections.dtype)))
@@ -395,14 +397,14 @@ def _cosine(x: Array, y: Array) -> Array:
     return jnp.sum(normalize(x) * normalize(y))
 
 
-def _count(given: Items, where: Devices) -> Array:
-    return where.total(jnp.sum(given.kept, dtype=jnp.int32)).astype(given.vectors.dtype)
+def _count(given: Items, mask: Array | None, where: Devices) -> Array:
+    return where.number(mask, given.vectors).astype(given.vectors.dtype)
 
 
 def _centred(given: Items, number: Array, where: Devices) -> tuple[Array, Array]:
     """Kept items minus their mean (0 elsewhere), and the biased variance of each feature."""
     mean = where.total(jnp.sum(given.vectors, axis=0)) / jnp.maximum(number, 1)
-    centred = jnp.where(given.kept[:, None], given.vectors - mean[None, :], 0)
+    centred = jnp.where(given.kept[:, None], given.vectors - mean[None, :], 0.0)
     return centred, where.total(jnp.sum(jnp.square(centred), axis=0)) / jnp.maximum(number, 1)
 
 
@@ -411,22 +413,26 @@ def _standardized(given: Items, number: Array, where: Devices) -> Array:
     centred, variance = _centred(given, number, where)
     size = where.total(jnp.sum(jnp.square(given.vectors), axis=0)) / jnp.maximum(number, 1)
     constant = variance <= jnp.square(8 * jnp.finfo(variance.dtype).eps) * lax.stop_gradient(size)
-    return jnp.where(constant[None, :], 0, centred / jnp.sqrt(jnp.where(constant, 1, variance))[None, :])
+    return jnp.where(constant[None, :], 0.0, centred / jnp.sqrt(jnp.where(constant, 1.0, variance))[None, :])
 
 
 def _distilled(student: Array, teacher: Array, center: Array, mask: Array | None, warm: Array | float, cool: Array | float) -> Array:
-    kept = jnp.ones(student.shape[0], bool) if mask is None else mask
-    student, teacher = (jnp.where(kept[:, None], x, 0) for x in (student, lax.stop_gradient(teacher)))
+    teacher = lax.stop_gradient(teacher)
+    if mask is not None:
+        student, teacher = (jnp.where(mask[:, None], x, 0.0) for x in (student, teacher))
     targets = jax.nn.softmax((teacher - lax.stop_gradient(center)[None, :]) / cool, axis=1)
-    return mean_where(-jnp.sum(targets * log_softmax(student / warm), axis=1), kept)
+    return mean_where(-jnp.sum(targets * log_softmax(student / warm), axis=1), mask)
 
 
 def _assigned(scores: Array, kept: Array, epsilon: Array | float, iterations: int, where: Devices) -> Array:
     """Assignments of items to prototypes, which get about the same number each; a constant."""
-    logs = jnp.where(kept[:, None], lax.stop_gradient(scores) / epsilon, -jnp.inf)
-    for _ in range(iterations):
+
+    def balanced(_: int, logs: Array) -> Array:
         taken = logsumexp(logs, axis=0, axis_name=where.axis_name, keepdims=True)
-        logs = logs - jnp.where(taken > -jnp.inf, taken, 0)
+        logs = logs - jnp.where(taken > -jnp.inf, taken, 0.0)
         taken = logsumexp(logs, axis=1, keepdims=True)
-        logs = logs - jnp.where(taken > -jnp.inf, taken, 0)
-    return lax.stop_gradient(jnp.where(kept[:, None], jax.nn.softmax(jnp.where(kept[:, None], logs, 0), axis=1), 0))
+        return logs - jnp.where(taken > -jnp.inf, taken, 0.0)
+
+    logs = jnp.where(kept[:, None], lax.stop_gradient(scores / epsilon), -jnp.inf)
+    logs = lax.fori_loop(0, iterations, balanced, logs)
+    return jnp.where(kept[:, None], jax.nn.softmax(jnp.where(kept[:, None], logs, 0.0), axis=1), 0.0)

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._loss import Reduce, loss
+from jloss._loss import Reduce
 from jloss._math import logsumexp, positive_part, safe_divide, safe_log, safe_sqrt, softplus
-from jloss._sets import Items, dot, in_blocks, items, mean_of_totals, mean_where, moved, pairs, squared_distances, totals
+from jloss._sets import Items, dot, in_blocks, items, loss_of_sets, mean_of_totals, mean_where, moved, pairs, squared_distances, totals
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def multi_similarity(
     embeddings: Array,
     labels: Array,
@@ -55,10 +55,10 @@ def multi_similarity(
         similarity = dot(rows.vectors, columns.vectors) - base
         return softplus(_among(-alpha * similarity, positive)) / alpha + softplus(_among(beta * similarity, negative)) / beta
 
-    return mean_where(in_blocks(block, columns), columns.kept)
+    return mean_where(in_blocks(block, columns), mask)
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def circle(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 0.4, gamma: float = 80.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -93,12 +93,12 @@ def circle(
         near = _among(-gamma * positive_part(1 + margin - fixed) * (similarity - 1 + margin), positive)
         far = _among(gamma * positive_part(fixed + margin) * (similarity - margin), negative)
         usable = jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
-        return softplus(jnp.where(usable, near, 0) + jnp.where(usable, far, 0)), usable
+        return softplus(jnp.where(usable, near, 0.0) + jnp.where(usable, far, 0.0)), usable
 
     return mean_where(*in_blocks(block, columns))
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def pair_margin(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 0.2, beta: float = 1.2, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -135,7 +135,7 @@ def pair_margin(
     return mean_of_totals(in_blocks(block, columns))
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def lifted_structure(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -178,7 +178,7 @@ def lifted_structure(
     return mean_of_totals(in_blocks(block, (columns, pushed)))
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def n_pairs(embeddings: Array, labels: Array, mask: Array | None = None, **reduce: Unpack[Reduce]) -> Array:
     r"""One pair of each class: its first item should recognise its second among those of all classes.
 
@@ -217,13 +217,13 @@ def n_pairs(embeddings: Array, labels: Array, mask: Array | None = None, **reduc
         similarity = dot(rows.vectors, columns.vectors)
         own = positive & second[None, :]
         usable = rows.kept & (rank == 0) & jnp.any(own, axis=1)
-        mine = jnp.sum(jnp.where(own, similarity, 0), axis=1)
+        mine = jnp.sum(jnp.where(own, similarity, 0.0), axis=1)
         return softplus(_among(similarity - mine[:, None], second[None, :] & ~own)), usable
 
     return mean_where(*in_blocks(block, (columns, rank)))
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def angular(embeddings: Array, labels: Array, mask: Array | None = None, *, alpha: float = 40.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Bounds the angle at the negative of every triangle of anchor, positive and negative; it does not depend on scale.
 
@@ -254,7 +254,7 @@ def angular(embeddings: Array, labels: Array, mask: Array | None = None, *, alph
         _, negative = pairs(rows, columns)
         logits = 4 * tangent * dot(rows.vectors, columns.vectors)
         peak = jnp.max(jnp.where(negative, lax.stop_gradient(logits), -jnp.inf), axis=1)
-        peak = jnp.where(peak > -jnp.inf, peak, 0)
+        peak = jnp.where(peak > -jnp.inf, peak, 0.0)
         return jnp.exp(jnp.where(negative, logits - peak[:, None], -jnp.inf)), peak
 
     powers, peaks = in_blocks(exponentials, columns)
@@ -269,7 +269,7 @@ def angular(embeddings: Array, labels: Array, mask: Array | None = None, *, alph
     return mean_of_totals(in_blocks(block, (columns, powers, peaks)))
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def tuplet_margin(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 5.73, scale: float = 64.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -309,7 +309,7 @@ def tuplet_margin(
     return mean_of_totals(in_blocks(block, columns))
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def fast_ap(embeddings: Array, labels: Array, mask: Array | None = None, *, bins: int = 10, **reduce: Unpack[Reduce]) -> Array:
     r"""One minus average precision of retrieval within the set, made differentiable by binned distances.
 
@@ -350,7 +350,7 @@ def fast_ap(embeddings: Array, labels: Array, mask: Array | None = None, *, bins
     return mean_where(*in_blocks(block, columns))
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def histogram(embeddings: Array, labels: Array, mask: Array | None = None, *, bins: int = 100, **reduce: Unpack[Reduce]) -> Array:
     r"""The probability that a random negative pair is more similar than a random positive one; no margin to tune.
 
@@ -386,7 +386,7 @@ def histogram(embeddings: Array, labels: Array, mask: Array | None = None, *, bi
     return jnp.sum(share)
 
 
-@loss("(n,d),(n),(n)->()", "real class mask")
+@loss_of_sets("(n,d),(n),(n)->()", "real group mask")
 def ranked_list(
     embeddings: Array,
     labels: Array,
@@ -429,9 +429,9 @@ def ranked_list(
         outside, inside = positive_part(distances - alpha + margin), positive_part(alpha - distances)
         far, near = positive & (outside != 0), negative & (inside != 0)
         weights = jax.nn.softmax(jnp.where(near, lax.stop_gradient(temperature * inside), -1e30), axis=1)
-        return jax.vmap(mean_where)(outside, far) + jnp.sum(jnp.where(near, weights * inside, 0), axis=1)
+        return jax.vmap(mean_where)(outside, far) + jnp.sum(jnp.where(near, weights * inside, 0.0), axis=1)
 
-    return mean_where(in_blocks(block, columns), columns.kept)
+    return mean_where(in_blocks(block, columns), mask)
 
 
 def _among(logits: Array, chosen: Array) -> Array:
@@ -445,14 +445,14 @@ def _distances(rows: Items, columns: Items) -> Array:
 
 def _sine(cosine: Array) -> Array:
     """The sine of an angle up to pi; 0, without a gradient, where rounding cannot tell the angle from 0 or pi."""
-    return safe_sqrt(jnp.where(1 - jnp.abs(cosine) <= 2 * jnp.finfo(cosine.dtype).eps, 0, (1 - cosine) * (1 + cosine)))
+    return safe_sqrt(jnp.where(1 - jnp.abs(cosine) <= 2 * jnp.finfo(cosine.dtype).eps, 0.0, (1 - cosine) * (1 + cosine)))
 
 
 def _histogram(place: Array, chosen: Array, bins: int) -> Array:
     """How many of each row's chosen columns fall to the centres 0, 1, ..., `bins`; shared between the two beside."""
     rows = place.shape[0]
     below = lax.stop_gradient(jnp.clip(jnp.floor(place), 0, bins - 1))
-    above = jnp.where(chosen, place - below, 0)
+    above = jnp.where(chosen, place - below, 0.0)
     start = lax.broadcasted_iota(jnp.int32, place.shape, 0) * (bins + 1) + below.astype(jnp.int32)
-    counts = jnp.zeros(rows * (bins + 1), place.dtype).at[start].add(jnp.where(chosen, 1 - above, 0)).at[start + 1].add(above)
+    counts = jnp.zeros(rows * (bins + 1), place.dtype).at[start].add(jnp.where(chosen, 1 - above, 0.0)).at[start + 1].add(above)
     return counts.reshape(rows, bins + 1)
