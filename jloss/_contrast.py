@@ -18,7 +18,8 @@ from jax import Array, lax
 
 from jloss._chunk import _varying as varying
 from jloss._math import logsumexp, normalize, safe_log
-from jloss._sets import Items, dot, is_known, number_of, sum_where
+from jloss._sets import Items, dot, number_of, sum_where
+from jloss._shapes import is_known
 
 Among = Callable[[Items, Items], Array]  # (rows, columns) -> which columns count in the sum of a row
 Found = tuple[Array, Array]  # log sum exp over those `among` it, sum of the logits of those `attracted`

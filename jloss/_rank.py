@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._shapes import is_known
+
 LARGE = 1 << 14  # numbers from which ranking them is worth two programs
 
 
@@ -71,7 +73,7 @@ def _ranked(keys: Array, flags: Array | None) -> tuple[Any, Array]:
 
     def halved(keys: Array, flags: Array | None) -> tuple[Any, Array]:
         """Many rows as two programs side by side: XLA of jaxlib 0.10 sorts all rows of one array on one core."""
-        half = len(keys) // 2 if keys.ndim > 1 and keys.size >= LARGE else 0
+        half = len(keys) // 2 if keys.ndim > 1 and is_known(*keys.shape) and keys.size >= LARGE else 0
         if not half:
             return packed(keys, flags)
         first, last = jax.tree.map(lambda x: x[:half], (keys, flags)), jax.tree.map(lambda x: x[half:], (keys, flags))

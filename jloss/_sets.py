@@ -15,7 +15,7 @@ from jax import Array, lax
 from jloss._chunk import chunked_map
 from jloss._loss import loss
 from jloss._math import normalize, safe_divide
-from jloss._shapes import parse
+from jloss._shapes import is_known, parse
 
 P = ParamSpec("P")
 
@@ -126,11 +126,6 @@ def in_blocks(function: Callable[[Any], Any], rows: Any, size: int = 128) -> Any
     """`over_rows` for large sets, whose temporaries then stay below one n x n matrix; the others, and those of unknown size, at once."""
     n = jax.tree.leaves(rows)[0].shape[0]
     return over_rows(function, rows, size if is_known(n) and n > WHOLE else None)
-
-
-def is_known(*sizes: Any) -> bool:
-    """Whether sizes are numbers, which can be compared: in an exported program they may be symbols."""
-    return all(isinstance(size, int) for size in sizes)
 
 
 def _snap(squared: Array, size: Array) -> Array:

@@ -287,3 +287,8 @@ def widest(arrays: Any) -> Any:
     """float64 if any floating input is, else float32: the dtype of the arithmetic."""
     dtypes = [a.dtype for a in jax.tree.leaves(arrays) if hasattr(a, "dtype") and jnp.issubdtype(a.dtype, jnp.floating)]
     return jnp.float64 if jnp.float64 in dtypes else jnp.float32
+
+
+def is_known(*sizes: Any) -> bool:
+    """Whether sizes are numbers, which can be compared: in an exported program they may be symbols."""
+    return all(isinstance(size, int) for size in sizes)

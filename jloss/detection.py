@@ -16,7 +16,7 @@ from jloss._geometry import compare, power
 from jloss._loss import Reduce, loss
 from jloss._math import absolute, log_softmax, pick, safe_divide, softplus
 from jloss._sets import loss_of_sets
-from jloss._shapes import widest
+from jloss._shapes import is_known, widest
 from jloss.boxes import to_center_size
 
 
@@ -227,7 +227,8 @@ def _assign(cost: Array, exists: Array) -> Array:
     cost = cost - jnp.min(cost, where=usable, initial=jnp.inf)
     worst = 1 + 2 * jnp.max(cost, where=usable, initial=0)
     cost = jnp.where(usable, cost, worst).T
-    spare = jnp.broadcast_to((n + 1) * worst, (m, max(m - n, 0)))  # for whom no prediction is left
+    left = max(m - n, 0) if is_known(n, m) else m
+    spare = jnp.broadcast_to((n + 1) * worst, (m, left))  # for whom no prediction is left
     cost = jnp.concatenate([cost, spare], axis=1)
     zeros, nobody = _zeros(cost, cost.dtype), _zeros(cost, jnp.int32) - 1
     start = _State(zeros[:, 0], zeros[0], nobody[0], nobody[:, 0])
