@@ -309,7 +309,7 @@ def over_tiles(
             column, j = given
             if sides == "triangle":
                 right, left = lax.cond(j < i, lambda *_: nothing, tile, row, column)
-                left = jax.tree.map(lambda x: jnp.where(i == j, start, x), left)
+                left = jax.tree.map(lambda x: jnp.where(i == j, jnp.asarray(start, x.dtype), x), left)
             else:
                 right, left = tile(row, column)
             return jax.tree.map(merge, to_row, right), None if sides == "rows" else left

@@ -64,7 +64,7 @@ def _ranked(keys: Array, flags: Array | None) -> tuple[Any, Array]:
         return flags, place
 
     def packed(keys: Array, flags: Array | None) -> tuple[Any, Array]:
-        bits = lax.bitcast_convert_type(jnp.where(keys == 0, 0, keys), jnp.int32)
+        bits = lax.bitcast_convert_type(jnp.where(keys == 0, 0.0, keys), jnp.int32)
         bits = jnp.where(jnp.isnan(keys), 0x7FFFFFFF, jnp.where(bits < 0, bits ^ 0x7FFFFFFF, bits))
         with jax.enable_x64(True):
             low = _places(keys, jnp.int64) if flags is None else (flags.astype(jnp.int64) << 31) | _places(keys, jnp.int64)

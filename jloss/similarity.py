@@ -378,7 +378,7 @@ def histogram(embeddings: Array, labels: Array, mask: Array | None = None, *, bi
 
     def block(rows: Items) -> tuple[Array, Array]:
         positive, negative = pairs(rows, columns)
-        place = (jnp.clip(dot(rows.vectors, columns.vectors), -1, 1) + 1) * (bins / 2)
+        place = (jnp.clip(dot(rows.vectors, columns.vectors), -1.0, 1.0) + 1) * (bins / 2)
         return _histogram(place, positive, bins), _histogram(place, negative, bins)
 
     like, unlike = (jnp.sum(counts, axis=0) for counts in in_blocks(block, columns))
@@ -451,7 +451,7 @@ def _sine(cosine: Array) -> Array:
 def _histogram(place: Array, chosen: Array, bins: int) -> Array:
     """How many of each row's chosen columns fall to the centres 0, 1, ..., `bins`; shared between the two beside."""
     rows = place.shape[0]
-    below = lax.stop_gradient(jnp.clip(jnp.floor(place), 0, bins - 1))
+    below = lax.stop_gradient(jnp.clip(jnp.floor(place), 0.0, bins - 1.0))
     above = jnp.where(chosen, place - below, 0.0)
     start = lax.broadcasted_iota(jnp.int32, place.shape, 0) * (bins + 1) + below.astype(jnp.int32)
     counts = jnp.zeros(rows * (bins + 1), place.dtype).at[start].add(jnp.where(chosen, 1 - above, 0.0)).at[start + 1].add(above)
