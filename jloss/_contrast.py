@@ -234,7 +234,7 @@ def _found(
     def slow(values: Array, chosen: Array, row_peak: Array, column_peak: Array) -> tuple[Array, Array]:
         values = jnp.where(chosen, values, -jnp.inf)
         by_row = jnp.sum(jnp.exp(values - row_peak[:, None]), axis=1)
-        return by_row, jnp.zeros_like(values[0]) if sides == "rows" else jnp.sum(jnp.exp(values - column_peak[None, :]), axis=0)
+        return by_row, _filled(values[0], 0) if sides == "rows" else jnp.sum(jnp.exp(values - column_peak[None, :]), axis=0)
 
     def whole(rows: Items, columns: Items) -> tuple[Found, Found]:
         values = logits.of(rows, columns)

@@ -334,7 +334,7 @@ def _both_distances(anchor: Array, positive: Array, negative: Array, p: Array | 
 
     vectors = (anchor, positive, negative)
     common = measured(length, *vectors)
-    other = lax.cond(p == 2, lambda _: jax.tree.map(jnp.zeros_like, common), jax.checkpoint(general), vectors)
+    other = lax.cond(p == 2, lambda _: jax.tree.map(lambda x: lax.full_like(x, 0), common), jax.checkpoint(general), vectors)
     return jnp.where(p == 2, common[0], other[0]), jnp.where(p == 2, common[1], other[1])
 
 

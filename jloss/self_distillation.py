@@ -100,9 +100,7 @@ def barlow_twins(
     number = _count(a, mask, where)
     units = [_standardized(x, number, where) for x in (a, b)]
     correlation = where.total(dot(units[0].T, units[1].T)) / jnp.maximum(number, 1)
-    size = correlation.shape[0]
-    diagonal = jnp.eye(size, dtype=bool)
-    squares = jnp.where(diagonal, jnp.square(1 - correlation), off_diagonal_weight * jnp.square(correlation))
+    squares = jnp.where(_is_diagonal(correlation.shape[0]), jnp.square(1 - correlation), off_diagonal_weight * jnp.square(correlation))
     return jnp.where(number > 1, jnp.sum(squares), 0.0)
 
 
@@ -158,7 +156,7 @@ def vicreg(
         roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, deviations, 1.0)), 0.0)
         spread += jnp.mean(positive_part(1 - roots))
         scatter = where.total(dot(centred.T, centred.T)) / jnp.maximum(number - 1, 1)
-        redundancy += jnp.sum(jnp.where(jnp.eye(d, dtype=bool), 0.0, jnp.square(scatter))) / d
+        redundancy += jnp.sum(jnp.where(_is_diagonal(d), 0.0, jnp.square(scatter))) / d
     difference = where.total(jnp.sum(jnp.square(a.vectors - b.vectors))) / (d * jnp.maximum(number, 1))
     return invariance * difference + jnp.where(number > 1, variance * spread + covariance * redundancy, 0.0)
 
@@ -395,6 +393,10 @@ def sigreg(
 
 def _cosine(x: Array, y: Array) -> Array:
     return jnp.sum(normalize(x) * normalize(y))
+
+
+def _is_diagonal(size: int) -> Array:
+    return jnp.arange(size)[:, None] == jnp.arange(size)[None, :]
 
 
 def _count(given: Items, mask: Array | None, where: Devices) -> Array:
