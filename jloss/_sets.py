@@ -31,7 +31,7 @@ class Items(NamedTuple):
     index: Array  # type: ignore[assignment]  # (n,); hides tuple.index
 
 
-def loss_of_sets(signature: str, domains: str, **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
+def loss_of_sets(signature: str, domains: str, *, constants: str = "", **limits: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
     """`loss` of a set of `n` items, which is 0 where there are none: their number is a shape, and nothing is compared."""
     at = parse(signature)[0].index("n")
 
@@ -43,7 +43,7 @@ def loss_of_sets(signature: str, domains: str, **limits: str) -> Callable[[Calla
             given: Any = args[0] if args else kwargs[first]
             return jnp.zeros((), given.dtype) if given.shape[at] == 0 else core(*args, **kwargs)
 
-        return loss(signature, domains, **limits)(of_some)
+        return loss(signature, domains, constants=constants, **limits)(of_some)
 
     return wrap
 
