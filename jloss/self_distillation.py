@@ -326,6 +326,7 @@ def koleo(
         return jnp.argmin(jnp.where(others(rows, columns), squared_distances(rows.vectors, columns.vectors), jnp.inf), axis=1)
 
     distances = safe_norm(given.vectors - given.vectors[over_rows(neighbour, columns, chunk_size)])
+    distances = jnp.where(distances <= 4 * jnp.finfo(distances.dtype).eps, 0.0, distances)  # rounding has no direction
     return jnp.where(number_of(mask, embeddings) > 1, mean_where(-jnp.log(distances + epsilon), mask), 0.0)
 
 

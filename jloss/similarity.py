@@ -318,7 +318,7 @@ def fast_ap(embeddings: Array, labels: Array, mask: Array | None = None, *, bins
 
     ``h+`` counts the positives of an item whose squared distance falls into a bin, softly, ``H`` sums up to it over all items.
     The mean is over items that have a positive; 0 if none has. The larger the set the better; few bins smooth, many are
-    faithful. A distance on a bin's centre has its derivative from above.
+    faithful. On a bin's centre the derivative is the mean of those from below and from above.
 
     Args:
         embeddings: One vector per item, normalised here.
@@ -358,7 +358,7 @@ def histogram(embeddings: Array, labels: Array, mask: Array | None = None, *, bi
         \ell = \sum_b h^-_b \sum_{b' \le b} h^+_{b'}
 
     ``h+`` and ``h-`` are the soft histograms of the cosines of positive and of negative pairs. 0 if one kind is missing. Between
-    0 and 1. A cosine has a gradient through the two bins beside it only; on a bin's centre it is the derivative from above.
+    0 and 1. A cosine has a gradient through the two bins beside it only; on a bin's centre it is the mean of those of both sides.
 
     Args:
         embeddings: One vector per item, normalised here.
@@ -449,10 +449,19 @@ def _sine(cosine: Array) -> Array:
 
 
 def _histogram(place: Array, chosen: Array, bins: int) -> Array:
-    """How many of each row's chosen columns fall to the centres 0, 1, ..., `bins`; shared between the two beside."""
+    """How many of each row's chosen columns fall to the centres 0, 1, ..., `bins`; shared between the two beside.
+
+    On a centre, which rounding cannot tell from beside it, the derivative is the mean of those of both sides.
+    """
     rows = place.shape[0]
-    below = lax.stop_gradient(jnp.clip(jnp.floor(place), 0.0, bins - 1.0))
-    above = jnp.where(chosen, place - below, 0.0)
-    start = lax.broadcasted_iota(jnp.int32, place.shape, 0) * (bins + 1) + below.astype(jnp.int32)
-    counts = jnp.zeros(rows * (bins + 1), place.dtype).at[start].add(jnp.where(chosen, 1 - above, 0.0)).at[start + 1].add(above)
-    return counts.reshape(rows, bins + 1)
+    fixed = lax.stop_gradient(place)
+    nearest = jnp.round(fixed)
+    on_centre = (jnp.abs(fixed - nearest) <= 4 * bins * jnp.finfo(place.dtype).eps) & (nearest > 0) & (nearest < bins)
+    below = jnp.where(on_centre, nearest, jnp.clip(jnp.floor(fixed), 0.0, bins - 1.0))
+    above = place - below
+    shares = jnp.where(on_centre, -0.5 * above, 0.0), jnp.where(on_centre, 1.0, 1 - above), jnp.where(on_centre, 0.5 * above, above)
+    start = lax.broadcasted_iota(jnp.int32, place.shape, 0) * (bins + 2) + below.astype(jnp.int32)
+    counts = jnp.zeros(rows * (bins + 2), place.dtype)
+    for i, share in enumerate(shares):
+        counts = counts.at[start + i].add(jnp.where(chosen, share, 0.0))
+    return counts.reshape(rows, bins + 2)[:, 1:]
