@@ -93,7 +93,8 @@ def cosines(rows: Items, columns: Items, chunk_size: int | None) -> Array:
 
 def is_small(scale: Array | float) -> Array:
     """Whether exp, its square and their sums over any set stay inside the range of the dtype."""
-    return jnp.abs(scale) <= 0.45 * jnp.log(jnp.finfo(jnp.result_type(scale)).max)
+    dtype = jnp.result_type(scale)
+    return jnp.abs(scale) <= 0.45 * jnp.log(jnp.finfo(dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.float32).max)
 
 
 def itself(rows: Items, columns: Items) -> Array:

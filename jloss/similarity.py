@@ -89,9 +89,8 @@ def circle(
     def block(rows: Items) -> tuple[Array, Array]:
         positive, negative = pairs(rows, columns)
         similarity = dot(rows.vectors, columns.vectors)
-        fixed = lax.stop_gradient(similarity)
-        near = _among(-gamma * positive_part(1 + margin - fixed) * (similarity - 1 + margin), positive)
-        far = _among(gamma * positive_part(fixed + margin) * (similarity - margin), negative)
+        near = _among(-gamma * lax.stop_gradient(positive_part(1 + margin - similarity)) * (similarity - 1 + margin), positive)
+        far = _among(gamma * lax.stop_gradient(positive_part(similarity + margin)) * (similarity - margin), negative)
         usable = jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
         return softplus(jnp.where(usable, near, 0.0) + jnp.where(usable, far, 0.0)), usable
 
@@ -344,7 +343,7 @@ def fast_ap(embeddings: Array, labels: Array, mask: Array | None = None, *, bins
         here, other = _histogram(place, positive, bins), _histogram(place, negative, bins)
         below, all_below = jnp.cumsum(here, axis=1), jnp.cumsum(here + other, axis=1)
         number = jnp.sum(positive, axis=1).astype(squares.dtype)
-        precision = jnp.sum(safe_divide(here * below, all_below), axis=1)
+        precision = jnp.sum(here * safe_divide(below, all_below, 1.0), axis=1)  # of an empty bin that a positive is about to enter
         return 1 - safe_divide(precision, number), number > 0
 
     return mean_where(*in_blocks(block, columns))
@@ -458,7 +457,7 @@ def _histogram(place: Array, chosen: Array, bins: int) -> Array:
     nearest = jnp.round(fixed)
     on_centre = (jnp.abs(fixed - nearest) <= 4 * bins * jnp.finfo(place.dtype).eps) & (nearest > 0) & (nearest < bins)
     below = jnp.where(on_centre, nearest, jnp.clip(jnp.floor(fixed), 0.0, bins - 1.0))
-    above = place - below
+    above = place - jnp.where(on_centre, fixed, below)  # exactly 0 on a centre
     shares = jnp.where(on_centre, -0.5 * above, 0.0), jnp.where(on_centre, 1.0, 1 - above), jnp.where(on_centre, 0.5 * above, above)
     start = lax.broadcasted_iota(jnp.int32, place.shape, 0) * (bins + 2) + below.astype(jnp.int32)
     counts = jnp.zeros(rows * (bins + 2), place.dtype)
