@@ -107,7 +107,8 @@ def same_in_both(values, first, second, **reduce: Unpack[jloss.Reduce]):
 def test_labels_that_are_compared_are_ranked_together():
     first, second = np.array([2**40, 5, 7]), np.array([2**40, 7, 7])
     assert same_in_both(np.array([1.0, 10.0, 100.0], np.float32), first, second) == 101
-    assert same_in_both(np.array([1.0, 10.0, 100.0], np.float32), first, second=second.astype(np.uint64)) == 101
+    near = np.array([2**60 + 1, 7, 7], np.uint64)  # as a float64 it would be 2**60
+    assert same_in_both(np.array([1.0, 10.0, 100.0], np.float32), np.array([2**60, 5, 7]), second=near) == 100
     assert same_in_both(np.array([1.0, 10.0, 100.0], np.float32), second, second=jnp.array([3, 7, 7])) == 110
 
 
@@ -212,11 +213,44 @@ def test_exports_with_sizes_that_are_symbols(name, options):
     assert_close(exported.call(floats, rest), step(floats, rest))
 
 
+def test_a_matching_of_unknown_sizes_may_lack_predictions():
+    sizes = jax.export.symbolic_shape("n, m")
+    given = samples(jloss.detr, batch=(), optional=False)
+    given = {n: v[:3] if jloss.CATALOGUE["detr"].inputs[n][0] == "n" else v for n, v in given.items()}  # three predictions, four targets
+    shapes = {
+        n: jax.ShapeDtypeStruct((sizes["nm".index(jloss.CATALOGUE["detr"].inputs[n][0])], *v.shape[1:]), v.dtype) for n, v in given.items()
+    }
+    step = jax.jit(lambda given: jloss.detr(**given))
+    assert_close(jax.export.export(step)(shapes).call(given), step(given))
+
+
+@pytest.mark.parametrize("name", [n for n, e in jloss.CATALOGUE.items() if e.kind == "loss" and e.family in FAMILIES] + ["detr"])
+def test_selects_of_floats_have_float_constants(name, monkeypatch):
+    """An integer 0 beside floats is an operand of another kind for exporters."""
+    entry = jloss.CATALOGUE[name]
+    modules = {f"{family}.py" for family in FAMILIES | {"_sets", "_contrast", "detection"}}
+    where, mixed = jnp.where, []
+
+    def watched(condition, *branches):
+        caller = sys._getframe(1)
+        kinds = {type(b) if isinstance(b, int | float) else getattr(b, "dtype", None) for b in branches}
+        if Path(caller.f_code.co_filename).name in modules and int in kinds and any(jnp.issubdtype(k, jnp.floating) for k in kinds - {int}):
+            mixed.append(f"{Path(caller.f_code.co_filename).name}:{caller.f_lineno}")
+        return where(condition, *branches)
+
+    monkeypatch.setattr(jnp, "where", watched)
+    inputs = {n: v if entry.domains[n] == "key" else jnp.asarray(v) for n, v in samples(entry.public, batch=()).items()}
+    options = {n: jnp.float32(v) if isinstance(v, float) else v for n, v in entry.options.items()}
+    for more in [{}, {"chunk_size": 3}] if "chunk_size" in options else [{}]:
+        jax.make_jaxpr(lambda inputs, more=more: entry.core(**inputs, **{**options, **more}))(inputs)
+    assert not mixed
+
+
 UNMASKED = [n for n in SETS if n not in GROUPED and not n.startswith("proxy")]
 
 
 @pytest.mark.parametrize("name", UNMASKED)
-def test_no_mask_is_no_sum_and_no_operand_is_of_another_kind(name):
+def test_no_mask_is_no_sum_and_no_branch_of_a_platform(name):
     """Without a mask nothing integer is summed, and no branch depends on the platform."""
     entry = jloss.CATALOGUE[name]
     inputs = samples(entry.public, batch=(2,), optional=False)
