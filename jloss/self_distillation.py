@@ -437,5 +437,5 @@ def _assigned(scores: Array, kept: Array, epsilon: Array | float, iterations: in
         return logs - jnp.where(taken > -jnp.inf, taken, 0.0)
 
     logs = jnp.where(kept[:, None], lax.stop_gradient(scores / epsilon), -jnp.inf)
-    logs = lax.fori_loop(0, iterations, balanced, logs)
+    logs = lax.fori_loop(0, iterations, balanced, logs, unroll=max(1, min(iterations, 3)))
     return jnp.where(kept[:, None], jax.nn.softmax(jnp.where(kept[:, None], logs, 0.0), axis=1), 0.0)

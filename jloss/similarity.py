@@ -340,7 +340,7 @@ def fast_ap(embeddings: Array, labels: Array, mask: Array | None = None, *, bins
         positive, negative = pairs(rows, columns)
         squares = squared_distances(rows.vectors, columns.vectors)
         place = squares * (bins / 4)
-        here, other = _histogram(place, positive, bins), _histogram(place, negative, bins)
+        here, other = _histograms(place, positive, negative, bins)
         below, all_below = jnp.cumsum(here, axis=1), jnp.cumsum(here + other, axis=1)
         number = jnp.sum(positive, axis=1).astype(squares.dtype)
         precision = jnp.sum(here * safe_divide(below, all_below, 1.0), axis=1)  # of an empty bin that a positive is about to enter
@@ -378,7 +378,7 @@ def histogram(embeddings: Array, labels: Array, mask: Array | None = None, *, bi
     def block(rows: Items) -> tuple[Array, Array]:
         positive, negative = pairs(rows, columns)
         place = (jnp.clip(dot(rows.vectors, columns.vectors), -1.0, 1.0) + 1) * (bins / 2)
-        return _histogram(place, positive, bins), _histogram(place, negative, bins)
+        return _histograms(place, positive, negative, bins)
 
     like, unlike = (jnp.sum(counts, axis=0) for counts in in_blocks(block, columns))
     share = safe_divide(unlike, jnp.sum(unlike)) * safe_divide(jnp.cumsum(like), jnp.sum(like))
@@ -447,8 +447,8 @@ def _sine(cosine: Array) -> Array:
     return safe_sqrt(jnp.where(1 - jnp.abs(cosine) <= 2 * jnp.finfo(cosine.dtype).eps, 0.0, (1 - cosine) * (1 + cosine)))
 
 
-def _histogram(place: Array, chosen: Array, bins: int) -> Array:
-    """How many of each row's chosen columns fall to the centres 0, 1, ..., `bins`; shared between the two beside.
+def _histograms(place: Array, positive: Array, negative: Array, bins: int) -> tuple[Array, Array]:
+    """How many of each row's columns, of one kind and of the other, fall to the centres 0, 1, ..., `bins`; shared between the two beside.
 
     On a centre, which rounding cannot tell from beside it, the derivative is the mean of those of both sides.
     """
@@ -459,8 +459,10 @@ def _histogram(place: Array, chosen: Array, bins: int) -> Array:
     below = jnp.where(on_centre, nearest, jnp.clip(jnp.floor(fixed), 0.0, bins - 1.0))
     above = place - jnp.where(on_centre, fixed, below)  # exactly 0 on a centre
     shares = jnp.where(on_centre, -0.5 * above, 0.0), jnp.where(on_centre, 1.0, 1 - above), jnp.where(on_centre, 0.5 * above, above)
-    start = lax.broadcasted_iota(jnp.int32, place.shape, 0) * (bins + 2) + below.astype(jnp.int32)
-    counts = jnp.zeros(rows * (bins + 2), place.dtype)
+    which = 2 * lax.broadcasted_iota(jnp.int32, place.shape, 0) + negative.astype(jnp.int32)
+    start = which * (bins + 2) + below.astype(jnp.int32)
+    counts = jnp.zeros(2 * rows * (bins + 2), place.dtype)
     for i, share in enumerate(shares):
-        counts = counts.at[start + i].add(jnp.where(chosen, share, 0.0))
-    return counts.reshape(rows, bins + 2)[:, 1:]
+        counts = counts.at[start + i].add(jnp.where(positive | negative, share, 0.0))
+    counts = counts.reshape(rows, 2, bins + 2)[:, :, 1:]
+    return counts[:, 0], counts[:, 1]
