@@ -100,7 +100,8 @@ def within_32_bits(args: Any, kwargs: Any, kinds: dict[str, str]) -> tuple[list[
     """
     given = dict(zip(kinds, args, strict=False)) | {n: kwargs[n] for n in kinds if n in kwargs}
     wide = {n for n, value in given.items() if DOMAINS[kinds[n]].kind == "integer" and is_cut(value)}
-    fitting = {n: np.where((given[n] < 0) | (given[n] > _TOP), -1, given[n]).astype(np.int32) for n in wide if kinds[n] != "group"}
+    indices = {n: given[n] for n in wide if kinds[n] != "group"}
+    fitting = {n: np.where((i < 0) | (i > _TOP), np.int32(-1), i.astype(np.int32)) for n, i in indices.items()}
     if wide - fitting.keys():
         groups = {n: np.asarray(value) for n, value in given.items() if kinds[n] == "group" and value is not None}
         dtype = None if len({labels.dtype for labels in groups.values()}) == 1 else object  # NumPy would make them float64
