@@ -85,8 +85,10 @@ def literals(args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tup
     def convert(name: str, value: Any) -> Any:
         if type(value) not in (list, tuple):
             return value
-        is_float = DOMAINS[kinds[name]].kind == "float" if name in kinds else False
-        return jnp.asarray(value, float) if is_float else jnp.asarray(value)
+        kind = DOMAINS[kinds[name]].kind if name in kinds else ""
+        if kind == "integer" and not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)):
+            return np.asarray(value)  # which holds what 32 bits do not
+        return jnp.asarray(value, float) if kind == "float" else jnp.asarray(value)
 
     names = list(kinds)
     args = [convert(names[i], a) if i < len(names) else a for i, a in enumerate(args)]

@@ -303,7 +303,7 @@ def koleo(
     .. math::
         \ell = \operatorname*{mean}_i -\log\big(\min_{j \ne i} |x_i - x_j| + \epsilon\big)
 
-    An estimate of minus their entropy. Which neighbour is nearest is a constant for the gradient; an item that coincides with
+    An estimate of minus their entropy. Which neighbour is nearest is a constant for the gradient; an item that rounding cannot tell from
     its neighbour has the value ``-log(epsilon)`` and gradient 0. One item, or none, gives 0.
 
     Args:

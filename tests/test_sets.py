@@ -96,6 +96,8 @@ def test_an_index_of_a_class_that_32_bits_cannot_hold_is_none():
     np.testing.assert_array_equal(np.isnan(found), [False, True, True, True])
     assert np.isnan(jloss.arcface(X[:1], np.array([2**63], np.uint64), np.eye(3, dtype=np.float32)))
     assert jloss.cross_entropy(logits, np.array([0, 1, 2, 1], np.uint64)) == pytest.approx(np.log(3))
+    np.testing.assert_array_equal(np.isnan(jloss.cross_entropy(logits, [1, 2**32, 2, 0], reduction="none")), [False, True, False, False])
+    assert jloss.batch_hard_triplet(X[:4], [2**40, 2**41, 2**40, 2**41]) == jloss.batch_hard_triplet(X[:4], [0, 1, 0, jnp.asarray(1)])
 
 
 @jloss.loss("(n),(n),(n)->()", "real group group")
