@@ -9,7 +9,7 @@ from typing import Literal, Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._geometry import compare, power, squared_length
+from jloss._geometry import compare, power, share, squared_length
 from jloss._loss import Reduce, Reduction, StatefulLoss, listed, loss
 from jloss._math import safe_divide
 from jloss.boxes import eiou, iou
@@ -100,7 +100,7 @@ def wiou_v1(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Arr
         https://arxiv.org/abs/2301.10051
     """
     pair = compare(predictions, targets)
-    return jnp.exp(safe_divide(squared_length(pair.offset), lax.stop_gradient(pair.diagonal))) * (1 - pair.iou)
+    return jnp.exp(share(squared_length(pair.offset), lax.stop_gradient(pair.diagonal))) * (1 - pair.iou)
 
 
 @listed("stateful", "(4),(4)->()", "box box", gamma="nonnegative", momentum="unit")
