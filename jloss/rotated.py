@@ -59,7 +59,10 @@ def gwd(predictions: Array, targets: Array, *, tau: float = 1.0, **reduce: Unpac
     aslant = change * jnp.sin(angle) + target_stretch * turned * jnp.cos(both)
     unlike = squared_length((across, aslant)) + 4 * jnp.square(h * (w - v) + v * (h - k))
     apart = squared_length((p[0] - t[0], p[1] - t[1]))
-    distance = safe_sqrt(apart + safe_divide(unlike, 4 * (trace + 2 * mean)))  # trace - 2 mean, times its conjugate over it
+    sizes = 4 * (trace + 2 * mean)
+    points = sizes < _least(sizes)
+    shape = jnp.where(points, 0.0, quotient(unlike, jnp.where(points, 1.0, sizes)))  # trace - 2 mean, times its conjugate over it
+    distance = safe_sqrt(apart + shape)
     return 1 - 1 / (tau + jnp.log1p(distance))
 
 
