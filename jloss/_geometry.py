@@ -97,7 +97,7 @@ def share(part: Array, whole: Array) -> Array:
 def power(x: Array, exponent: Array | float) -> Array:
     """``x ** exponent`` of a share; 0 with gradient 0 at 0 and next to it, for every positive exponent."""
     zero = x <= float(jnp.finfo(x.dtype).eps) ** 2
-    return jnp.where(zero, 0, jnp.where(zero, 1, x) ** exponent)
+    return jnp.where(zero, 0.0, jnp.where(zero, 1.0, x) ** exponent)
 
 
 def _side(low: Array, high: Array, target_low: Array, target_high: Array) -> tuple[Array, Array, Array]:

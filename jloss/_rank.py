@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._chunk import by_platform
+
 LARGE = 1 << 14  # numbers from which ranking them is worth two programs
 
 
@@ -49,7 +51,7 @@ def by_place(places: Array, x: Array) -> Array:
     def carried(places: Array, x: Array) -> Array:
         return lax.sort((places, x), num_keys=1)[1]
 
-    return lax.platform_dependent(places, x, cpu=scattered, default=carried)
+    return by_platform(places, x, cpu=scattered, default=carried)
 
 
 def _ranked(keys: Array, flags: Array | None) -> tuple[Any, Array]:
@@ -62,7 +64,7 @@ def _ranked(keys: Array, flags: Array | None) -> tuple[Any, Array]:
         return flags, place
 
     def packed(keys: Array, flags: Array | None) -> tuple[Any, Array]:
-        bits = lax.bitcast_convert_type(jnp.where(keys == 0, 0, keys), jnp.int32)
+        bits = lax.bitcast_convert_type(jnp.where(keys == 0, 0.0, keys), jnp.int32)
         bits = jnp.where(jnp.isnan(keys), 0x7FFFFFFF, jnp.where(bits < 0, bits ^ 0x7FFFFFFF, bits))
         with jax.enable_x64(True):
             low = _places(keys, jnp.int64) if flags is None else (flags.astype(jnp.int64) << 31) | _places(keys, jnp.int64)
@@ -78,7 +80,7 @@ def _ranked(keys: Array, flags: Array | None) -> tuple[Any, Array]:
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), packed(*first), packed(*last))
 
     keys = lax.stop_gradient(keys)
-    return lax.platform_dependent(keys, flags, cpu=halved, default=carried) if keys.dtype == jnp.float32 else carried(keys, flags)
+    return by_platform(keys, flags, cpu=halved, default=carried) if keys.dtype == jnp.float32 else carried(keys, flags)
 
 
 def _places(keys: Array, dtype: type) -> Array:

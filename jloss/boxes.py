@@ -144,7 +144,7 @@ def ciou(predictions: Array, targets: Array, *, gated: bool = False, **reduce: U
         Detection and Instance Segmentation, 2022. https://arxiv.org/abs/2005.03572
     """
     pair = compare(predictions, targets)
-    weight = jnp.where(pair.iou > 0.5, pair.aspect_weight, 0) if gated else pair.aspect_weight
+    weight = jnp.where(pair.iou > 0.5, pair.aspect_weight, 0.0) if gated else pair.aspect_weight
     return 1 - pair.iou + pair.distance + weight * pair.aspect
 
 
@@ -290,7 +290,7 @@ def shape_iou(predictions: Array, targets: Array, *, scale: float = 0.0, **reduc
     pair = compare(predictions, targets)
     width, height = pair.target_sides
     solid = (width > 0) & (height > 0)
-    slimness = jnp.log(jnp.where(solid, width, 1)) - jnp.log(jnp.where(solid, height, 1))
+    slimness = jnp.log(jnp.where(solid, width, 1.0)) - jnp.log(jnp.where(solid, height, 1.0))
     along_y = 2 * nn.sigmoid(scale * slimness)  # w^s / (w^s + h^s)
     along_x = 2 * nn.sigmoid(-scale * slimness)
     distance = share(along_x * jnp.square(pair.offset[0]) + along_y * jnp.square(pair.offset[1]), pair.diagonal)

@@ -43,7 +43,7 @@ def distribution_focal(logits: Array, targets: Array, **reduce: Unpack[Reduce]) 
     bins = jnp.arange(logits.shape[0], dtype=logits.dtype)
     place = lax.stop_gradient(jnp.clip(targets, 0, logits.shape[0] - 1))
     share = jnp.maximum(0, 1 - jnp.abs(bins - place))
-    return -jnp.sum(jnp.where(share == 0, 0, share * log_softmax(logits)))
+    return -jnp.sum(jnp.where(share == 0, 0.0, share * log_softmax(logits)))
 
 
 @loss("(),()->()", "real unit", beta="positive")
@@ -169,13 +169,13 @@ def detr(
     found = match(cost, exists)
     paired = found >= 0
     chosen = jnp.take(boxes, jnp.where(paired, found, 0), axis=0)
-    box_term = jnp.sum(jnp.where(paired, box_terms(chosen, target_boxes), 0))
+    box_term = jnp.sum(jnp.where(paired, box_terms(chosen, target_boxes), 0.0))
 
     owner = jnp.arange(n, dtype=jnp.int32)[:, None] == found[None, :]
     busy = jnp.any(owner, axis=1)
     classes = jnp.where(busy, jnp.sum(jnp.where(owner, labels[None, :], 0), axis=1, dtype=labels.dtype), k - 1)
     surprise = -jax.vmap(pick)(log_probs, classes)
-    weight = jnp.where(busy, 1, no_object_weight)
+    weight = jnp.where(busy, 1.0, no_object_weight)
     count = jnp.maximum(1, jnp.sum(paired)).astype(boxes.dtype)
     count = jnp.where(boxes_per_image > 0, boxes_per_image, count)
     unsound = jnp.any(jnp.isnan(boxes)) | jnp.any(jnp.isnan(target_boxes))  # also of a box that finds no partner
@@ -275,9 +275,9 @@ def _add_target(cost: Array, state: _State, new: tuple[Array, Array]) -> tuple[_
 
     start = _Search(blank + jnp.inf, nobody, jnp.isnan(cost[0]) | ~exists, target - nobody[0] - 1, blank[0], nobody[0])
     search = lax.while_loop(is_searching, visit, start)
-    gain = jnp.where(search.done & exists, search.length - search.distance, 0)
+    gain = jnp.where(search.done & exists, search.length - search.distance, 0.0)
     has_one = state.prediction >= 0
-    target_gain = jnp.where(has_one, gain[jnp.where(has_one, state.prediction, 0)], 0)
+    target_gain = jnp.where(has_one, gain[jnp.where(has_one, state.prediction, 0)], 0.0)
     is_new = (jnp.arange(cost.shape[0], dtype=jnp.int32) == target) & exists
 
     def is_swapping(path: tuple[Array, Array, Array]) -> Array:
@@ -290,7 +290,7 @@ def _add_target(cost: Array, state: _State, new: tuple[Array, Array]) -> tuple[_
         return owner.at[at].set(taker), prediction.at[taker].set(at), jnp.where(taker == target, -1, left)
 
     owner, prediction, _ = lax.while_loop(is_swapping, swap, (state.owner, state.prediction, search.free))
-    target_price = state.target_price + target_gain + jnp.where(is_new, search.length, 0)
+    target_price = state.target_price + target_gain + jnp.where(is_new, search.length, 0.0)
     return _State(target_price, state.price - gain, owner, prediction), None
 
 

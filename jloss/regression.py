@@ -196,7 +196,7 @@ def quantile(predictions: Array, targets: Array, *, q: float | Array = 0.5, **re
     """
     above = targets - predictions
     level = _per_head("quantile", q, above)
-    return above * jnp.where(above > 0, level, jnp.where(above < 0, level - 1, 0))
+    return above * jnp.where(above > 0, level, jnp.where(above < 0, level - 1, 0.0))
 
 
 @loss("(),()->()", "real real", q="unit")
@@ -380,7 +380,7 @@ def bias_error(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> 
 def _huber(error: Array, delta: float) -> Array:
     """The parabola sees no error beyond `delta`, not even an infinite one; this form also moves the fewest bytes."""
     small = jnp.abs(error) <= delta
-    near = jnp.where(small, error, 0)
+    near = jnp.where(small, error, 0.0)
     return jnp.where(small, 0.5 * near * near, delta * (jnp.abs(error) - 0.5 * delta))
 
 

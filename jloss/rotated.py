@@ -94,13 +94,13 @@ def rotated_kld(predictions: Array, targets: Array, *, tau: float = 1.0, **reduc
     x, y = _along(p[0] - t[0], p[1] - t[1], t[4])
     longest = lax.stop_gradient(_longest(w, h, v, k, jnp.abs(x), jnp.abs(y)))
     flat = jnp.minimum(v, k) <= jnp.maximum(longest / _MOST, _least(longest))
-    v, k = jnp.where(flat, 1, v), jnp.where(flat, 1, k)
+    v, k = jnp.where(flat, 1.0, v), jnp.where(flat, 1.0, k)
     cosine, sine = jnp.cos(p[4] - t[4]), jnp.sin(p[4] - t[4])
     growth = quotient(w, v) * quotient(h, k)
     parts = [cosine * (quotient(w, v) - quotient(h, k)), sine * (quotient(w, k) - quotient(h, v)), 2 * quotient(x, v), 2 * quotient(y, k)]
     infinite = flat | (_longest(*map(jnp.abs, parts)) > _MOST**0.5) | (growth > _MOST)
-    growth = jnp.where(infinite, 1, jnp.where(growth < 1 / _MOST, 1 / _MOST, growth))
-    divergence = (growth - 1 - jnp.log(growth)) + sum(jnp.square(jnp.where(infinite, 0, part)) for part in parts) / 2
+    growth = jnp.where(infinite, 1.0, jnp.where(growth < 1 / _MOST, 1 / _MOST, growth))
+    divergence = (growth - 1 - jnp.log(growth)) + sum(jnp.square(jnp.where(infinite, 0.0, part)) for part in parts) / 2
     return 1 - 1 / (tau + jnp.log1p(jnp.where(infinite, _MOST, divergence)))
 
 
@@ -200,9 +200,9 @@ def _compare(first_box: Array, second_box: Array) -> _Pair:
     (w, h), (v, k) = _sides(first), _sides(second)
     scale = lax.stop_gradient(_longest(w, h, v, k))
     apart = jnp.abs(first[0] - second[0]) + jnp.abs(first[1] - second[1])
-    scale = jnp.where(scale < jnp.maximum(lax.stop_gradient(apart) / _MOST, _least(scale)), 1, scale)
+    scale = jnp.where(scale < jnp.maximum(lax.stop_gradient(apart) / _MOST, _least(scale)), 1.0, scale)
     least = jnp.maximum(_SLIM * scale, _least(scale))
-    w, h, v, k = (jnp.where(side < least, 0, side) / scale for side in (w, h, v, k))
+    w, h, v, k = (jnp.where(side < least, 0.0, side) / scale for side in (w, h, v, k))
     dx, dy = (first[0] - second[0]) / scale, (first[1] - second[1]) / scale
     cosine, sine = _turn(first[4] - second[4])
     wider, higher = w - v, h - k
@@ -210,7 +210,7 @@ def _compare(first_box: Array, second_box: Array) -> _Pair:
     excess = jnp.square(grown) + cosine * jnp.square(slimmer) + sine * jnp.square(w * v - h * k)
     (x, y), (a, b) = _along(dx, dy, first[4]), _along(dx, dy, second[4])
     apart = squared_length((h * x, w * y)) + squared_length((k * a, v * b))
-    shortest = -_longest(*(-jnp.where(side > 0, side, 1) for side in (w, h, v, k))) * scale
+    shortest = -_longest(*(-jnp.where(side > 0, side, 1.0) for side in (w, h, v, k))) * scale
     reach = jnp.square(jnp.minimum(lax.stop_gradient(shortest) / _least(scale), 1e7))
     return _Pair(w * h, v * k, excess, apart, reach)
 
@@ -219,9 +219,9 @@ def _bhattacharyya(first: Array, second: Array) -> Array:
     pair = _compare(first, second)
     areas = 4 * pair.area * pair.target_area
     flat = areas <= 0
-    shape = jnp.where(flat, math.log(_MOST), jnp.log1p(quotient(pair.excess, jnp.where(flat, 1, areas)))) / 2
+    shape = jnp.where(flat, math.log(_MOST), jnp.log1p(quotient(pair.excess, jnp.where(flat, 1.0, areas)))) / 2
     far = (pair.sum < _SLIM**4) | (pair.apart > pair.sum * pair.reach)
-    apart = jnp.where(far, jnp.where(pair.sum > 0, pair.reach, 0), quotient(pair.apart, jnp.where(far, 1, pair.sum)))
+    apart = jnp.where(far, jnp.where(pair.sum > 0, pair.reach, 0.0), quotient(pair.apart, jnp.where(far, 1.0, pair.sum)))
     return 3 * apart + shape  # 1/8 over (S + T) / 2, covariances over 12
 
 
