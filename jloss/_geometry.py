@@ -95,9 +95,9 @@ def share(part: Array, whole: Array) -> Array:
 
 
 def power(x: Array, exponent: Array | float) -> Array:
-    """``x ** exponent`` of a share; 0 with gradient 0 at 0 and next to it, for every positive exponent."""
+    """``x ** exponent`` of a share; at 0 and next to it 0 with gradient 0 for every positive exponent. The exponent 0 gives 1."""
     zero = x <= float(jnp.finfo(x.dtype).eps) ** 2
-    return jnp.where(zero, 0.0, jnp.where(zero, 1.0, x) ** exponent)
+    return jnp.where(zero, jnp.where(exponent == 0, jnp.ones_like(x), 0.0), jnp.where(zero, 1.0, x) ** exponent)
 
 
 def _side(low: Array, high: Array, target_low: Array, target_high: Array) -> tuple[Array, Array, Array]:

@@ -46,7 +46,7 @@ def distribution_focal(logits: Array, targets: Array, **reduce: Unpack[Reduce]) 
     return -jnp.sum(jnp.where(share == 0, 0.0, share * log_softmax(logits)))
 
 
-@loss("(),()->()", "real unit", beta="positive")
+@loss("(),()->()", "real unit", beta="nonnegative")
 def quality_focal(logits: Array, quality: Array, *, beta: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Focal loss for a soft label: the score learns the IoU of its box, and easy examples count little.
 
@@ -59,7 +59,7 @@ def quality_focal(logits: Array, quality: Array, *, beta: float = 2.0, **reduce:
     Args:
         logits: Score of a class, before the logistic function.
         quality: The IoU of the box with its target for the true class, else 0.
-        beta: How little good estimates count.
+        beta: How little good estimates count; 0 is `sigmoid_cross_entropy`.
 
     >>> quality_focal(jnp.array([0.0, 4.0]), jnp.array([0.8, 0.0]), reduction="none")
     Array([0.06238325, 3.874907  ], dtype=float32)
@@ -71,7 +71,7 @@ def quality_focal(logits: Array, quality: Array, *, beta: float = 2.0, **reduce:
     return power(error, beta) * (quality * softplus(-logits) + (1 - quality) * softplus(logits))
 
 
-@loss("(),()->()", "real unit", alpha="nonnegative", gamma="positive")
+@loss("(),()->()", "real unit", alpha="nonnegative", gamma="nonnegative")
 def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Cross entropy weighted by the quality of the box, and focal for negatives only: no positive is suppressed.
 
@@ -86,7 +86,7 @@ def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: floa
         logits: Score of a class, before the logistic function.
         quality: The IoU of the box with its target for the true class, else 0.
         alpha: Weight of the negatives.
-        gamma: How little easy negatives count.
+        gamma: How little easy negatives count; 0 is `sigmoid_cross_entropy` with the weights q and `alpha`.
 
     >>> varifocal(jnp.array([0.0, 4.0]), jnp.array([0.8, 0.0]), reduction="none")
     Array([0.55451775, 2.9061801 ], dtype=float32)
@@ -95,7 +95,8 @@ def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: floa
         Zhang, Wang, Dayoub and Suenderhauf, VarifocalNet: An IoU-aware Dense Object Detector, 2021. https://arxiv.org/abs/2008.13367
     """
     positive = quality * (quality * softplus(-logits) + (1 - quality) * softplus(logits))
-    negative = alpha * jnp.exp(-gamma * softplus(-logits)) * softplus(logits)
+    log_share = jnp.where(gamma == 0, 0.0, -gamma * softplus(-logits))  # 0 * inf is NaN
+    negative = alpha * jnp.exp(log_share) * softplus(logits)
     return jnp.where(quality <= 0, negative, positive)
 
 

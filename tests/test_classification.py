@@ -306,12 +306,12 @@ AT_INFINITY = {  # (logits, labels) -> the loss
     "symmetric": jloss.symmetric_cross_entropy,
     "reverse": jloss.reverse_cross_entropy,
     "linear_head": lambda z, y: jloss.linear_head(jloss.cross_entropy)(jnp.ones((1, 1)), z[:, None], y[None]),
-    "distillation": lambda z, y: jloss.distillation(z, jnp.where(KEEP == y, jnp.inf, 0.0)),
-    "reverse_kl": lambda z, y: jloss.reverse_kl(z, jnp.where(KEEP == y, jnp.inf, 0.0)),
-    "decoupled": lambda z, y: jloss.decoupled_distillation(z, jnp.where(KEEP == y, jnp.inf, jnp.array([0.3, 0.1, -0.2, 1.0])), y),
+    "distillation": lambda z, y: jloss.distillation(z, jnp.where(y == KEEP, jnp.inf, 0.0)),
+    "reverse_kl": lambda z, y: jloss.reverse_kl(z, jnp.where(y == KEEP, jnp.inf, 0.0)),
+    "decoupled": lambda z, y: jloss.decoupled_distillation(z, jnp.where(y == KEEP, jnp.inf, jnp.array([0.3, 0.1, -0.2, 1.0])), y),
     "normalized": lambda z, y: jloss.normalized_cross_entropy(z, y),
-    "unlikelihood": lambda z, y: jloss.unlikelihood(z, (KEEP != y).astype(float)),
-    "generalized_jsd": lambda z, y: jloss.generalized_jsd(z, jnp.where(KEEP == y, jnp.inf, 0.0)),
+    "unlikelihood": lambda z, y: jloss.unlikelihood(z, (y != KEEP).astype(float)),
+    "generalized_jsd": lambda z, y: jloss.generalized_jsd(z, jnp.where(y == KEEP, jnp.inf, 0.0)),
 }
 
 
