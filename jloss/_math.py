@@ -78,6 +78,11 @@ def absolute(x: Array) -> Array:
     return jnp.where(x == 0, 0.0, jnp.abs(x))
 
 
+def clipped(x: Array, low: float, high: float) -> Array:
+    """`jnp.clip`, in operations of which every interpreter knows the derivatives."""
+    return jnp.where(x < low, low, jnp.where(x > high, high, x))
+
+
 def positive_part(x: Array) -> Array:
     """``max(x, 0)``, with gradient 0 at 0 (`jnp.maximum` has one half there)."""
     return jnp.where(x > 0, x, jnp.where(jnp.isnan(x), x, 0.0))

@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 
 from jloss._geometry import compare, power
 from jloss._loss import Reduce, loss
-from jloss._math import absolute, log_softmax, pick, safe_divide, softplus
+from jloss._math import absolute, clipped, log_softmax, pick, positive_part, safe_divide, softplus
 from jloss._shapes import widest
 from jloss.boxes import to_center_size
 
@@ -41,8 +41,8 @@ def distribution_focal(logits: Array, targets: Array, **reduce: Unpack[Reduce]) 
         Li, Wang, Wu, Chen, Hu, Li, Tang and Yang, Generalized Focal Loss, 2020. https://arxiv.org/abs/2006.04388
     """
     bins = jnp.arange(logits.shape[0], dtype=logits.dtype)
-    place = lax.stop_gradient(jnp.clip(targets, 0, logits.shape[0] - 1))
-    share = jnp.maximum(0, 1 - jnp.abs(bins - place))
+    place = lax.stop_gradient(clipped(targets, 0.0, logits.shape[0] - 1.0))
+    share = positive_part(1 - jnp.abs(bins - place))
     return -jnp.sum(jnp.where(share == 0, 0.0, share * log_softmax(logits)))
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import OverClasses, Reduce, Reduction, StatefulLoss, entry, listed, loss
-from jloss._math import log_softmax, logaddexp, pick, safe_log, scaled_expm1, softplus, surprise
+from jloss._math import clipped, log_softmax, logaddexp, pick, safe_log, scaled_expm1, softplus, surprise
 from jloss.classification import sigmoid_cross_entropy, sigmoid_focal
 
 
@@ -170,7 +170,7 @@ def asymmetric(
     References:
         Ben-Baruch et al., Asymmetric Loss for Multi-Label Classification, 2021. https://arxiv.org/abs/2009.14119
     """
-    logits = jnp.clip(logits, -1e30, 1e30)  # 0 * inf is NaN
+    logits = clipped(logits, -1e30, 1e30)  # 0 * inf is NaN
     no, yes = softplus(logits), softplus(-logits)  # -log(1 - p), -log p
     positive = targets * jnp.exp(-gamma_positive * no) * yes
     margin = jnp.exp(-yes) - clip

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jloss._loss import Reduce, loss
-from jloss._math import scaled_expm1, scaled_log1p
+from jloss._math import clipped, scaled_expm1, scaled_log1p
 
 
 @loss("(),()->()", "real real", scale="positive")
@@ -140,7 +140,7 @@ def tukey_biweight(predictions: Array, targets: Array, *, scale: float = 4.685, 
 
 def _barron(error: Array, alpha: Array) -> Array:
     """Two forms of one formula: each divides by what is far from 0 on its side of ``alpha = 1``."""
-    square, steep, bounded = _square(error), alpha >= 1, jnp.clip(alpha, -1e18, 1)
+    square, steep, bounded = _square(error), alpha >= 1, clipped(alpha, -1e18, 1.0)
     width = jnp.where(alpha <= -1e18, 0.0, 1 / (2 - bounded))
     return jnp.where(steep, _towards_squared(square, jnp.where(steep, alpha, 2.0)), _towards_welsch(square, width))
 
@@ -148,7 +148,7 @@ def _barron(error: Array, alpha: Array) -> Array:
 def _square(error: Array) -> Array:
     """The squared error, kept finite."""
     limit = float(jnp.finfo(error.dtype).max) ** 0.5 / 16
-    return jnp.square(jnp.clip(error, -limit, limit))
+    return jnp.square(clipped(error, -limit, limit))
 
 
 def _towards_welsch(square: Array, width: Array | float) -> Array:
