@@ -6,6 +6,9 @@ batch axes and then the class axis. Ignored pixels are the input `mask`, which t
 arithmetic. In the formulas ``tp = sum(p y)``, ``fp = sum(p (1 - y))`` and ``fn = sum((1 - p) y)`` over the pixels, where p
 are the predictions and y the targets; s and d are `smooth_numerator` and `smooth_denominator`.
 
+The last axes are the spatial ones. Arrays that end in one channel, (N, H, W, 1), want ``axis=-1`` (or ``[..., 0]``): without, they are
+N * H masks of W x 1 pixels, which is another number.
+
 All of them take probabilities, and none has an activation inside. Losses of the boundary and of ranks are in `jloss.surface`.
 """
 
@@ -44,7 +47,8 @@ def dice(
     gives nearly 1 for any prediction but an empty one; two empty masks (also an image whose pixels are all ignored) give
     ``1 - s/d``, which is 0 by default, and 0 if nothing is smoothed. For unequal costs of the two errors see `tversky`.
 
-    The sums are over one image and one class. Peers differ: Keras sums over the whole batch and gives 1 for two empty masks;
+    The sums are over one image and one class. A channel axis of 1 at the end, as Keras models have it, needs ``axis=-1``: without
+    it each row of pixels is a mask, and nothing can tell that this was not meant. Peers differ: Keras sums over the whole batch and gives 1 for two empty masks;
     `optax.dice_loss` takes logits unless told, fails under jit if told, and smooths with 1 pixel; segmentation_models_pytorch
     counts absent classes as 0 in the mean; older versions of MONAI masked in front of the activation, which turned an ignored
     pixel into 1/2.

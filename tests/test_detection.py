@@ -244,9 +244,8 @@ def test_an_exponent_of_0_switches_the_focusing_off(logit, quality):
     slope = 1 / (1 + np.exp(-float(logit))) - quality
     weight = quality if quality else 0.75
     for loss, options, times in ((jloss.quality_focal, {"beta": 0.0}, 1), (jloss.varifocal, {"gamma": 0.0}, weight)):
-        if np.isinf(logit):  # 0 * inf in the other term is for `sigmoid_cross_entropy` to avoid
-            if quality or loss is jloss.quality_focal:
-                continue
+        if np.isinf(logit) and (quality or loss is jloss.quality_focal):
+            continue  # 0 * inf in the other term is for `sigmoid_cross_entropy` to avoid
         value, gradient = jax.value_and_grad(loss)(z, q, **options)
         np.testing.assert_allclose(value, times * plain, rtol=1e-6, atol=1e-30)
         np.testing.assert_allclose(gradient, times * slope, rtol=1e-5, atol=1e-7)
