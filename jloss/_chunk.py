@@ -14,8 +14,10 @@ that rows sharded over devices give each chunk a slice of every shard, and nothi
 module of jloss with a `custom_vjp` and a `custom_jvp`; their rules decide when a derivative is computed, never what it is.
 """
 
+import contextlib
+import contextvars
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -68,6 +70,33 @@ def chunked_map(
     return layout.join(_scan(*_checkpointed(function, layout.split(rows), layout.split_where(where), shared)))
 
 
+_FEW = contextvars.ContextVar("few", default=False)
+
+
+@contextlib.contextmanager
+def numbers(few: bool) -> Iterator[None]:
+    """Says whether the losses that are traced inside have only a few numbers."""
+    token = _FEW.set(few)
+    try:
+        yield
+    finally:
+        _FEW.reset(token)
+
+
+def few() -> bool:
+    """Whether a loss is traced for so few numbers that it does not matter in which way they are computed.
+
+    Then they are computed the plain way, on every platform: not all exporters and interpreters of jax's programs know what chooses by
+    platform, or a derivative of its own.
+    """
+    return _FEW.get()
+
+
+def by_platform(*operands: Any, default: Callable[..., Any], **ways: Callable[..., Any]) -> Any:
+    """`lax.platform_dependent`; `default` alone for a `few` numbers."""
+    return default(*operands) if few() else lax.platform_dependent(*operands, default=default, **ways)
+
+
 def another_way(function: Callable[..., Array], reference: Callable[..., Array]) -> Callable[..., Array]:
     """`function`, which computes the numbers of `reference` another way, with the derivatives that jax has for the latter."""
 
@@ -113,6 +142,9 @@ def at_once(x: Array) -> Array:
     Its fast sums take over the last operations of a formula, as far as they know them (no comparison), and have what goes into these
     written to memory, often more than one array (`binary_cross_entropy` of 16M numbers: 56 ms for 151).
     """
+
+    if few():
+        return x
 
     def kept(x: Array) -> Array:
         return lax.platform_dependent(x, cpu=lambda x: jnp.where(x == x, x, jnp.nan), default=lambda x: x)

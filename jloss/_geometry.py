@@ -2,7 +2,8 @@
 
 A box whose corners are exchanged counts as empty where areas are measured; where sides or centres are compared its raw sides
 are, so that it is pulled back into shape. An empty box overlaps nothing, not even itself. Divisions are guarded where the
-divisor is exactly 0 and nowhere else, so boxes of size 1e-4 are compared as accurately as boxes of size 1e4.
+divisor is next to 0 (2e-18 in float32, whose square is the smallest that its derivative may be divided by) and nowhere else, so boxes
+of size 1e-4 are compared as accurately as boxes of size 1e4. An area, a squared diagonal or a side of less than that counts as none.
 """
 
 import math
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._math import absolute, angle, positive_part, safe_divide
+from jloss._math import absolute, angle, positive_part
 
 POINT = 2e-19  # a width times a width that counts as none; its square does not underflow
 
@@ -28,13 +29,13 @@ class Pair(NamedTuple):
 
     @property
     def iou(self) -> Array:
-        return safe_divide(self.overlap, self.union)
+        return share(self.overlap, self.union)
 
     @property
     def empty_share(self) -> Array:
         """The share of the hull that neither box fills."""
         area = self.hull[0] * self.hull[1]
-        return safe_divide(area - self.union, area)
+        return share(area - self.union, area)
 
     @property
     def diagonal(self) -> Array:
@@ -44,7 +45,7 @@ class Pair(NamedTuple):
     @property
     def distance(self) -> Array:
         """Of the centres, relative to the diagonal of the hull, both squared; at most 1."""
-        return safe_divide(squared_length(self.offset), self.diagonal)
+        return share(squared_length(self.offset), self.diagonal)
 
     @property
     def aspect(self) -> Array:
@@ -56,7 +57,7 @@ class Pair(NamedTuple):
     @property
     def aspect_weight(self) -> Array:
         """What multiplies `aspect` in the complete IoU, a constant for the gradient."""
-        return lax.stop_gradient(safe_divide(self.aspect, 1 - self.iou + self.aspect))
+        return lax.stop_gradient(share(self.aspect, 1 - self.iou + self.aspect))
 
     @property
     def differences(self) -> tuple[Array, Array]:
@@ -87,10 +88,16 @@ def squared_length(vector: tuple[Array, Array]) -> Array:
     return jnp.square(vector[0]) + jnp.square(vector[1])
 
 
+def share(part: Array, whole: Array) -> Array:
+    """Their quotient; 0 with gradient 0 where `whole` counts as none."""
+    none = whole < 16 * float(jnp.finfo(whole.dtype).tiny) ** 0.5
+    return jnp.where(none, jnp.zeros_like(part), part / jnp.where(none, jnp.ones_like(whole), whole))
+
+
 def power(x: Array, exponent: Array | float) -> Array:
-    """``x ** exponent`` of a share; 0 with gradient 0 at 0, for every positive exponent."""
-    zero = x <= 0
-    return jnp.where(zero, 0, jnp.where(zero, 1, x) ** exponent)
+    """``x ** exponent`` of a share; at 0 and next to it 0 with gradient 0 for every positive exponent. The exponent 0 gives 1."""
+    zero = x <= float(jnp.finfo(x.dtype).eps) ** 2
+    return jnp.where(zero, jnp.where(exponent == 0, jnp.ones_like(x), 0.0), jnp.where(zero, 1.0, x) ** exponent)
 
 
 def _side(low: Array, high: Array, target_low: Array, target_high: Array) -> tuple[Array, Array, Array]:
@@ -102,4 +109,4 @@ def _side(low: Array, high: Array, target_low: Array, target_high: Array) -> tup
 
 
 def _difference(side: Array, target_side: Array) -> Array:
-    return safe_divide(absolute(side - target_side), jnp.maximum(absolute(side), absolute(target_side)))
+    return share(absolute(side - target_side), jnp.maximum(absolute(side), absolute(target_side)))

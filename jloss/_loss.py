@@ -22,7 +22,7 @@ from jloss._arguments import (
     literals,
     within_32_bits,
 )
-from jloss._chunk import afresh, at_once
+from jloss._chunk import afresh, at_once, numbers
 from jloss._made import Made, arguments
 from jloss._math import row_length, spec_of
 from jloss._shapes import (
@@ -498,7 +498,8 @@ def _whole(found: Entry, given: dict[str, Any], traced: set[str], sooner: int = 
     elementwise = not any(found.inputs.values())
     sooner = sooner or int(elementwise)  # 0: not at all
     core = afresh(found.core) if sooner * _size(arrays, bytes=True) >= LARGE else found.core
-    values = map_examples(core, arrays, places, settings, len(batch), elementwise)
+    with numbers(few=0 < _size(arrays) < NOTICEABLE and all(isinstance(n, int) for n in batch)):
+        values = map_examples(core, arrays, places, settings, len(batch), elementwise)
     if values.shape != batch:
         raise ValueError(f"{found.name}: one example must give one number; the core gave {values.shape} for batch axes {batch}.")
     if where is None and given["reduction"] not in ("none", UNREDUCED) and _size(arrays) >= NOTICEABLE:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._chunk import another_way
+from jloss._chunk import another_way, few
 
 ROW = 1 << 10  # numbers that CPUs add up side by side
 
@@ -22,19 +22,25 @@ ROW = 1 << 10  # numbers that CPUs add up side by side
 def safe_divide(numerator: Array, denominator: Array, fallback: float = 0.0) -> Array:
     """The quotient, and `fallback` with gradient 0 where the denominator is 0."""
     nonzero = denominator != 0
-    return jnp.where(nonzero, numerator / jnp.where(nonzero, denominator, 1), fallback)
+    return jnp.where(nonzero, numerator / jnp.where(nonzero, denominator, 1.0), fallback)
+
+
+def quotient(numerator: Array, denominator: Array) -> Array:
+    """The quotient, whose derivative does not square a tiny denominator: both are first divided by it, as a constant."""
+    scale = 1 / lax.stop_gradient(denominator)
+    return numerator * scale / (denominator * scale)
 
 
 def safe_sqrt(x: Array) -> Array:
     """The square root, with gradient 0 at 0 (not inf) and value 0 below."""
     positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), jnp.where(jnp.isnan(x), x, 0))
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), jnp.where(jnp.isnan(x), x, 0.0))
 
 
 def safe_log(x: Array) -> Array:
     """The logarithm: -inf at 0, but with gradient 0 there, so that ``0 * safe_log(0)`` can be masked."""
     positive = x > 0
-    return jnp.where(positive, jnp.log(jnp.where(positive, x, 1)), jnp.where(x == 0, -jnp.inf, jnp.nan))
+    return jnp.where(positive, jnp.log(jnp.where(positive, x, 1.0)), jnp.where(x == 0, -jnp.inf, jnp.nan))
 
 
 def safe_norm(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
@@ -57,21 +63,29 @@ def inverse_norm(x: Array, axis: int = -1) -> Array:
 
 
 def _scale(x: Array, axis: int | tuple[int, ...] | None) -> Array:
-    """A power of two near the sum of sizes, by which numbers are scaled without rounding. (A sum is faster than a maximum.)"""
-    kind = jnp.finfo(x.dtype)
+    """A power of two, by which numbers are scaled without rounding: 1, or such that their squares neither over- nor underflow.
+
+    It goes by the sum of sizes, which is faster than a maximum.
+    """
+    range_of = jnp.finfo(x.dtype).maxexp  # 128 in float32
     size = jnp.sum(jnp.abs(lax.stop_gradient(x)), axis=axis, keepdims=True)
-    largest = 2.0 ** (kind.maxexp - 2)
-    return jnp.clip(lax.reduce_precision(size, kind.nexp, 0), 1 / largest, largest)
+    high, low = 2.0 ** (range_of * 5 // 8), 2.0 ** -(range_of * 5 // 8)
+    return jnp.where(size > 2.0 ** (range_of // 4), high, jnp.where(size < 2.0 ** -(range_of // 4), low, jnp.ones_like(size)))
 
 
 def absolute(x: Array) -> Array:
     """The absolute value, with gradient 0 at 0 (`jnp.abs` has +1 there)."""
-    return jnp.where(x == 0, 0, jnp.abs(x))
+    return jnp.where(x == 0, 0.0, jnp.abs(x))
+
+
+def clipped(x: Array, low: float, high: float) -> Array:
+    """`jnp.clip`, in operations of which every interpreter knows the derivatives."""
+    return jnp.where(x < low, low, jnp.where(x > high, high, x))
 
 
 def positive_part(x: Array) -> Array:
     """``max(x, 0)``, with gradient 0 at 0 (`jnp.maximum` has one half there)."""
-    return jnp.where(x > 0, x, jnp.where(jnp.isnan(x), x, 0))
+    return jnp.where(x > 0, x, jnp.where(jnp.isnan(x), x, 0.0))
 
 
 def largest(x: Array) -> Array:
@@ -88,8 +102,11 @@ def largest(x: Array) -> Array:
     def mean_of_the_largest(x: Array) -> Array:
         """Which XLA does not keep for the gradient, as it does with `jnp.max`."""
         is_largest = x == jnp.max(lax.stop_gradient(x), axis=-1, keepdims=True)
-        return jnp.sum(jnp.where(is_largest, x, 0), axis=-1) / jnp.sum(is_largest, axis=-1, dtype=jnp.int32).astype(x.dtype)
+        return jnp.sum(jnp.where(is_largest, x, 0.0), axis=-1) / jnp.sum(is_largest, axis=-1, dtype=jnp.int32).astype(x.dtype)
 
+    if few():
+        peak = top(lax.stop_gradient(x))
+        return jnp.where(jnp.isnan(peak), peak, mean_of_the_largest(x))
     return another_way(top, mean_of_the_largest)(x)
 
 
@@ -137,7 +154,7 @@ def angle(y: Array, x: Array) -> Array:
     def quotient(y: Array, x: Array) -> Array:
         steep = jnp.abs(y) > jnp.abs(x)
         slope = jnp.where(steep, -x, y) / jnp.where(steep, y, x)
-        turn = jnp.where(steep, math.pi / 2, jnp.where(x < 0, math.pi, 0))
+        turn = jnp.where(steep, math.pi / 2, jnp.where(x < 0, math.pi, 0.0))
         square = jnp.square(slope)  # arctan(slope) / slope by least squares, its weights levelled to a relative error of 2e-8
         above = 0.9999999798 + square * (0.8983980677 + square * 0.1376135111)
         below = 1 + square * (1.231729352 + square * (0.3482232765 + square * 0.01237785385))
@@ -147,7 +164,7 @@ def angle(y: Array, x: Array) -> Array:
     def fast(y: Array, x: Array) -> Array:
         return lax.platform_dependent(y, x, cpu=quotient, default=jnp.arctan2)
 
-    return another_way(fast, jnp.arctan2)(y, x) if y.dtype == jnp.float32 else jnp.arctan2(y, x)
+    return another_way(fast, jnp.arctan2)(y, x) if y.dtype == jnp.float32 and not few() else jnp.arctan2(y, x)
 
 
 def by_sign(sign: Array, above: Array, below: Array) -> Array:
@@ -158,21 +175,21 @@ def by_sign(sign: Array, above: Array, below: Array) -> Array:
 def softplus(x: Array) -> Array:
     """``log(1 + exp(x))`` without overflow; its gradient is the logistic function, also at 0 and at infinity."""
     positive = x > 0  # one comparison for both terms: with `jnp.abs`, whose slope at 0 is +1, they would add up to -1/2 there
-    return jnp.where(positive, x, 0) + jnp.log1p(jnp.exp(jnp.where(positive, -x, x)))
+    return jnp.where(positive, x, 0.0) + jnp.log1p(jnp.exp(jnp.where(positive, -x, x)))
 
 
 def xlogy(x: Array, y: Array) -> Array:
     """``x log y``; 0 with gradient 0 (in `y`) where `x` is 0, whatever `y` is."""
     zero = x == 0
-    return jnp.where(zero, 0, x * jnp.log(jnp.where(zero, 1, y)))
+    return jnp.where(zero, 0.0, x * jnp.log(jnp.where(zero, 1.0, y)))
 
 
 def log1mexp(x: Array) -> Array:
     """``log(1 - exp(x))`` for ``x < 0``, accurate at both ends; -inf at 0, with gradient 0 there."""
     near = x > -0.6931472
     inside, missing = x < 0, jnp.isnan(x)
-    x = jnp.where(inside, x, -1)
-    value = jnp.where(near, jnp.log(-jnp.expm1(jnp.where(near, x, -1))), jnp.log1p(-jnp.exp(jnp.where(near, -1, x))))
+    x = jnp.where(inside, x, -1.0)
+    value = jnp.where(near, jnp.log(-jnp.expm1(jnp.where(near, x, -1.0))), jnp.log1p(-jnp.exp(jnp.where(near, -1.0, x))))
     return jnp.where(inside, value, jnp.where(missing, jnp.nan, -jnp.inf))
 
 
@@ -187,21 +204,29 @@ def logsumexp(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | No
 
 
 def log_partition(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> tuple[Array, Array]:
-    """The pair ``log sum exp(x - peak)``, ``peak``, with the axis kept: apart they hold the digits that large logits swallow."""
+    """The pair ``log sum exp(x - peak)``, ``peak``, with the axis kept: apart they hold the digits that large logits swallow.
+
+    The peak may be +inf; ``x - peak`` is for `below`.
+    """
     peak = jnp.max(lax.stop_gradient(x), axis=axis, keepdims=True)
     if axis_name is not None:
         peak = lax.pmax(peak, axis_name)
-    peak = jnp.where(jnp.isfinite(peak), peak, 0)
-    total = jnp.sum(jnp.exp(x - peak), axis=axis, keepdims=True)
+    peak = jnp.where(peak == -jnp.inf, 0.0, peak)
+    total = jnp.sum(jnp.exp(below(x, peak)), axis=axis, keepdims=True)
     if axis_name is not None:
         total = lax.psum(total, axis_name)
     return safe_log(total), peak
 
 
+def below(x: Array, peak: Array) -> Array:
+    """``x - peak``, where no number is above its peak. A peak of +inf takes all probability: 0 there, -inf elsewhere, no gradient."""
+    return jnp.where(peak == jnp.inf, jnp.where(x == jnp.inf, 0.0, -jnp.inf), x - peak)
+
+
 def log_softmax(logits: Array, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
-    """Log-probabilities over the last axis. A logit of -inf is an absent class, without gradient."""
+    """Log-probabilities over the last axis. A logit of -inf is an absent class, without gradient; those of +inf share all probability."""
     log_total, peak = log_partition(logits, axis_name=axis_name)
-    return (logits - peak) - log_total
+    return below(logits, peak) - log_total
 
 
 def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
@@ -219,12 +244,12 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
         return jnp.where((label >= 0) & (label < k * shards), picked, jnp.nan)
     inside = (label >= 0) & (label < k)
     index = jnp.where(inside, label, 0)
-    picked = another_way(_looked_up, _select) if spec_of(values)[-1] is None else _select
+    picked = _select if spec_of(values)[-1] is not None else _gather if few() else another_way(_looked_up, _select)
     return jnp.where(inside, picked(values, index), jnp.nan)
 
 
 def _select(values: Array, index: Array) -> Array:
-    return jnp.sum(jnp.where(jnp.arange(values.shape[-1], dtype=index.dtype) == index, values, 0), axis=-1)
+    return jnp.sum(jnp.where(jnp.arange(values.shape[-1], dtype=index.dtype) == index, values, 0.0), axis=-1)
 
 
 def _looked_up(values: Array, index: Array) -> Array:
@@ -238,14 +263,14 @@ def _gather(values: Array, index: Array) -> Array:
 def safe_exp(x: Array) -> Array:
     """The exponential; where it overflows it is inf, with gradient 0 (not inf, which times 0 is NaN)."""
     fits = x < math.log(float(jnp.finfo(x.dtype).max))
-    return jnp.where(fits, jnp.exp(jnp.where(fits, x, 0)), jnp.where(jnp.isnan(x), x, jnp.inf))
+    return jnp.where(fits, jnp.exp(jnp.where(fits, x, 0.0)), jnp.where(jnp.isnan(x), x, jnp.inf))
 
 
 def log_cosh(x: Array) -> Array:
     """``log cosh x`` without overflow, all digits kept near 0; its gradient is the hyperbolic tangent."""
     x = jnp.abs(x)
     near = x < 0.5
-    square = jnp.square(jnp.where(near, x, 0))
+    square = jnp.square(jnp.where(near, x, 0.0))
     series = jnp.zeros_like(square)
     for coefficient in reversed(_log_cosh_series(_terms(x, 8, 16))):
         series = coefficient + square * series
@@ -267,10 +292,10 @@ def scaled_expm1(x: Array, c: Array | float) -> Array:
         return x
     y = c * x
     near = jnp.abs(y) < 0.5
-    small = jnp.where(near, y, 0)
+    small = jnp.where(near, y, 0.0)
     ratio = jnp.expm1(small) / c if isinstance(c, float) else x * _exp_series(small, 2)
-    far = jnp.exp(jnp.where(near, 0, y)) - 1  # its derivative keeps the digits that expm1's loses
-    return jnp.where(near, ratio, far / (c if isinstance(c, float) else jnp.where(near, 1, c)))
+    far = jnp.exp(jnp.where(near, 0.0, y)) - 1  # its derivative keeps the digits that expm1's loses
+    return jnp.where(near, ratio, far / (c if isinstance(c, float) else jnp.where(near, 1.0, c)))
 
 
 def scaled_log1p(x: Array, c: Array | float) -> Array:
@@ -279,17 +304,17 @@ def scaled_log1p(x: Array, c: Array | float) -> Array:
         return jnp.log1p(c * x) / c if c else x
     y = c * x
     near = jnp.abs(y) < 0.1
-    small = jnp.where(near, y, 0)
+    small = jnp.where(near, y, 0.0)
     series = jnp.zeros_like(y)
     for n in reversed(range(1, _terms(y, 8, 17))):
         series = 1 / n - small * series
-    return jnp.where(near, x * series, jnp.log1p(jnp.where(near, 0, y)) / jnp.where(near, 1, c))
+    return jnp.where(near, x * series, jnp.log1p(jnp.where(near, 0.0, y)) / jnp.where(near, 1.0, c))
 
 
 def exp_remainder(x: Array) -> Array:
     """``exp(x) - 1 - x``, to the last digit also near 0."""
     near = jnp.abs(x) < 0.5
-    return jnp.where(near, small_exp_remainder(jnp.where(near, x, 0)), safe_exp(x) - 1 - x)
+    return jnp.where(near, small_exp_remainder(jnp.where(near, x, 0.0)), safe_exp(x) - 1 - x)
 
 
 def small_exp_remainder(x: Array) -> Array:
@@ -305,23 +330,23 @@ def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
     swap = alpha < 0.5  # exchanging x and y is exchanging a and 1 - a
     x, y, alpha = jnp.where(swap, y, x), jnp.where(swap, x, y), jnp.where(swap, 1 - alpha, alpha)
     inside = (x > 0) & (y > 0)
-    p, q = jnp.where(inside, x, 1), jnp.where(inside, y, 1)
+    p, q = jnp.where(inside, x, 1.0), jnp.where(inside, y, 1.0)
     size = lax.stop_gradient(jnp.maximum(p, q))
     scale = 1 / size  # the larger becomes 1: no quotient overflows, no logarithm cancels (and XLA keeps products as they are)
     near = jnp.abs(p - q) < 0.125 * q
-    gap = jnp.where(near, p - q, 0) * scale
+    gap = jnp.where(near, p - q, 0.0) * scale
     p, q = p * scale, q * scale
-    base = jnp.where(near, q, 1)
+    base = jnp.where(near, q, 1.0)
     w = gap / base
     series = jnp.ones_like(w)
     for n in reversed(range(1, _terms(w, 9, 18))):
         series = 1 + w * ((alpha - 1 - n) / (n + 2)) * series
-    p, q = jnp.where(near, 1, p), jnp.where(near, 0.5, q)
+    p, q = jnp.where(near, 1.0, p), jnp.where(near, 0.5, q)
     log_ratio = jnp.log(p) - jnp.log(q)
     far = (p * scaled_expm1(log_ratio, alpha - 1) - p + q) / alpha
     value = size * jnp.where(near, 0.5 * gap * w * series, far)
-    without_x = y / alpha - jnp.where(alpha > 1, x / jnp.where(alpha > 1, alpha - 1, 1), 0)
-    without_y = jnp.where(alpha < 1, x / jnp.where(alpha < 1, 1 - alpha, 1), jnp.inf)
+    without_x = y / alpha - jnp.where(alpha > 1, x / jnp.where(alpha > 1, alpha - 1, 1.0), 0.0)
+    without_y = jnp.where(alpha < 1, x / jnp.where(alpha < 1, 1 - alpha, 1.0), jnp.inf)
     edge = jnp.where(x == 0, without_x, jnp.where(y == 0, without_y, jnp.nan))
     return jnp.where(inside, value, edge)
 
@@ -345,18 +370,18 @@ def logaddexp(x: Array, y: Array) -> Array:
     first = x > y
     high, low = jnp.where(first, x, y), jnp.where(first, y, x)
     nothing = high == -jnp.inf
-    base = jnp.where(nothing, 0, high)
+    base = jnp.where(nothing, 0.0, high)
     return jnp.where(nothing, lax.stop_gradient(low), base + jnp.log1p(jnp.exp(low - base)))  # low may be NaN
 
 
 def surprise(logits: Array, label: Array, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
     """``-log softmax(logits)[label]``, the sum of two parts of 0 or more, so that logits of 1e4 lose no digits."""
     log_total, peak = log_partition(logits, axis_name=axis_name)
-    return log_total[0] + (peak[0] - pick(logits, label, axis_name=axis_name))
+    return log_total[0] - below(pick(logits, label, axis_name=axis_name), peak[0])
 
 
 def focal(surprise: Array, gamma: Array | float) -> Array:
     """``(1 - p)**gamma * surprise`` for ``p = exp(-surprise)``; 0 with gradient 0 where p has rounded to 1."""
     matched = surprise <= 0
-    surprise = jnp.where(matched, 1, surprise)
-    return jnp.where(matched, 0, jnp.exp(gamma * log1mexp(-surprise)) * surprise)
+    surprise = jnp.where(matched, 1.0, surprise)
+    return jnp.where(matched, 0.0, jnp.exp(gamma * log1mexp(-surprise)) * surprise)

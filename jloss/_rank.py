@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._chunk import by_platform, few
 from jloss._shapes import is_known
 
 LARGE = 1 << 14  # numbers from which ranking them is worth two programs
@@ -18,6 +19,8 @@ LARGE = 1 << 14  # numbers from which ranking them is worth two programs
 
 def ascending(x: Array) -> Array:
     """Numbers of 0 or more in ascending order, NaN last: their bits order as they do."""
+    if few():
+        return lax.sort(lax.stop_gradient(x))
     bits = lax.bitcast_convert_type(lax.stop_gradient(x), jnp.dtype(f"int{8 * x.dtype.itemsize}"))
     return lax.bitcast_convert_type(lax.sort(bits), x.dtype)
 
@@ -51,7 +54,7 @@ def by_place(places: Array, x: Array) -> Array:
     def carried(places: Array, x: Array) -> Array:
         return lax.sort((places, x), num_keys=1)[1]
 
-    return lax.platform_dependent(places, x, cpu=scattered, default=carried)
+    return by_platform(places, x, cpu=scattered, default=carried)
 
 
 def _ranked(keys: Array, flags: Array | None) -> tuple[Any, Array]:
@@ -80,7 +83,7 @@ def _ranked(keys: Array, flags: Array | None) -> tuple[Any, Array]:
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), packed(*first), packed(*last))
 
     keys = lax.stop_gradient(keys)
-    return lax.platform_dependent(keys, flags, cpu=halved, default=carried) if keys.dtype == jnp.float32 else carried(keys, flags)
+    return by_platform(keys, flags, cpu=halved, default=carried) if keys.dtype == jnp.float32 else carried(keys, flags)
 
 
 def _places(keys: Array, dtype: type) -> Array:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jloss._chunk import by_platform
 from jloss._shapes import batch_shape, parse, typed_inputs
 
 P = ParamSpec("P")
@@ -58,12 +59,12 @@ def log_normalizer(logits: Array, valid: Array | None = None) -> tuple[Array, Ar
     """
 
     def clean(logits: Array) -> Array:
-        return logits if valid is None else jnp.where(valid[..., None], logits, 0)
+        return logits if valid is None else jnp.where(valid[..., None], logits, 0.0)
 
     peak = jnp.max(clean(lax.stop_gradient(logits)), axis=-1, keepdims=True)
-    peak = jnp.where(jnp.isfinite(peak), peak, 0)
+    peak = jnp.where(jnp.isfinite(peak), peak, 0.0)
     total = jax.checkpoint(lambda logits, peak: jnp.sum(jnp.exp(clean(logits) - peak), axis=-1, keepdims=True))(logits, peak)
-    return jnp.log(jnp.where(total == 0, 1, total)), peak
+    return jnp.log(jnp.where(total == 0, 1.0, total)), peak
 
 
 def floored(scores: Array) -> Array:
@@ -147,16 +148,16 @@ def delayed(x: Array, first: float) -> Array:
         most, last = lax.split(x, (x.shape[0] - 1, 1))
         return jnp.where(np.arange(x.shape[0]) == 0, jnp.asarray(first, x.dtype), lax.concatenate([last, most], 0))
 
-    return lax.platform_dependent(x, tpu=rotated, default=padded) if x.shape[0] > 1 else padded(x)
+    return by_platform(x, tpu=rotated, default=padded) if x.shape[0] > 1 else padded(x)
 
 
 def last_entry(x: Array) -> Array:
     """``x[-1]``; on TPUs a sum, whose transpose pads nothing, for the reason that `delayed` gives."""
 
     def summed(x: Array) -> Array:
-        return jnp.sum(jnp.where(np.arange(x.shape[0]) == x.shape[0] - 1, x, 0))
+        return jnp.sum(jnp.where(np.arange(x.shape[0]) == x.shape[0] - 1, x, 0.0))
 
-    return lax.platform_dependent(x, tpu=summed, default=lambda x: x[-1])
+    return by_platform(x, tpu=summed, default=lambda x: x[-1])
 
 
 def pick_columns(logits: Array, index: Array) -> Array:
@@ -171,4 +172,4 @@ def pick_columns(logits: Array, index: Array) -> Array:
         picked = jnp.matmul(finite, columns.astype(logits.dtype), precision=lax.Precision.HIGHEST)
         return jnp.where(picked < -1e29, -jnp.inf, picked)
 
-    return lax.platform_dependent(logits, index, tpu=multiplied, default=gathered)
+    return by_platform(logits, index, tpu=multiplied, default=gathered)

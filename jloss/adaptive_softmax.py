@@ -56,7 +56,7 @@ def adaptive_log_softmax(
     total = surprise(head, index)
     for i, (start, tail) in enumerate(zip(starts[:-1], tails, strict=True)):
         inside = (labels >= start) & (labels < starts[i + 1])
-        total = total + jnp.where(inside, surprise(tail, jnp.where(inside, labels - start, 0)), 0)
+        total = total + jnp.where(inside, surprise(tail, jnp.where(inside, labels - start, 0)), 0.0)
     return total
 
 

@@ -157,7 +157,7 @@ def smith_waterman(
         usable = usable & inside(first_length, rows)[:, None]
     if second_length is not None:
         usable = usable & inside(second_length, columns)[None]
-    scores = jnp.where(usable, jnp.where(usable, similarities, 0) / temperature, FLOOR)
+    scores = jnp.where(usable, jnp.where(usable, similarities, 0.0) / temperature, FLOOR)
     opened, extended = gap_open / temperature, gap_extend / temperature
 
     def step(state: tuple[Array, Array, Array, Array, Array], score: Array) -> tuple[Array, Array, Array, Array, Array]:
@@ -217,7 +217,7 @@ def _soft_dtw(costs: Array, first_length: Array | None, second_length: Array | N
         return last[-1] if later == 2 * pairs else before[-1]
     end = last.at[jnp.clip(ends[1] - 1, 0, columns - 1)].get(mode="promise_in_bounds")
     empty = [n == 0 for n in ends]
-    result = jnp.where(empty[0] | empty[1], jnp.where(empty[0] & empty[1], 0, jnp.inf), end)
+    result = jnp.where(empty[0] | empty[1], jnp.where(empty[0] & empty[1], 0.0, jnp.inf), end)
     bad = (ends[0] < 0) | (ends[0] > rows) | (ends[1] < 0) | (ends[1] > columns)
     return jnp.where(bad, jnp.nan, result)
 
@@ -232,4 +232,4 @@ def _distances(first: Array, second: Array) -> Array:
 
 
 def _clean(series: Array, length: Array | None) -> Array:
-    return series if length is None else jnp.where(inside(length, series.shape[0])[:, None], series, 0)
+    return series if length is None else jnp.where(inside(length, series.shape[0])[:, None], series, 0.0)

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jax import Array, nn
 
 from jloss._chunk import at_once
-from jloss._geometry import columns, compare, power, squared_length
+from jloss._geometry import columns, compare, power, share, squared_length
 from jloss._loss import Reduce, loss
-from jloss._math import absolute, safe_divide, safe_log, safe_sqrt
+from jloss._math import absolute, safe_log, safe_sqrt
 from jloss._shapes import widest
 
 
@@ -144,7 +144,7 @@ def ciou(predictions: Array, targets: Array, *, gated: bool = False, **reduce: U
         Detection and Instance Segmentation, 2022. https://arxiv.org/abs/2005.03572
     """
     pair = compare(predictions, targets)
-    weight = jnp.where(pair.iou > 0.5, pair.aspect_weight, 0) if gated else pair.aspect_weight
+    weight = jnp.where(pair.iou > 0.5, pair.aspect_weight, 0.0) if gated else pair.aspect_weight
     return 1 - pair.iou + pair.distance + weight * pair.aspect
 
 
@@ -171,7 +171,7 @@ def eiou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     """
     pair = compare(predictions, targets)
     (width, height), (target_width, target_height) = pair.sides, pair.target_sides
-    wider, higher = safe_divide(width - target_width, pair.hull[0]), safe_divide(height - target_height, pair.hull[1])
+    wider, higher = share(width - target_width, pair.hull[0]), share(height - target_height, pair.hull[1])
     return at_once(1 - pair.iou + pair.distance + squared_length((wider, higher)))
 
 
@@ -203,9 +203,9 @@ def siou(predictions: Array, targets: Array, *, theta: float = 4.0, **reduce: Un
     pair = compare(predictions, targets)
     dx, dy = absolute(pair.offset[0]), absolute(pair.offset[1])
     longer = jnp.maximum(dx, dy)
-    dx, dy = safe_divide(dx, longer), safe_divide(dy, longer)  # the squares of a tiny offset underflow
-    sine = safe_divide(2 * dx * dy, dx * dx + dy * dy)
-    distances = (jnp.square(safe_divide(offset, side)) for offset, side in zip(pair.offset, pair.hull, strict=True))
+    dx, dy = share(dx, longer), share(dy, longer)  # the squares of a tiny offset underflow
+    sine = share(2 * dx * dy, dx * dx + dy * dy)
+    distances = (jnp.square(share(offset, side)) for offset, side in zip(pair.offset, pair.hull, strict=True))
     far = sum(-jnp.expm1((sine - 2) * distance) for distance in distances)
     unlike = sum(power(-jnp.expm1(-difference), theta) for difference in pair.differences)
     return 1 - pair.iou + (far + unlike) / 2
@@ -235,7 +235,7 @@ def mpdiou(predictions: Array, targets: Array, image_size: Array, **reduce: Unpa
     overlap = compare(predictions, targets).iou
     left, top, right, bottom = (a - b for a, b in zip(columns(predictions), columns(targets), strict=True))
     apart = squared_length((left, top)) + squared_length((right, bottom))
-    return 1 - overlap + safe_divide(apart, squared_length((image_size[0], image_size[1])))
+    return 1 - overlap + share(apart, squared_length((image_size[0], image_size[1])))
 
 
 @loss("(4),(4)->()", "box box", ratio="positive")
@@ -290,10 +290,10 @@ def shape_iou(predictions: Array, targets: Array, *, scale: float = 0.0, **reduc
     pair = compare(predictions, targets)
     width, height = pair.target_sides
     solid = (width > 0) & (height > 0)
-    slimness = jnp.log(jnp.where(solid, width, 1)) - jnp.log(jnp.where(solid, height, 1))
+    slimness = jnp.log(jnp.where(solid, width, 1.0)) - jnp.log(jnp.where(solid, height, 1.0))
     along_y = 2 * nn.sigmoid(scale * slimness)  # w^s / (w^s + h^s)
     along_x = 2 * nn.sigmoid(-scale * slimness)
-    distance = safe_divide(along_x * jnp.square(pair.offset[0]) + along_y * jnp.square(pair.offset[1]), pair.diagonal)
+    distance = share(along_x * jnp.square(pair.offset[0]) + along_y * jnp.square(pair.offset[1]), pair.diagonal)
     wider, higher = pair.differences
     unlike = power(-jnp.expm1(-along_x * wider), 4.0) + power(-jnp.expm1(-along_y * higher), 4.0)
     return at_once(1 - pair.iou + distance + unlike / 2)

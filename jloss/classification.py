@@ -6,7 +6,8 @@ tails and for ordered classes have families of their own: `jloss.noise_robust`, 
 
 The softmax losses take `class_axis_name`: inside `jax.shard_map`, with each device holding a slice of the classes, it names
 the mesh axis over which they are split; labels count over all of them. A logit of -inf is a class that is not there: it has
-no probability, no gradient and no share in label smoothing. No class left, or a logit of +inf, is NaN.
+no probability, no gradient and no share in label smoothing. A logit of +inf takes all probability: the loss is that of the limit, 0 at
+the label and inf at another class, without a gradient; several share it evenly. No class left is NaN.
 """
 
 import math
@@ -16,8 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._chunk import few
 from jloss._loss import OverClasses, Reduce, loss
-from jloss._math import focal, largest, log_partition, pick, safe_log, surprise
+from jloss._math import below, focal, largest, log_partition, pick, safe_log, surprise
 
 
 @loss("(k),()->()", "real class", label_smoothing="unit", z_loss="nonnegative")
@@ -58,10 +60,10 @@ def cross_entropy(
         Chowdhery et al., PaLM (z-loss), 2022. https://arxiv.org/abs/2204.02311
     """
     log_total, peak = _partition(logits, class_axis_name)
-    hit = log_total + (peak - pick(logits, labels, axis_name=class_axis_name))
+    hit = log_total - below(pick(logits, labels, axis_name=class_axis_name), peak)
     away = _mean_gap(logits, peak, label_smoothing, class_axis_name)[0]
     smoothed = (1 - label_smoothing) * hit + label_smoothing * (log_total + away)
-    log_partition_or_0 = jnp.where(z_loss == 0, 0, log_total + peak)  # 0 * inf is NaN
+    log_partition_or_0 = jnp.where(z_loss == 0, 0.0, log_total + peak)  # 0 * inf is NaN
     return smoothed + z_loss * jnp.square(log_partition_or_0)
 
 
@@ -94,9 +96,10 @@ def soft_cross_entropy(
         Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018. https://arxiv.org/abs/1710.09412
     """
     log_total, peak = _partition(logits, class_axis_name)
-    gone = logits == -jnp.inf
-    gaps = jnp.where(gone, lax.stop_gradient(targets), targets) * (peak - logits)  # infinite where gone: not for the targets' gradient
-    mass, gap = _total((jnp.sum(targets), jnp.sum(jnp.where(gone & (targets == 0), 0, gaps))), class_axis_name)
+    log_odds = below(logits, peak)
+    gone = log_odds == -jnp.inf
+    gaps = jnp.where(gone, lax.stop_gradient(targets), targets) * -log_odds  # infinite where gone: not for the targets' gradient
+    mass, gap = _total((jnp.sum(targets), jnp.sum(jnp.where(gone & (targets == 0), 0.0, gaps))), class_axis_name)
     away = _mean_gap(logits, peak, label_smoothing, class_axis_name)[0]
     return (1 - label_smoothing) * (mass * log_total + gap) + label_smoothing * (log_total + away)
 
@@ -168,8 +171,8 @@ def binary_cross_entropy(probabilities: Array, targets: Array, **reduce: Unpack[
     """
     floor = max(float(jnp.finfo(probabilities.dtype).tiny), math.exp(-100))
     never, always = (probabilities >= 0) & (probabilities <= floor), probabilities == 1
-    log_yes = jnp.where(never, -100, jnp.log(jnp.where(never, 1, probabilities)))
-    log_no = jnp.where(always, -100, jnp.log1p(-jnp.where(always, 0, probabilities)))
+    log_yes = jnp.where(never, -100.0, jnp.log(jnp.where(never, 1.0, probabilities)))
+    log_no = jnp.where(always, -100.0, jnp.log1p(-jnp.where(always, 0.0, probabilities)))
     return -targets * log_yes - (1 - targets) * log_no
 
 
@@ -202,10 +205,10 @@ def sigmoid_cross_entropy(
     weight = _along_last_axis(positive_weight, logits)
     targets = targets * (1 - label_smoothing) + label_smoothing / 2
     infinite = jnp.isinf(logits)
-    distance = jnp.where(infinite, 0, jnp.where(logits > 0, logits, -logits))
+    distance = jnp.where(infinite, 0.0, jnp.where(logits > 0, logits, -logits))
     wrong = jnp.where(logits > 0, 1 - targets, weight * targets)
     mass = (1 - targets) + weight * targets
-    limit = jnp.where(wrong == 0, 0, jnp.abs(logits))
+    limit = jnp.where(wrong == 0, 0.0, jnp.abs(logits))
     # A select as the last step makes XLA fuse all of this into one loop on CPUs, in front of the sum.
     return jnp.where(infinite, limit, wrong * distance + mass * jnp.log1p(jnp.exp(-distance)))
 
@@ -237,7 +240,7 @@ def sigmoid_focal(
         Lin et al., Focal Loss for Dense Object Detection, 2017. https://arxiv.org/abs/1708.02002
     """
     infinite = jnp.isinf(logits)
-    distance = jnp.where(infinite, 0, jnp.where(logits > 0, logits, -logits))
+    distance = jnp.where(infinite, 0.0, jnp.where(logits > 0, logits, -logits))
     wrong = jnp.where(logits > 0, 1 - targets, targets)
     odds = jnp.exp(-distance)
     log_mass = jnp.log1p(odds)
@@ -247,7 +250,7 @@ def sigmoid_focal(
     if alpha is not None:
         weight = _along_last_axis(alpha, logits)
         value = (weight * targets + (1 - weight) * (1 - targets)) * value
-    return jnp.where(infinite, jnp.where(wrong == 0, 0, jnp.abs(logits)), value)
+    return jnp.where(infinite, jnp.where(wrong == 0, 0.0, jnp.abs(logits)), value)
 
 
 @loss("(k),()->()", "real class", gamma="nonnegative")
@@ -307,7 +310,7 @@ def poly1_cross_entropy(
         Leng et al., PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions, 2022. https://arxiv.org/abs/2204.12511
     """
     log_total, peak = _partition(logits, class_axis_name)
-    hit = log_total + (peak - pick(logits, labels, axis_name=class_axis_name))
+    hit = log_total - below(pick(logits, labels, axis_name=class_axis_name), peak)
     away, share = _mean_gap(logits, peak, label_smoothing, class_axis_name)
     smoothed = (1 - label_smoothing) * hit + label_smoothing * (log_total + away)
     return smoothed + epsilon * ((1 - label_smoothing) * -jnp.expm1(-hit) + label_smoothing * (1 - share))
@@ -333,7 +336,7 @@ def zero_one(scores: Array, signs: Array, **reduce: Unpack[Reduce]) -> Array:
         Bartlett, Jordan and McAuliffe, Convexity, Classification, and Risk Bounds, 2006. https://doi.org/10.1198/016214505000000907
     """
     agreement = lax.stop_gradient(signs * scores)
-    return jnp.where(agreement > 0, 0, jnp.where(jnp.isnan(agreement), agreement, 1))
+    return jnp.where(agreement > 0, 0.0, jnp.where(jnp.isnan(agreement), agreement, 1.0))
 
 
 @loss("(k),()->()", "real class")
@@ -395,14 +398,14 @@ def _mean_gap(logits: Array, peak: Array, needed: Array | float, axis_name: str 
     """
 
     def sums(logits: Array) -> tuple[Array, Array]:
-        present = logits > -jnp.inf
-        return jnp.sum(jnp.where(present, peak - logits, 0)), jnp.sum(jnp.where(present, jnp.ones_like(logits), 0))
+        present = (logits > -jnp.inf) & (needed != 0)  # as with the branch, without one
+        return jnp.sum(jnp.where(present, -below(logits, peak), 0.0)), jnp.sum(jnp.where(present, jnp.ones_like(logits), 0.0))
 
     def nothing(logits: Array) -> tuple[Array, Array]:
         zero = jnp.zeros_like(logits[0])
         return zero, zero + 1
 
-    gap, count = _total(lax.cond(needed != 0, sums, nothing, logits), axis_name)
+    gap, count = _total(sums(logits) if few() else lax.cond(needed != 0, sums, nothing, logits), axis_name)
     return gap / jnp.maximum(count, 1), 1 / jnp.maximum(count, 1)
 
 

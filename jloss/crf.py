@@ -59,15 +59,15 @@ def crf(
         last = index[-1]
     else:
         wrong = wrong & valid
-        at_tag, pairs = jnp.where(valid, at_tag, 0), jnp.where(valid[1:], pairs, 0)
+        at_tag, pairs = jnp.where(valid, at_tag, 0.0), jnp.where(valid[1:], pairs, 0.0)
         last = _take(index, jnp.sum(valid[1:], dtype=jnp.int32))
     score = _take(start, index[0]) + jnp.sum(at_tag) + jnp.sum(pairs) + _take(stop, last)
     possible = score > -jnp.inf
     partition = _log_partition(emissions, transitions, start, stop, valid)
-    result = positive_part(partition - jnp.where(possible, score, 0))
+    result = positive_part(partition - jnp.where(possible, score, 0.0))
     result = jnp.where(jnp.isnan(score) | possible, jnp.where(jnp.isnan(score), score, result), jnp.inf)
     if length is not None:
-        result = jnp.where((length < 0) | (length > steps), jnp.nan, jnp.where(length == 0, 0, result))
+        result = jnp.where((length < 0) | (length > steps), jnp.nan, jnp.where(length == 0, 0.0, result))
     return jnp.where(jnp.any(wrong), jnp.nan, result)
 
 
@@ -97,7 +97,7 @@ def crf_marginals(
     if length is None or valid is None:
         return marginals
     bad = (length < 0) | (length > emissions.shape[0])
-    return jnp.where(bad, jnp.nan, jnp.where(valid[:, None], marginals, 0))
+    return jnp.where(bad, jnp.nan, jnp.where(valid[:, None], marginals, 0.0))
 
 
 class Decoded(NamedTuple):
@@ -146,7 +146,7 @@ def crf_decode(
     score = jnp.max(best)
     if length is not None:
         bad = (length < 0) | (length > steps)
-        score = jnp.where(bad, jnp.nan, jnp.where(length == 0, 0, score))
+        score = jnp.where(bad, jnp.nan, jnp.where(length == 0, 0.0, score))
         running = running & ~bad
     return Decoded(jnp.where(running, jnp.concatenate([first[None], rest]), -1), score)
 
@@ -170,7 +170,7 @@ def _filled(emissions: Array, start: Array | None, stop: Array | None, length: A
     if length is None:
         return emissions, start, stop, None
     valid = inside(length, emissions.shape[0])
-    return jnp.where(valid[:, None], emissions, 0), start, stop, valid
+    return jnp.where(valid[:, None], emissions, 0.0), start, stop, valid
 
 
 def _take(x: Array, index: Array) -> Array:

@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 
 from jloss._geometry import compare, power
 from jloss._loss import Reduce, loss
-from jloss._math import absolute, log_softmax, pick, safe_divide, softplus
+from jloss._math import absolute, clipped, log_softmax, pick, positive_part, safe_divide, softplus
 from jloss._sets import loss_of_sets
 from jloss._shapes import is_known, widest
 from jloss.boxes import to_center_size
@@ -42,12 +42,12 @@ def distribution_focal(logits: Array, targets: Array, **reduce: Unpack[Reduce]) 
         Li, Wang, Wu, Chen, Hu, Li, Tang and Yang, Generalized Focal Loss, 2020. https://arxiv.org/abs/2006.04388
     """
     bins = jnp.arange(logits.shape[0], dtype=logits.dtype)
-    place = lax.stop_gradient(jnp.clip(targets, 0, logits.shape[0] - 1))
-    share = jnp.maximum(0, 1 - jnp.abs(bins - place))
-    return -jnp.sum(jnp.where(share == 0, 0, share * log_softmax(logits)))
+    place = lax.stop_gradient(clipped(targets, 0.0, logits.shape[0] - 1.0))
+    share = positive_part(1 - jnp.abs(bins - place))
+    return -jnp.sum(jnp.where(share == 0, 0.0, share * log_softmax(logits)))
 
 
-@loss("(),()->()", "real unit", beta="positive")
+@loss("(),()->()", "real unit", beta="nonnegative")
 def quality_focal(logits: Array, quality: Array, *, beta: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Focal loss for a soft label: the score learns the IoU of its box, and easy examples count little.
 
@@ -60,7 +60,7 @@ def quality_focal(logits: Array, quality: Array, *, beta: float = 2.0, **reduce:
     Args:
         logits: Score of a class, before the logistic function.
         quality: The IoU of the box with its target for the true class, else 0.
-        beta: How little good estimates count.
+        beta: How little good estimates count; 0 is `sigmoid_cross_entropy`.
 
     >>> quality_focal(jnp.array([0.0, 4.0]), jnp.array([0.8, 0.0]), reduction="none")
     Array([0.06238325, 3.874907  ], dtype=float32)
@@ -72,7 +72,7 @@ def quality_focal(logits: Array, quality: Array, *, beta: float = 2.0, **reduce:
     return power(error, beta) * (quality * softplus(-logits) + (1 - quality) * softplus(logits))
 
 
-@loss("(),()->()", "real unit", alpha="nonnegative", gamma="positive")
+@loss("(),()->()", "real unit", alpha="nonnegative", gamma="nonnegative")
 def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Cross entropy weighted by the quality of the box, and focal for negatives only: no positive is suppressed.
 
@@ -87,7 +87,7 @@ def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: floa
         logits: Score of a class, before the logistic function.
         quality: The IoU of the box with its target for the true class, else 0.
         alpha: Weight of the negatives.
-        gamma: How little easy negatives count.
+        gamma: How little easy negatives count; 0 is `sigmoid_cross_entropy` with the weights q and `alpha`.
 
     >>> varifocal(jnp.array([0.0, 4.0]), jnp.array([0.8, 0.0]), reduction="none")
     Array([0.55451775, 2.9061801 ], dtype=float32)
@@ -96,7 +96,8 @@ def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: floa
         Zhang, Wang, Dayoub and Suenderhauf, VarifocalNet: An IoU-aware Dense Object Detector, 2021. https://arxiv.org/abs/2008.13367
     """
     positive = quality * (quality * softplus(-logits) + (1 - quality) * softplus(logits))
-    negative = alpha * jnp.exp(-gamma * softplus(-logits)) * softplus(logits)
+    log_share = jnp.where(gamma == 0, 0.0, -gamma * softplus(-logits))  # 0 * inf is NaN
+    negative = alpha * jnp.exp(log_share) * softplus(logits)
     return jnp.where(quality <= 0, negative, positive)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import OverClasses, loss
-from jloss._math import exp_remainder, log_partition, log_softmax, logaddexp, pick, safe_log
+from jloss._math import below, exp_remainder, log_partition, log_softmax, logaddexp, pick, safe_log
 
 
 @loss("(k),(k)->()", "real real", constants="teacher_logits", temperature="positive")
@@ -165,10 +165,10 @@ def decoupled_distillation(
         (total,), (peak,) = log_partition(logits, axis_name=class_axis_name)
         (rest,), (top,) = log_partition(others, axis_name=class_axis_name)
         alone = rest == -jnp.inf
-        complement = jnp.where(alone, -jnp.inf, (top - peak) + (jnp.where(alone, 0, rest) - total))
-        pair = jnp.stack([(pick(logits, labels, axis_name=class_axis_name) - peak) - total, complement])
+        complement = jnp.where(alone, -jnp.inf, below(top, peak) + (jnp.where(alone, 0.0, rest) - total))
+        pair = jnp.stack([below(pick(logits, labels, axis_name=class_axis_name), peak) - total, complement])
         kept = others > -jnp.inf
-        return pair, jnp.where(kept, (jnp.where(kept, others, top) - top) - jnp.where(alone, 0, rest), -jnp.inf)
+        return pair, jnp.where(kept, below(jnp.where(kept, others, top), top) - jnp.where(alone, 0.0, rest), -jnp.inf)
 
     (pair_q, rest_q), (pair_p, rest_p) = split(student_logits), split(lax.stop_gradient(teacher_logits))
     label, others = _relative_entropy(pair_p, pair_q), _relative_entropy(rest_p, rest_q, class_axis_name)
@@ -185,11 +185,11 @@ def _relative_entropy(log_p: Array, log_q: Array, axis_name: str | None = None) 
     """KL(p || q) of log-probabilities, each term 0 or more, so that it is exact near a match."""
     is_p, is_q = log_p != -jnp.inf, log_q != -jnp.inf
     both = is_p & is_q
-    log_p, log_q = jnp.where(both, log_p, 0), jnp.where(is_q, log_q, 0)
-    p, gap = jnp.exp(log_p), jnp.where(both, log_q - log_p, 0)
+    log_p, log_q = jnp.where(both, log_p, 0.0), jnp.where(is_q, log_q, 0.0)
+    p, gap = jnp.exp(log_p), jnp.where(both, log_q - log_p, 0.0)
     near = gap < 1
-    term = jnp.where(near, p * exp_remainder(jnp.where(near, gap, 0)), jnp.exp(log_q) - p - p * gap)
-    alone = jnp.where(is_q, jnp.exp(log_q), jnp.where(is_p, jnp.inf, 0))
+    term = jnp.where(near, p * exp_remainder(jnp.where(near, gap, 0.0)), jnp.exp(log_q) - p - p * gap)
+    alone = jnp.where(is_q, jnp.exp(log_q), jnp.where(is_p, jnp.inf, 0.0))
     total = jnp.sum(jnp.where(both, term, alone))
     return total if axis_name is None else lax.psum(total, axis_name)
 

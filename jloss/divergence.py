@@ -10,7 +10,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._chunk import another_way
+from jloss._chunk import another_way, few
 from jloss._loss import OverClasses, loss, loss_of_terms
 from jloss._math import (
     absolute,
@@ -124,6 +124,10 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
         gap = log_predictions - safe_log(targets)
         return jnp.where(jnp.abs(gap) < 0.5, targets * small_exp_remainder(gap), formula(log_predictions, targets))
 
+    if few():
+        near = jnp.abs(log_predictions - safe_log(targets)) < 0.5
+        q, t = jnp.where(near, log_predictions, 0.0), jnp.where(near, targets, 1.0)
+        return jnp.sum(jnp.where(near, t * small_exp_remainder(q - jnp.log(t)), formula(log_predictions, targets)))
     return jnp.sum(another_way(accurate, formula)(log_predictions, targets))
 
 
@@ -177,14 +181,14 @@ def renyi_divergence(p: Array, q: Array, *, alpha: float = 0.5, **reduce: Unpack
     shared, lost = (p > 0) & (q != 0), (p > 0) & (q == 0)
     infinite = (jnp.any(lost) & (order >= 0)) | ~jnp.any(shared)
     kept = shared & ~infinite
-    nothing = jnp.where(infinite, 0, -jnp.inf)
-    lost_weight = jnp.sum(jnp.where(lost & ~infinite, p, 0))
-    total = jnp.where(infinite, 1, jnp.sum(p))
-    log_p = jnp.log(jnp.where(kept, p, 1))
-    log_ratio = log_p - jnp.log(jnp.where(kept, q, 1))
+    nothing = jnp.where(infinite, 0.0, -jnp.inf)
+    lost_weight = jnp.sum(jnp.where(lost & ~infinite, p, 0.0))
+    total = jnp.where(infinite, 1.0, jnp.sum(p))
+    log_p = jnp.log(jnp.where(kept, p, 1.0))
+    log_ratio = log_p - jnp.log(jnp.where(kept, q, 1.0))
 
     def near_one(order: Array) -> Array:
-        surplus = jnp.sum(jnp.where(kept, p, 0) * scaled_expm1(log_ratio, order)) - safe_divide(lost_weight, order)
+        surplus = jnp.sum(jnp.where(kept, p, 0.0) * scaled_expm1(log_ratio, order)) - safe_divide(lost_weight, order)
         return scaled_log1p(surplus / total, order)
 
     def far_from_one(order: Array) -> Array:
@@ -283,10 +287,10 @@ def chi_squared(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
         https://doi.org/10.1080/14786440009463897
     """
     expected = q != 0
-    gap = jnp.where(expected, p - q, 0)
-    scale = 1 / jnp.where(expected, lax.stop_gradient(q), 1)  # so that q * q cannot underflow in the gradient
-    quotients = gap * (gap * scale) / jnp.where(expected, q * scale, 1)
-    return jnp.sum(jnp.where(expected, quotients, jnp.where(p == 0, 0, jnp.where(jnp.isnan(p), p, jnp.inf))))
+    gap = jnp.where(expected, p - q, 0.0)
+    scale = 1 / jnp.where(expected, lax.stop_gradient(q), 1.0)  # so that q * q cannot underflow in the gradient
+    quotients = gap * (gap * scale) / jnp.where(expected, q * scale, 1.0)
+    return jnp.sum(jnp.where(expected, quotients, jnp.where(p == 0, 0.0, jnp.where(jnp.isnan(p), p, jnp.inf))))
 
 
 @loss_of_terms("(k),(k)->()", "positive positive")
@@ -346,7 +350,7 @@ def wasserstein_1d(predictions: Array, targets: Array, *, p: int = 1, **reduce: 
     apart = jnp.abs(jnp.cumsum(steps))[:-1]  # what lies between two levels moves over so many classes
     total = jnp.sum(positive_part(jnp.diff(levels[order])) * apart**p)
     positive = total > 0
-    return jnp.where(positive, jnp.power(jnp.where(positive, total, 1), 1 / p), total)
+    return jnp.where(positive, jnp.power(jnp.where(positive, total, 1.0), 1 / p), total)
 
 
 def _relative_entropies(weights: Array, log_first: Array, log_second: Array) -> Array:
@@ -354,8 +358,8 @@ def _relative_entropies(weights: Array, log_first: Array, log_second: Array) -> 
     absent = (weights == 0) & ~jnp.isnan(log_second)
     impossible = ~absent & (log_second == -jnp.inf)
     counts = ~absent & ~impossible
-    gaps = jnp.where(counts, log_first, 0) - jnp.where(counts, log_second, 0)
-    return jnp.where(impossible, jnp.inf, jnp.where(counts, weights, 0) * gaps)
+    gaps = jnp.where(counts, log_first, 0.0) - jnp.where(counts, log_second, 0.0)
+    return jnp.where(impossible, jnp.inf, jnp.where(counts, weights, 0.0) * gaps)
 
 
 def _surprises_beyond(weights: Array, log_weights: Array, logs: Array) -> Array:
@@ -365,5 +369,5 @@ def _surprises_beyond(weights: Array, log_weights: Array, logs: Array) -> Array:
     """
     fixed = (weights == 0) | (logs == -jnp.inf)
     gaps = jnp.where(fixed, lax.stop_gradient(log_weights), log_weights) - logs
-    zeros = lax.stop_gradient(jnp.where(jnp.isnan(logs), logs, 0))
+    zeros = lax.stop_gradient(jnp.where(jnp.isnan(logs), logs, 0.0))
     return jnp.where(weights == 0, zeros, jnp.where(fixed, lax.stop_gradient(weights), weights) * gaps)

@@ -9,7 +9,7 @@ from typing import Literal, Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._geometry import compare, power, squared_length
+from jloss._geometry import compare, power, share, squared_length
 from jloss._loss import Reduce, Reduction, StatefulLoss, listed, loss
 from jloss._math import safe_divide
 from jloss.boxes import eiou, iou
@@ -18,19 +18,20 @@ Base = Literal["iou", "giou", "diou", "ciou"]
 _MOMENTUM = 1 - 0.5 ** (1 / 7000)  # the mean forgets half within 7000 batches
 
 
-@loss("(4),(4)->()", "box box", gamma="positive")
+@loss("(4),(4)->()", "box box", gamma="nonnegative")
 def focal_eiou(predictions: Array, targets: Array, *, gamma: float = 0.5, **reduce: Unpack[Reduce]) -> Array:
     r"""`eiou` times a power of the overlap: boxes that fit badly count less, so that they do not rule the gradient.
 
     .. math::
         \ell = \mathrm{IoU}^\gamma \, \ell_\text{eiou}
 
-    The factor is a constant for the gradient. Disjoint boxes have loss 0 with gradient 0: it cannot be the only box loss.
+    The factor is a constant for the gradient. Disjoint boxes have loss 0 with gradient 0 (unless gamma is 0): it
+    cannot be the only box loss.
 
     Args:
         predictions: Corners of the predicted box.
         targets: Corners of the true box.
-        gamma: How strongly bad overlaps are suppressed; positive.
+        gamma: How strongly bad overlaps are suppressed; 0 is `eiou`.
 
     >>> focal_eiou(jnp.array([0.0, 0.0, 2.0, 2.0]), jnp.array([[1.0, 1.0, 4.0, 3.0], [4.0, 4.0, 8.0, 6.0]]), reduction="none")
     Array([0.36046293, 0.        ], dtype=float32)
@@ -100,7 +101,7 @@ def wiou_v1(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Arr
         https://arxiv.org/abs/2301.10051
     """
     pair = compare(predictions, targets)
-    return jnp.exp(safe_divide(squared_length(pair.offset), lax.stop_gradient(pair.diagonal))) * (1 - pair.iou)
+    return jnp.exp(share(squared_length(pair.offset), lax.stop_gradient(pair.diagonal))) * (1 - pair.iou)
 
 
 @listed("stateful", "(4),(4)->()", "box box", gamma="nonnegative", momentum="unit")

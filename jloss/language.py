@@ -14,7 +14,7 @@ from jax import Array, lax
 
 from jloss._chunk import chunked_map
 from jloss._loss import Reduce, entry, loss, place_inputs
-from jloss._math import log1mexp, log_partition, log_softmax, logsumexp, pick, safe_divide
+from jloss._math import below, log1mexp, log_partition, log_softmax, logsumexp, pick, safe_divide
 from jloss._transform import check_schedule, head_logits
 from jloss.classification import cross_entropy
 from jloss.transforms import linear_head
@@ -124,12 +124,12 @@ def unlikelihood(logits: Array, candidates: Array, *, class_axis_name: str | Non
     ties = _sum_over(jnp.sum(is_peak), class_axis_name)
     is_sure = is_peak & (ties == 1)  # the only class whose probability can pass one half
     others = logsumexp(jnp.where(is_sure, -jnp.inf, logits), axis_name=class_axis_name, keepdims=True)
-    log_p = jnp.where(is_sure, -1.0, (logits - peak) - log_total)
+    log_p = jnp.where(is_sure, -1.0, below(logits, peak) - log_total)
     alone = others == -jnp.inf
-    complement = jnp.where(alone, jnp.inf, log_total + (peak - jnp.where(alone, 0, others)))
+    complement = jnp.where(alone, jnp.inf, log_total + (peak - jnp.where(alone, 0.0, others)))
     terms = jnp.where(is_sure, complement, -log1mexp(log_p))
     wanted = candidates != 0
-    return _sum_over(jnp.sum(jnp.where(wanted, candidates * jnp.where(wanted, terms, 0), 0)), class_axis_name)
+    return _sum_over(jnp.sum(jnp.where(wanted, candidates * jnp.where(wanted, terms, 0.0), 0.0)), class_axis_name)
 
 
 @loss("(n,e),(n)->()", "real mask")
@@ -264,7 +264,7 @@ def token_log_probs(
         logits = head_logits(hidden, shared["kernel"], shared["bias"], shared["soft_cap"]) / shared["temperature"]
         log_total, peak = log_partition(logits, axis_name=class_axis_name)
         label_logit = pick(logits, labels, axis_name=class_axis_name)
-        log_p = (label_logit - peak[0]) - log_total[0]
+        log_p = below(label_logit, peak[0]) - log_total[0]
         return log_p, _entropy(logits, class_axis_name), lax.stop_gradient(label_logit) == peak[0]
 
     def function(rows: Any, shared: Any, where: Array | None) -> Any:
@@ -295,9 +295,10 @@ def _top(logits: Array, count: int) -> Array:
 def _entropy(logits: Array, axis_name: str | None = None) -> Array:
     """The entropy of a softmax; classes at -inf add nothing."""
     log_total, peak = log_partition(logits, axis_name=axis_name)
-    absent = logits == -jnp.inf
-    gaps = log_total + (peak - jnp.where(absent, peak, logits))
-    return _sum_over(jnp.sum(jnp.where(absent, 0, jnp.exp(-gaps) * gaps)), axis_name)
+    log_odds = below(logits, peak)
+    absent = log_odds == -jnp.inf
+    gaps = log_total - jnp.where(absent, 0.0, log_odds)
+    return _sum_over(jnp.sum(jnp.where(absent, 0.0, jnp.exp(-gaps) * gaps)), axis_name)
 
 
 def _sum_over(value: Array, axis_name: str | None) -> Array:
@@ -306,11 +307,11 @@ def _sum_over(value: Array, axis_name: str | None) -> Array:
 
 def _masked(values: Array, mask: Array | None) -> Array:
     """Zeros (class 0) in the steps that do not count."""
-    return values if mask is None else jnp.where(jnp.expand_dims(mask, range(1, values.ndim)), values, 0)
+    return values if mask is None else jnp.where(jnp.expand_dims(mask, range(1, values.ndim)), values, jnp.zeros_like(values))
 
 
 def _over(values: Array, mask: Array | None) -> tuple[Array, Array]:
     """The sum over the steps that count, and their number."""
     if mask is None:
         return jnp.sum(values), jnp.asarray(values.shape[0]).astype(values.dtype)
-    return jnp.sum(jnp.where(mask, values, 0)), jnp.sum(mask.astype(values.dtype))
+    return jnp.sum(jnp.where(mask, values, 0.0)), jnp.sum(mask.astype(values.dtype))

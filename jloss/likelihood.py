@@ -121,4 +121,4 @@ def tweedie_deviance(predictions: Array, targets: Array, *, power: float = 1.5, 
         Jørgensen, Exponential Dispersion Models, 1987. https://doi.org/10.1111/j.2517-6161.1987.tb01685.x
     """
     divergence = power_divergence(targets, predictions, 2 - jnp.asarray(power))
-    return 2 * divergence * jnp.where(divergence == jnp.inf, 1, jnp.power(predictions, 1 - power))
+    return 2 * divergence * jnp.where(divergence == jnp.inf, 1.0, jnp.power(predictions, 1 - power))

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import OverClasses, Reduce, Reduction, StatefulLoss, entry, listed, loss
-from jloss._math import log_softmax, logaddexp, pick, safe_log, scaled_expm1, softplus, surprise
+from jloss._math import clipped, log_softmax, logaddexp, pick, safe_log, scaled_expm1, softplus, surprise
 from jloss.classification import sigmoid_cross_entropy, sigmoid_focal
 
 
@@ -52,7 +52,7 @@ def logit_adjusted(
         Ren et al., Balanced Meta-Softmax for Long-Tailed Visual Recognition, 2020. https://arxiv.org/abs/2007.10740
     """
     removed = log_prior == -jnp.inf
-    shift = jnp.where(removed, -jnp.inf, tau * jnp.where(removed, 0, log_prior))
+    shift = jnp.where(removed, -jnp.inf, tau * jnp.where(removed, 0.0, log_prior))
     return surprise(logits + shift, labels, axis_name=class_axis_name)
 
 
@@ -170,15 +170,15 @@ def asymmetric(
     References:
         Ben-Baruch et al., Asymmetric Loss for Multi-Label Classification, 2021. https://arxiv.org/abs/2009.14119
     """
-    logits = jnp.clip(logits, -1e30, 1e30)  # 0 * inf is NaN
+    logits = clipped(logits, -1e30, 1e30)  # 0 * inf is NaN
     no, yes = softplus(logits), softplus(-logits)  # -log(1 - p), -log p
     positive = targets * jnp.exp(-gamma_positive * no) * yes
     margin = jnp.exp(-yes) - clip
     active = ~(margin <= 0)  # so that NaN stays NaN
-    log_margin = jnp.where(clip == 0, -yes, jnp.log(jnp.where(active, margin, 1)))
+    log_margin = jnp.where(clip == 0, -yes, jnp.log(jnp.where(active, margin, 1.0)))
     log_rest = logaddexp(-no, safe_log(jnp.asarray(clip)))
-    negative = -(1 - targets) * jnp.exp(gamma_negative * jnp.where(active, log_margin, 0)) * log_rest
-    return positive + jnp.where(active, negative, 0)
+    negative = -(1 - targets) * jnp.exp(gamma_negative * jnp.where(active, log_margin, 0.0)) * log_rest
+    return positive + jnp.where(active, negative, 0.0)
 
 
 @listed("stateful", "(k),()->()", "real class", p="nonnegative", q="nonnegative", epsilon="positive")
@@ -291,7 +291,7 @@ def ghm(bins: int = 30, momentum: float = 0.75) -> StatefulLoss:
         found = _histogram(place, bins, where, weights, axis_name).astype(dtype)
         counts, mass = momentum * state.counts + (1 - momentum) * found, momentum * state.mass + (1 - momentum)
         density = counts / mass
-        share = jnp.sum(found) / (jnp.maximum(jnp.sum(found > 0), 1).astype(dtype) * jnp.where(found > 0, density, 1))
+        share = jnp.sum(found) / (jnp.maximum(jnp.sum(found > 0), 1).astype(dtype) * jnp.where(found > 0, density, 1.0))
         factor = share.at[place].get(mode="fill", fill_value=1, wrap_negative_indices=False)
         value = _scaled_cross_entropy(logits, targets, factor, where=where, weights=weights, reduction=reduction, axis_name=axis_name)
         return value, GradientDensity(counts, mass)
@@ -352,17 +352,17 @@ def equalized_focal(gamma: float = 2.0, scale: float = 8.0, alpha: float | None 
     ) -> tuple[Array, GradientBalance]:
         state = jax.tree.map(lax.stop_gradient, state)
         balanced = state.positive >= state.negative
-        ratio = jnp.where(balanced, 1, state.positive / jnp.where(balanced, 1, state.negative))
+        ratio = jnp.where(balanced, 1.0, state.positive / jnp.where(balanced, 1.0, state.negative))
         focus = jnp.broadcast_to(gamma + scale * (1 - ratio), jnp.shape(logits))
 
         def total(z: Array) -> Array:
             return _equalized_focal(z, targets, focus, gamma=gamma, alpha=alpha, where=where, weights=weights, reduction="sum")
 
         length = jnp.abs(jax.grad(total)(lax.stop_gradient(logits))).astype(focus.dtype)
-        finite = jnp.where(jnp.isfinite(length), length, 0)
+        finite = jnp.where(jnp.isfinite(length), length, 0.0)
         share = lax.stop_gradient(jnp.asarray(targets)).astype(focus.dtype)
         leading = tuple(range(jnp.ndim(logits) - 1))
-        change = GradientBalance(*(jnp.sum(jnp.where(part > 0, part * finite, 0), axis=leading) for part in (share, 1 - share)))
+        change = GradientBalance(*(jnp.sum(jnp.where(part > 0, part * finite, 0.0), axis=leading) for part in (share, 1 - share)))
         if axis_name is not None:
             change = lax.psum(change, axis_name)
         value = _equalized_focal(

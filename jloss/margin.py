@@ -166,7 +166,7 @@ def multiclass_perceptron(scores: Array, labels: Array, **reduce: Unpack[OverCla
         Collins, Discriminative Training Methods for Hidden Markov Models, 2002. https://doi.org/10.3115/1118693.1118694
     """
     peak, hit = largest(scores), pick(scores, labels)  # of all classes: one pass less than without the true one
-    return jnp.where(peak == hit, 0, peak - hit)
+    return jnp.where(peak == hit, 0.0, peak - hit)
 
 
 @loss("(k),()->()", "real class")
@@ -217,7 +217,7 @@ def multi_margin(scores: Array, labels: Array, *, p: int = 1, margin: float = 1.
         raise ValueError(f"multi_margin: `p` must be 1 or 2, got {p}.")
     shortfalls = positive_part(margin + scores - pick(scores, labels))
     others = jnp.arange(scores.shape[-1], dtype=labels.dtype) != labels
-    return jnp.mean(jnp.where(others, shortfalls if p == 1 else jnp.square(shortfalls), 0))
+    return jnp.mean(jnp.where(others, shortfalls if p == 1 else jnp.square(shortfalls), 0.0))
 
 
 @loss("(k),(k)->()", "real multi_hot")
@@ -242,7 +242,7 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
     """
     holds = targets > 0.5
     peak = lax.stop_gradient(jnp.max(scores))
-    scores = scores - jnp.where(jnp.isfinite(peak), peak, 0)  # only differences count; small numbers keep more digits
+    scores = scores - jnp.where(jnp.isfinite(peak), peak, 0.0)  # only differences count; small numbers keep more digits
     reach = jnp.where(holds, scores, scores + 1)
 
     def counts(holds: Array) -> Array:
@@ -252,7 +252,7 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
         return jnp.where(holds, -beaten_by, beats).astype(scores.dtype)
 
     times = by_rank(counts, reach, holds)  # at a tie the class that fails goes first
-    return jnp.sum(jnp.where((times == 0) & ~jnp.isnan(reach), 0, times * reach)) / scores.shape[-1]
+    return jnp.sum(jnp.where((times == 0) & ~jnp.isnan(reach), 0.0, times * reach)) / scores.shape[-1]
 
 
 @loss("(k),(k)->()", "real unit")

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._loss import OverClasses, Reduce, Reduction, StatefulLoss, listed, loss
-from jloss._math import focal, log_partition, log_softmax, pick, safe_divide, safe_log, scaled_expm1, scaled_log1p, surprise
+from jloss._math import below, focal, log_partition, log_softmax, pick, safe_divide, safe_log, scaled_expm1, scaled_log1p, surprise
 
 
 @loss("(k),()->()", "real class", q="unit")
@@ -186,14 +186,14 @@ def bi_tempered_logistic(
     if iterations < 0:
         raise ValueError(f"bi_tempered_logistic: `iterations` must be 0 or more, got {iterations}.")
     present = logits != -jnp.inf
-    tempered = _log_tempered_softmax(jnp.where(present, logits, 0), present, jnp.asarray(t2), iterations)
+    tempered = _log_tempered_softmax(jnp.where(present, logits, 0.0), present, jnp.asarray(t2), iterations)
     log_p = jnp.where(present, tempered, -1e30)
     order = jnp.asarray(1 - t1)
     certain = targets == 0
-    log_y = jnp.where(certain, 0, jnp.log(jnp.where(certain, 1, targets)))
-    entropy = jnp.where(certain, 0, targets * scaled_expm1(log_y, order))
-    cross = jnp.where(certain, 0, targets * scaled_expm1(log_p, order))
-    power_y = jnp.where(certain, 0, jnp.exp((2 - t1) * log_y))
+    log_y = jnp.where(certain, 0.0, jnp.log(jnp.where(certain, 1.0, targets)))
+    entropy = jnp.where(certain, 0.0, targets * scaled_expm1(log_y, order))
+    cross = jnp.where(certain, 0.0, targets * scaled_expm1(log_p, order))
+    power_y = jnp.where(certain, 0.0, jnp.exp((2 - t1) * log_y))
     return jnp.sum(entropy - cross - (power_y - jnp.exp((2 - t1) * log_p)) / (2 - t1))
 
 
@@ -273,11 +273,11 @@ def _early_learning(logits: Array, labels: Array, memory: Array, *, strength: fl
 def _normalized(logits: Array, labels: Array, score: Callable[[Array], Array], axis_name: str | None) -> Array:
     log_total, peak = log_partition(logits, axis_name=axis_name)
     present = logits > -jnp.inf
-    each = jnp.where(present, log_total + (peak - jnp.where(present, logits, 0)), 0)
+    each = jnp.where(present, log_total - below(jnp.where(present, logits, 0.0), peak), 0.0)
     total = jnp.sum(score(each))
     if axis_name is not None:
         total = lax.psum(total, axis_name)
-    hit = log_total[0] + (peak[0] - pick(logits, labels, axis_name=axis_name))
+    hit = log_total[0] - below(pick(logits, labels, axis_name=axis_name), peak[0])
     return safe_divide(score(hit), total)
 
 
@@ -289,7 +289,7 @@ def _log_tempered_softmax(logits: Array, present: Array, t: Array, iterations: i
         return scaled_log1p(x, 1 - t)
 
     def total(x: Array, power: Array | float = 1.0) -> Array:
-        return jnp.sum(jnp.where(present, jnp.exp(power * log_exp_t(x)), 0))
+        return jnp.sum(jnp.where(present, jnp.exp(power * log_exp_t(x)), 0.0))
 
     fixed = lax.stop_gradient(a)
     temperature = lax.stop_gradient(t)

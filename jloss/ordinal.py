@@ -87,5 +87,5 @@ def squared_emd(logits: Array, labels: Array, **reduce: Unpack[OverClasses]) -> 
 
 def _questions(logits: Array, labels: Array, asked: Array) -> Array:
     above = jnp.arange(logits.shape[-1], dtype=labels.dtype) < labels
-    total = jnp.sum(jnp.where(asked, softplus(jnp.where(above, -logits, logits)), 0))
+    total = jnp.sum(jnp.where(asked, softplus(jnp.where(above, -logits, logits)), 0.0))
     return jnp.where((labels >= 0) & (labels <= logits.shape[-1]), total, jnp.nan)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jloss._loss import Reduce, loss
-from jloss._math import absolute, exp_remainder, positive_part
+from jloss._math import absolute, exp_remainder, positive_part, safe_sqrt
 from jloss._math import log_cosh as _log_cosh
 
 
@@ -129,7 +129,7 @@ def pseudo_huber(predictions: Array, targets: Array, *, delta: float = 1.0, **re
     return error * (error / (1 + jnp.sqrt(1 + jnp.square(error / delta))))
 
 
-@loss("(),()->()", "real real", epsilon="positive")
+@loss("(),()->()", "real real", epsilon="nonnegative")
 def charbonnier(predictions: Array, targets: Array, *, epsilon: float = 1e-3, **reduce: Unpack[Reduce]) -> Array:
     r"""Absolute error, differentiable at zero; usual in image restoration.
 
@@ -140,7 +140,7 @@ def charbonnier(predictions: Array, targets: Array, *, epsilon: float = 1e-3, **
     Args:
         predictions: Estimates.
         targets: True values.
-        epsilon: The value at a match; errors well above it count as absolute errors.
+        epsilon: The value at a match; errors well above it count as absolute errors. 0 is `absolute_error`.
 
     >>> charbonnier(jnp.array([0.0, 3.0]), jnp.zeros(2), epsilon=4.0, reduction="none")
     Array([4., 5.], dtype=float32)
@@ -148,7 +148,7 @@ def charbonnier(predictions: Array, targets: Array, *, epsilon: float = 1e-3, **
     References:
         Lai et al., Deep Laplacian Pyramid Networks for Fast and Accurate Super-Resolution, 2017. https://arxiv.org/abs/1704.03915
     """
-    return jnp.sqrt(jnp.square(predictions - targets) + jnp.square(epsilon))
+    return safe_sqrt(jnp.square(predictions - targets) + jnp.square(epsilon))
 
 
 @loss("(),()->()", "real real")
@@ -196,7 +196,7 @@ def quantile(predictions: Array, targets: Array, *, q: float | Array = 0.5, **re
     """
     above = targets - predictions
     level = _per_head("quantile", q, above)
-    return above * jnp.where(above > 0, level, jnp.where(above < 0, level - 1, 0))
+    return above * jnp.where(above > 0, level, jnp.where(above < 0, level - 1, 0.0))
 
 
 @loss("(),()->()", "real real", q="unit")
@@ -380,7 +380,7 @@ def bias_error(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> 
 def _huber(error: Array, delta: float) -> Array:
     """The parabola sees no error beyond `delta`, not even an infinite one; this form also moves the fewest bytes."""
     small = jnp.abs(error) <= delta
-    near = jnp.where(small, error, 0)
+    near = jnp.where(small, error, 0.0)
     return jnp.where(small, 0.5 * near * near, delta * (jnp.abs(error) - 0.5 * delta))
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jloss._loss import Reduce, loss
-from jloss._math import scaled_expm1, scaled_log1p
+from jloss._math import clipped, scaled_expm1, scaled_log1p
 
 
 @loss("(),()->()", "real real", scale="positive")
@@ -134,21 +134,21 @@ def tukey_biweight(predictions: Array, targets: Array, *, scale: float = 4.685, 
     """
     error = predictions - targets
     inside = jnp.abs(error) < scale
-    share = jnp.where(inside, jnp.square(jnp.where(inside, error, 0) / scale), jnp.where(jnp.isnan(error), error, 1))
+    share = jnp.where(inside, jnp.square(jnp.where(inside, error, 0.0) / scale), jnp.where(jnp.isnan(error), error, 1.0))
     return jnp.square(scale) / 6 * share * (3 - 3 * share + share * share)
 
 
 def _barron(error: Array, alpha: Array) -> Array:
     """Two forms of one formula: each divides by what is far from 0 on its side of ``alpha = 1``."""
-    square, steep, bounded = _square(error), alpha >= 1, jnp.clip(alpha, -1e18, 1)
-    width = jnp.where(alpha <= -1e18, 0, 1 / (2 - bounded))
-    return jnp.where(steep, _towards_squared(square, jnp.where(steep, alpha, 2)), _towards_welsch(square, width))
+    square, steep, bounded = _square(error), alpha >= 1, clipped(alpha, -1e18, 1.0)
+    width = jnp.where(alpha <= -1e18, 0.0, 1 / (2 - bounded))
+    return jnp.where(steep, _towards_squared(square, jnp.where(steep, alpha, 2.0)), _towards_welsch(square, width))
 
 
 def _square(error: Array) -> Array:
     """The squared error, kept finite."""
     limit = float(jnp.finfo(error.dtype).max) ** 0.5 / 16
-    return jnp.square(jnp.clip(error, -limit, limit))
+    return jnp.square(clipped(error, -limit, limit))
 
 
 def _towards_welsch(square: Array, width: Array | float) -> Array:
@@ -162,6 +162,6 @@ def _towards_squared(square: Array, alpha: Array) -> Array:
     least = float(jnp.finfo(square.dtype).eps)
     width = jnp.where(width < least, least, width)
     wide = square > 1e16 * width
-    logarithm = jnp.where(wide, jnp.log(jnp.where(wide, square, 1)) - jnp.log(width), jnp.log1p(jnp.where(wide, 0, square) / width))
+    logarithm = jnp.where(wide, jnp.log(jnp.where(wide, square, 1.0)) - jnp.log(width), jnp.log1p(jnp.where(wide, 0.0, square) / width))
     s = 0.5 * (alpha - 2) * logarithm
     return (square * jnp.exp(s) + width * jnp.expm1(s)) / alpha

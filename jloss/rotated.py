@@ -7,6 +7,8 @@ angle between them: no eigenvalue, no square root of a matrix, no epsilon; what 
 Negative sides count as 0. The corners of an axis-aligned box are for `boxes`.
 """
 
+import functools
+import math
 from typing import NamedTuple, Unpack
 
 import jax.numpy as jnp
@@ -14,9 +16,10 @@ from jax import Array, lax
 
 from jloss._geometry import columns, squared_length
 from jloss._loss import Reduce, loss
-from jloss._math import positive_part, safe_divide, safe_sqrt
+from jloss._math import positive_part, quotient, safe_divide, safe_sqrt
 
 _MOST = 1e30  # stands for the infinite ratio of a box without area
+_SLIM = 1e-9  # a side that is shorter than this share of the longest counts as none, where boxes are compared in units of that
 
 
 @loss("(5),(5)->()", "rotated_box rotated_box", tau="positive")
@@ -56,7 +59,10 @@ def gwd(predictions: Array, targets: Array, *, tau: float = 1.0, **reduce: Unpac
     aslant = change * jnp.sin(angle) + target_stretch * turned * jnp.cos(both)
     unlike = squared_length((across, aslant)) + 4 * jnp.square(h * (w - v) + v * (h - k))
     apart = squared_length((p[0] - t[0], p[1] - t[1]))
-    distance = safe_sqrt(apart + safe_divide(unlike, 4 * (trace + 2 * mean)))  # trace - 2 mean, times its conjugate over it
+    sizes = 4 * (trace + 2 * mean)
+    points = sizes < _least(sizes)
+    shape = jnp.where(points, 0.0, quotient(unlike, jnp.where(points, 1.0, sizes)))  # trace - 2 mean, times its conjugate over it
+    distance = safe_sqrt(apart + shape)
     return 1 - 1 / (tau + jnp.log1p(distance))
 
 
@@ -69,7 +75,7 @@ def rotated_kld(predictions: Array, targets: Array, *, tau: float = 1.0, **reduc
 
     An error of the centre counts relative to the side of the true box that it runs along. Disjoint boxes are moved onto each
     other from any distance. Where a box has no area the divergence is infinite: here the ratio of the areas is floored at
-    1e-30 (the centre still learns), and a true box without area gives the constant of KL = 1e30.
+    1e-30 (the centre still learns), and a true box without area gives the constant of KL = 1e30, as does whatever exceeds it.
 
     Args:
         predictions: Centre, sides and angle of the predicted box.
@@ -85,15 +91,17 @@ def rotated_kld(predictions: Array, targets: Array, *, tau: float = 1.0, **reduc
     """
     p, t = columns(predictions), columns(targets)
     (w, h), (v, k) = _sides(p), _sides(t)
-    flat = (v <= 0) | (k <= 0)
-    per_v, per_k = 1 / jnp.where(flat, 1, v), 1 / jnp.where(flat, 1, k)
     x, y = _along(p[0] - t[0], p[1] - t[1], t[4])
-    cosine, sine = _turn(p[4] - t[4])
-    shape = cosine * jnp.square(w * per_v - h * per_k) + sine * jnp.square(w * per_k - h * per_v)
-    growth = w * per_v * (h * per_k)
-    growth = jnp.where(growth < 1 / _MOST, 1 / _MOST, growth)
-    divergence = shape / 2 + (growth - 1 - jnp.log(growth)) + 2 * squared_length((x * per_v, y * per_k))
-    return 1 - 1 / (tau + jnp.log1p(jnp.where(flat, _MOST, divergence)))
+    longest = lax.stop_gradient(_longest(w, h, v, k, jnp.abs(x), jnp.abs(y)))
+    flat = jnp.minimum(v, k) <= jnp.maximum(longest / _MOST, _least(longest))
+    v, k = jnp.where(flat, 1.0, v), jnp.where(flat, 1.0, k)
+    cosine, sine = jnp.cos(p[4] - t[4]), jnp.sin(p[4] - t[4])
+    growth = quotient(w, v) * quotient(h, k)
+    parts = [cosine * (quotient(w, v) - quotient(h, k)), sine * (quotient(w, k) - quotient(h, v)), 2 * quotient(x, v), 2 * quotient(y, k)]
+    infinite = flat | (_longest(*map(jnp.abs, parts)) > _MOST**0.5) | (growth > _MOST)
+    growth = jnp.where(infinite, 1.0, jnp.where(growth < 1 / _MOST, 1 / _MOST, growth))
+    divergence = (growth - 1 - jnp.log(growth)) + sum(jnp.square(jnp.where(infinite, 0.0, part)) for part in parts) / 2
+    return 1 - 1 / (tau + jnp.log1p(jnp.where(infinite, _MOST, divergence)))
 
 
 @loss("(5),(5)->()", "rotated_box rotated_box")
@@ -179,6 +187,7 @@ class _Pair(NamedTuple):
     target_area: Array
     excess: Array  # 16 |S + T| - 4 area target_area, the covariances over 4; 0 if the boxes have one shape
     apart: Array  # the squared distance of the centres in the metric of the adjoint of S + T, times 4
+    reach: Array  # beyond it, in units of the sizes and squared, a distance is given as that: its gradient would leave the range
 
     @property
     def sum(self) -> Array:
@@ -189,9 +198,11 @@ class _Pair(NamedTuple):
 def _compare(first_box: Array, second_box: Array) -> _Pair:
     first, second = columns(first_box), columns(second_box)
     (w, h), (v, k) = _sides(first), _sides(second)
-    scale = lax.stop_gradient(jnp.maximum(jnp.maximum(w, h), jnp.maximum(v, k)))
-    scale = jnp.where(scale > 0, scale, 1)
-    w, h, v, k = w / scale, h / scale, v / scale, k / scale
+    scale = lax.stop_gradient(_longest(w, h, v, k))
+    apart = jnp.abs(first[0] - second[0]) + jnp.abs(first[1] - second[1])
+    scale = jnp.where(scale < jnp.maximum(lax.stop_gradient(apart) / _MOST, _least(scale)), 1.0, scale)
+    least = jnp.maximum(_SLIM * scale, _least(scale))
+    w, h, v, k = (jnp.where(side < least, 0.0, side) / scale for side in (w, h, v, k))
     dx, dy = (first[0] - second[0]) / scale, (first[1] - second[1]) / scale
     cosine, sine = _turn(first[4] - second[4])
     wider, higher = w - v, h - k
@@ -199,14 +210,28 @@ def _compare(first_box: Array, second_box: Array) -> _Pair:
     excess = jnp.square(grown) + cosine * jnp.square(slimmer) + sine * jnp.square(w * v - h * k)
     (x, y), (a, b) = _along(dx, dy, first[4]), _along(dx, dy, second[4])
     apart = squared_length((h * x, w * y)) + squared_length((k * a, v * b))
-    return _Pair(w * h, v * k, excess, apart)
+    shortest = -_longest(*(-jnp.where(side > 0, side, 1.0) for side in (w, h, v, k))) * scale
+    reach = jnp.square(jnp.minimum(lax.stop_gradient(shortest) / _least(scale), 1e7))
+    return _Pair(w * h, v * k, excess, apart, reach)
 
 
 def _bhattacharyya(first: Array, second: Array) -> Array:
     pair = _compare(first, second)
-    ratio = safe_divide(pair.excess, 4 * pair.area * pair.target_area, _MOST)
-    shape = jnp.log1p(jnp.where(ratio > _MOST, _MOST, ratio)) / 2
-    return 3 * safe_divide(pair.apart, pair.sum) + shape  # 1/8 over (S + T) / 2, covariances over 12
+    areas = 4 * pair.area * pair.target_area
+    flat = areas <= 0
+    shape = jnp.where(flat, math.log(_MOST), jnp.log1p(quotient(pair.excess, jnp.where(flat, 1.0, areas)))) / 2
+    far = (pair.sum < _SLIM**4) | (pair.apart > pair.sum * pair.reach)
+    apart = jnp.where(far, jnp.where(pair.sum > 0, pair.reach, 0.0), quotient(pair.apart, jnp.where(far, 1.0, pair.sum)))
+    return 3 * apart + shape  # 1/8 over (S + T) / 2, covariances over 12
+
+
+def _longest(*sides: Array) -> Array:
+    return functools.reduce(jnp.maximum, sides)
+
+
+def _least(side: Array) -> float:
+    """A length of which one over it is still in range, with its multiples; what is shorter counts as none."""
+    return 64 * float(jnp.finfo(side.dtype).tiny)
 
 
 def _sides(box: list[Array]) -> tuple[Array, Array]:

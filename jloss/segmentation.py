@@ -6,6 +6,9 @@ batch axes and then the class axis. Ignored pixels are the input `mask`, which t
 arithmetic. In the formulas ``tp = sum(p y)``, ``fp = sum(p (1 - y))`` and ``fn = sum((1 - p) y)`` over the pixels, where p
 are the predictions and y the targets; s and d are `smooth_numerator` and `smooth_denominator`.
 
+The last axes are the spatial ones. Arrays that end in one channel, (N, H, W, 1), want ``axis=-1`` (or ``[..., 0]``): without, they are
+N * H masks of W x 1 pixels, which is another number.
+
 All of them take probabilities, and none has an activation inside. Losses of the boundary and of ranks are in `jloss.surface`.
 """
 
@@ -44,7 +47,8 @@ def dice(
     gives nearly 1 for any prediction but an empty one; two empty masks (also an image whose pixels are all ignored) give
     ``1 - s/d``, which is 0 by default, and 0 if nothing is smoothed. For unequal costs of the two errors see `tversky`.
 
-    The sums are over one image and one class. Peers differ: Keras sums over the whole batch and gives 1 for two empty masks;
+    The sums are over one image and one class. A channel axis of 1 at the end, as Keras models have it, needs ``axis=-1``: without
+    it each row of pixels is a mask, and nothing can tell that this was not meant. Peers differ: Keras sums over the whole batch and gives 1 for two empty masks;
     `optax.dice_loss` takes logits unless told, fails under jit if told, and smooths with 1 pixel; segmentation_models_pytorch
     counts absent classes as 0 in the mean; older versions of MONAI masked in front of the activation, which turned an ignored
     pixel into 1/2.
@@ -302,7 +306,7 @@ def mcc(predictions: Array, targets: Array, *, mask: Array | None = None, **redu
     pixels = jnp.asarray(p.size) if mask is None else jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1)
     tp, fp, fn = (x / pixels.astype(p.dtype) for x in _counts(p, y))
     tn = _mean(_absent(p, y), mask)
-    p_spread, y_spread = (jnp.where(x <= FLOOR**2, 0, x) for x in ((tp + fp) * (tn + fn), (tp + fn) * (tn + fp)))
+    p_spread, y_spread = (jnp.where(x <= FLOOR**2, 0.0, x) for x in ((tp + fp) * (tn + fn), (tp + fn) * (tn + fp)))
     covariance = tp * tn - fp * fn
     return 1 - _math.safe_divide(covariance, _math.safe_sqrt(p_spread) * _math.safe_sqrt(y_spread))
 
@@ -450,7 +454,7 @@ def generalized_dice(
     size = lax.stop_gradient(class_sums(y))
     present = size > 0
     rarest = jnp.min(jnp.where(present, size, jnp.inf))
-    weights = jnp.where(present, jnp.where(present, rarest, 1) / jnp.where(present, size, 1), 1) ** _POWERS[weighting]
+    weights = jnp.where(present, jnp.where(present, rarest, 1.0) / jnp.where(present, size, 1.0), 1.0) ** _POWERS[weighting]
     error, total = _error_and_total(p, y, None, by_class=True)
     error, total = jnp.sum(weights * error), jnp.sum(weights * total)
     return _math.safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
@@ -524,7 +528,7 @@ def _mean(x: Array, mask: Array | None) -> Array:
     """The mean over the kept pixels; 0 if none is kept."""
     if mask is None:
         return pixel_sum(x) / jnp.asarray(x.size).astype(x.dtype)
-    return pixel_sum(jnp.where(mask, x, 0)) / jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1).astype(x.dtype)
+    return pixel_sum(jnp.where(mask, x, 0.0)) / jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1).astype(x.dtype)
 
 
 def _counts(predictions: Array, targets: Array, mask: Array | None = None, soft_labels: bool = False) -> tuple[Array, Array, Array]:
@@ -577,4 +581,4 @@ def _log(p: Array) -> Array:
 def _power(x: Array, exponent: Array | float) -> Array:
     """``x ** exponent`` for ``x >= 0`` and a positive exponent; gradient 0 at 0."""
     positive = x > 0
-    return jnp.where(positive, jnp.where(positive, x, 1) ** exponent, jnp.where(jnp.isnan(x), x, 0))
+    return jnp.where(positive, jnp.where(positive, x, 1.0) ** exponent, jnp.where(jnp.isnan(x), x, 0.0))

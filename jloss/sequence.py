@@ -89,7 +89,7 @@ def ctc(
         picked = pick_columns(logits, extended)
         log_total, peak = log_normalizer(logits, *valid)
         if valid:
-            picked = jnp.where(valid[0][:, None], picked, 0)
+            picked = jnp.where(valid[0][:, None], picked, 0.0)
         return (picked - peak) - log_total, *valid
 
     def step(states: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -160,7 +160,7 @@ def ctc_alignment(
     is_label = np.arange(2 * count + 1) % 2 == 1  # states: blank, label 0, blank, label 1, ..., blank
     extended = jnp.where(is_label, jnp.repeat(jnp.pad(jnp.where(wrong, blank, labels), (0, 1)), 2)[:-1], blank)
     can_skip = is_label & (extended != delayed(delayed(extended, blank), blank))
-    log_probs = log_softmax(jnp.where(valid[:, None], logits, 0)).at[:, extended].get(mode="promise_in_bounds")
+    log_probs = log_softmax(jnp.where(valid[:, None], logits, 0.0)).at[:, extended].get(mode="promise_in_bounds")
 
     def forward(best: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
         log_prob, run = row

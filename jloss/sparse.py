@@ -38,10 +38,10 @@ def sparsemax(logits: Array, labels: Array, **reduce: Unpack[OverClasses]) -> Ar
     ordered, rank = _descending(z)
     threshold = _last((jnp.cumsum(ordered) - 1) / rank, 1 + rank * ordered > jnp.cumsum(ordered))
     kept = z > threshold
-    size = jnp.sum(jnp.where(kept, jnp.ones_like(z), 0))
-    tau = (jnp.sum(jnp.where(kept, z, 0)) - 1) / size
-    p = jnp.where(kept, z - tau, 0)
-    return jnp.sum(p * jnp.where(kept, z - 0.5 * p, 0)) + 0.5 + hit
+    size = jnp.sum(jnp.where(kept, jnp.ones_like(z), 0.0))
+    tau = (jnp.sum(jnp.where(kept, z, 0.0)) - 1) / size
+    p = jnp.where(kept, z - tau, 0.0)
+    return jnp.sum(p * jnp.where(kept, z - 0.5 * p, 0.0)) + 0.5 + hit
 
 
 @loss("(k),()->()", "real class")
@@ -69,13 +69,13 @@ def entmax15(logits: Array, labels: Array, **reduce: Unpack[OverClasses]) -> Arr
     candidates = mean - jnp.sqrt(jnp.maximum((1 - spread) / rank, 0))
     threshold = _last(candidates, candidates <= ordered)
     kept = 0.5 * z > threshold
-    size = jnp.sum(jnp.where(kept, jnp.ones_like(z), 0))
-    half = jnp.where(kept, 0.5 * z, 0)
+    size = jnp.sum(jnp.where(kept, jnp.ones_like(z), 0.0))
+    half = jnp.where(kept, 0.5 * z, 0.0)
     center = jnp.sum(half) / size
-    left = (1 - jnp.sum(jnp.square(jnp.where(kept, half - center, 0)))) / size
-    root = jnp.where(kept, half - center + jnp.sqrt(left), 0)
+    left = (1 - jnp.sum(jnp.square(jnp.where(kept, half - center, 0.0)))) / size
+    root = jnp.where(kept, half - center + jnp.sqrt(left), 0.0)
     p = jnp.square(root)
-    return jnp.sum(p * jnp.where(kept, z, 0)) + 4 / 3 * (1 - jnp.sum(p * root)) + hit
+    return jnp.sum(p * jnp.where(kept, z, 0.0)) + 4 / 3 * (1 - jnp.sum(p * root)) + hit
 
 
 def _below_the_top(logits: Array, labels: Array) -> tuple[Array, Array]:

@@ -47,7 +47,7 @@ def lovasz_hinge(logits: Array, targets: Array, *, mask: Array | None = None, **
     foreground = targets > 0.5
     errors = _math.positive_part(1 - _math.by_sign(targets - 0.5, logits, -logits))
     if mask is not None:
-        errors, foreground = jnp.where(mask, errors, 0), foreground & mask
+        errors, foreground = jnp.where(mask, errors, 0.0), foreground & mask
     return _lovasz(errors.reshape(-1)[None], foreground.reshape(-1)[None])[0]
 
 
@@ -82,12 +82,12 @@ def lovasz_softmax(probabilities: Array, labels: Array, *, mask: Array | None = 
     classes = probabilities.shape[-1]
     kept = jnp.ones_like(labels, bool) if mask is None else mask
     wrong = jnp.any(kept & ((labels < 0) | (labels >= classes)))
-    p = probabilities if mask is None else jnp.where(mask[..., None], probabilities, 0)
+    p = probabilities if mask is None else jnp.where(mask[..., None], probabilities, 0.0)
     index = jnp.where(kept, labels, -1).reshape(-1)[None]
     foreground = jnp.arange(classes, dtype=index.dtype)[:, None] == index
     losses = _lovasz(_math.absolute(foreground.astype(p.dtype) - p.reshape(-1, classes).T), foreground)
     present = jnp.any(foreground, axis=1)
-    mean = jnp.sum(jnp.where(present, losses, 0)) / jnp.maximum(jnp.sum(present, dtype=jnp.int32), 1).astype(p.dtype)
+    mean = jnp.sum(jnp.where(present, losses, 0.0)) / jnp.maximum(jnp.sum(present, dtype=jnp.int32), 1).astype(p.dtype)
     return jnp.where(wrong, jnp.nan, mean)
 
 
@@ -207,7 +207,7 @@ def hausdorff_er(
         (eroded,) = _kept(mask, _math.positive_part(_cross_mean(error) - 0.5))
         low = jnp.min(eroded)
         height = jnp.max(eroded) - low
-        eroded = jnp.where(height > 0, (eroded - low) / jnp.where(height > 0, height, 1), eroded)
+        eroded = jnp.where(height > 0, (eroded - low) / jnp.where(height > 0, height, 1.0), eroded)
         return eroded, _mean(eroded, mask)
 
     _, remains = lax.scan(jax.checkpoint(erode), jnp.square(p - y), None, length=erosions)
@@ -318,7 +318,7 @@ def _growth(foreground: Array, dtype: Any) -> Array:
     size = wrong[:, -1:]
     rank = lax.broadcasted_iota(jnp.int32, foreground.shape, 1).astype(dtype) + 1
     union = size + rank - wrong  # the target and the background so far
-    background = jnp.where(union > 1, (size - wrong) / (union * jnp.maximum(union - 1, 1)), 1)
+    background = jnp.where(union > 1, (size - wrong) / (union * jnp.maximum(union - 1, 1)), 1.0)
     return jnp.where(foreground, 1 / union, background)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array, lax
 
 from jloss._arguments import check_static
+from jloss._chunk import by_platform
 from jloss._loss import Reduce, loss
 from jloss._math import logsumexp, pick, positive_part
 from jloss._recursion import FLOOR, checked_blank, delayed, diagonals, floored, inside, log_add, log_normalizer, over_batch, recursion
@@ -211,7 +212,7 @@ def rnnt_pruned(
     offset = jnp.arange(count + 1, dtype=starts.dtype)[None, :] - starts[:, None]
     covered = (offset >= 0) & (offset < width)
     spread = _selected if width <= 16 else _taken
-    scores = lax.platform_dependent(band, jnp.where(covered, offset, 0), tpu=spread, default=_taken)
+    scores = by_platform(band, jnp.where(covered, offset, 0), tpu=spread, default=_taken)
     stay, write = (jnp.where(covered, x, -jnp.inf) for x in scores)
     result = _lattice(write[:, :-1], stay, logit_length, label_length, kind)
     return jnp.where(wrong, jnp.nan, positive_part(result))
@@ -308,9 +309,9 @@ def _valid(steps: int, count: int, logit_length: Array | None, label_length: Arr
 def _move_scores(logits: Array, labels: Array, blank: int, valid: Array | None) -> Array:
     """Log-probabilities of the blank and of the label at each point; ``labels[0, s]`` or ``labels[t, s]``."""
     moves = jnp.where(np.array([[[True, False]]]), blank, labels[..., None])
-    picked = lax.platform_dependent(logits, moves, tpu=_compared, default=_gathered)
+    picked = by_platform(logits, moves, tpu=_compared, default=_gathered)
     if valid is not None:
-        picked = jnp.where(valid[..., None], picked, 0)
+        picked = jnp.where(valid[..., None], picked, 0.0)
     log_total, peak = log_normalizer(logits, valid)
     return (picked - peak) - log_total
 
@@ -323,7 +324,7 @@ def _gathered(logits: Array, moves: Array) -> Array:
 def _compared(logits: Array, moves: Array) -> Array:
     """Fuses into the pass of the normaliser; a gather costs a TPU twenty passes."""
     classes = jnp.arange(logits.shape[-1], dtype=moves.dtype)[None, None]
-    return jnp.stack([jnp.sum(jnp.where(classes == moves[..., i, None], logits, 0), axis=-1) for i in range(2)], axis=-1)
+    return jnp.stack([jnp.sum(jnp.where(classes == moves[..., i, None], logits, 0.0), axis=-1) for i in range(2)], axis=-1)
 
 
 def _taken(band: Array, offset: Array) -> tuple[Array, Array]:
@@ -336,7 +337,7 @@ def _selected(band: Array, offset: Array) -> tuple[Array, Array]:
     """The same, a point of the band at a time: the gather's pairs would fill 2 of a TPU's 128 lanes."""
 
     def along(scores: Array) -> Array:
-        return functools.reduce(jnp.add, (jnp.where(offset == i, scores[:, i, None], 0) for i in range(scores.shape[1])))
+        return functools.reduce(jnp.add, (jnp.where(offset == i, scores[:, i, None], 0.0) for i in range(scores.shape[1])))
 
     return along(band[..., 0]), along(band[..., 1])
 
@@ -354,11 +355,11 @@ def _simple_scores(
     """Scores of the labels (t, u) and of the blanks (t, u + 1) under the sum of two networks."""
     points = language.shape[0]
     written = jnp.ones(points, bool) if label_length is None else inside(label_length + 1, points)
-    language = jnp.where(written[:, None], language, 0)
+    language = jnp.where(written[:, None], language, 0.0)
     if logit_length is not None:
-        acoustic = jnp.where(inside(logit_length, acoustic.shape[0])[:, None], acoustic, 0)
+        acoustic = jnp.where(inside(logit_length, acoustic.shape[0])[:, None], acoustic, 0.0)
     tops = [lax.stop_gradient(jnp.max(x, axis=-1, keepdims=True)) for x in (acoustic, language)]
-    acoustic, language = (x - jnp.where(top == -jnp.inf, 0, top) for x, top in zip((acoustic, language), tops, strict=True))
+    acoustic, language = (x - jnp.where(top == -jnp.inf, 0.0, top) for x, top in zip((acoustic, language), tops, strict=True))
     heard, expected = jnp.exp(acoustic), jnp.exp(language)
     tiny = 1e-37
 
@@ -368,8 +369,8 @@ def _simple_scores(
 
     normalizer = log_product(expected.T)
     log_total = logsumexp(language, keepdims=True)
-    log_language = language - jnp.where(log_total == -jnp.inf, 0, log_total)
-    average = jnp.where(written[:, None], jnp.exp(log_language), 0).sum(0) / jnp.sum(written, dtype=jnp.int32).astype(acoustic.dtype)
+    log_language = language - jnp.where(log_total == -jnp.inf, 0.0, log_total)
+    average = jnp.where(written[:, None], jnp.exp(log_language), 0.0).sum(0) / jnp.sum(written, dtype=jnp.int32).astype(acoustic.dtype)
     log_average = jnp.log(jnp.where(average <= tiny, tiny, average))
     alone = log_product(average[:, None])
 
@@ -379,7 +380,7 @@ def _simple_scores(
             (am_only_scale, heard + usual - alone),
             (lm_only_scale, jnp.broadcast_to(log_expected, normalizer.shape)),
         )
-        return sum(scale * jnp.where((score == -jnp.inf) & (scale == 0), 0, score) for scale, score in terms)  # type: ignore[return-value]
+        return sum(scale * jnp.where((score == -jnp.inf) & (scale == 0), 0.0, score) for scale, score in terms)  # type: ignore[return-value]
 
     labels = index[:-1]
     label = blend(

@@ -123,8 +123,81 @@ def test_published_numbers():
     assert 0 < 1 - pixel < 1  # in bf16 arithmetic the IoU is exactly 1
 
 
+def test_ciou_gated_at_an_overlap_of_one_half_compares_no_shapes():
+    half = (jnp.array([0.0, 0, 2, 1]), jnp.array([0.0, 0, 1, 1]))
+    np.testing.assert_allclose(jloss.ciou(*half, gated=True), 0.5 + 0.25 / 5, rtol=1e-6)
+    assert jloss.ciou(*half) > 0.552
+    more = half[0].at[2].set(1.99)
+    np.testing.assert_allclose(jloss.ciou(more, half[1], gated=True), jloss.ciou(more, half[1]), rtol=1e-6)
+
+
+def test_log_iou_at_its_floor():
+    pair = (jnp.array([0.0, 0, 4, 1]), jnp.array([0.0, 0, 1, 1]))  # an IoU of one quarter
+    for epsilon, slope in ((0.25, 0.25), (0.125, 0.25), (0.26, 0.0)):
+        value, gradient = jax.value_and_grad(jloss.log_iou)(*pair, epsilon=epsilon)
+        np.testing.assert_allclose(value, -math.log(max(0.25, epsilon)), rtol=1e-6)
+        np.testing.assert_allclose(gradient[2], slope, rtol=1e-6)  # IoU = 1 / w
+
+
 def test_one_pixel_of_a_large_box():
     np.testing.assert_allclose(1 - jloss.iou(jnp.array([0.0, 0, 300, 400]), jnp.array([1.0, 1, 301, 401])), 0.988417, atol=1e-6)
+
+
+SIDES = (0, 1e-38, 1e-30, 1e-20, 1e-8, 1.0)
+
+
+def tiny_pairs():
+    """Boxes with sides next to nothing, alone and beside ordinary ones: apart, touching, one inside the other, matching."""
+    pairs = []
+    for w, h, v, k in itertools.product(SIDES, repeat=4):
+        for x, y in ((0, 0), (1e-38, 0), (1e-30, 1e-30), (0, 1e-20), (0.5, 0.5), (1e-30, 2), (-1e-38, 1e-20), (w, 0), (w / 4, h / 4)):
+            pairs.append(((x, y, x + w, y + h), (0, 0, v, k)))
+    return np.array(pairs, np.float32)
+
+
+def plain_values(pairs):
+    """IoU, GIoU, DIoU and EIoU in float64, from the papers, and where no divisor is next to 0."""
+    p, t = pairs.astype(float).transpose(1, 2, 0)
+    size, target_size = p[2:] - p[:2], t[2:] - t[:2]
+    overlap = np.prod(np.maximum(0, np.minimum(p[2:], t[2:]) - np.maximum(p[:2], t[:2])), axis=0)
+    union = np.prod(size, axis=0) + np.prod(target_size, axis=0) - overlap
+    hull = np.maximum(p[2:], t[2:]) - np.minimum(p[:2], t[:2])
+    defined = (union > 3e-18) & (np.prod(hull, axis=0) > 3e-18)
+    with np.errstate(all="ignore"):
+        iou = 1 - overlap / union
+        diou = iou + np.sum(((p[:2] + p[2:] - t[:2] - t[2:]) / 2) ** 2, axis=0) / np.sum(hull**2, axis=0)
+        values = {"iou": iou, "giou": iou + 1 - union / np.prod(hull, axis=0), "diou": diou}
+        return {**values, "eiou": diou + np.sum(((size - target_size) / hull) ** 2, axis=0)}, defined
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_sides_of_next_to_nothing(name):
+    pairs = tiny_pairs()
+    loss = LOSSES[name]
+    values, gradients = jax.jit(lambda p, t: (loss(p, t, reduction="none"), jax.grad(lambda *x: loss(*x, reduction="sum"), (0, 1))(p, t)))(
+        pairs[:, 0], pairs[:, 1]
+    )
+    for found in (values[:, None], *gradients):
+        assert np.isfinite(found).all(), pairs[~np.isfinite(found).all(1)][:3].tolist()
+    wanted, defined = plain_values(pairs)
+    if name in wanted:
+        assert defined.sum() > 1000
+        np.testing.assert_allclose(np.asarray(values)[defined], wanted[name][defined], rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("base", ["iou", "giou", "diou", "ciou"])
+@pytest.mark.parametrize("alpha", [0.5, 3.0])
+def test_powers_of_overlaps_of_next_to_nothing(base, alpha):
+    pairs = tiny_pairs()
+    gradients = jax.grad(lambda p, t: jloss.alpha_iou(p, t, base=base, alpha=alpha, reduction="sum"), (0, 1))(pairs[:, 0], pairs[:, 1])
+    assert np.isfinite(gradients).all()
+
+
+def test_boxes_of_next_to_nothing_in_a_set():
+    boxes = jnp.array([[0.2, 0.2, 0.2, 0.2], [0.1, 0.1, 0.1 + 1e-8, 0.6], [0, 0, 1e-30, 1e-30], [0, 0, 1e-20, 1.0]])
+    value, gradient = jax.value_and_grad(jloss.detr, 1)(jnp.zeros((4, 3)), boxes, jnp.array([0, 1]), boxes[2:] * jnp.float32(1.5))
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
 
 
 def some_boxes(n, seed):

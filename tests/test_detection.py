@@ -233,3 +233,26 @@ def test_detr_of_auxiliary_layers_over_devices_against_scipy():
     for ours, alone in zip(jax.tree.leaves(gradient), jax.tree.leaves(single), strict=True):
         assert np.isfinite(ours).all()
         np.testing.assert_allclose(ours, alone, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("logit", [-jnp.inf, -80.0, -1.0, 0.0, 2.0, 80.0])
+@pytest.mark.parametrize("quality", [0.0, 0.5, 1.0])
+def test_an_exponent_of_0_switches_the_focusing_off(logit, quality):
+    z, q = jnp.float32(logit), jnp.float32(quality)
+    no, yes = np.logaddexp(0, float(logit)), np.logaddexp(0, -float(logit))
+    plain = (quality * yes if quality else 0) + ((1 - quality) * no if quality < 1 else 0)
+    slope = 1 / (1 + np.exp(-float(logit))) - quality
+    weight = quality if quality else 0.75
+    for loss, options, times in ((jloss.quality_focal, {"beta": 0.0}, 1), (jloss.varifocal, {"gamma": 0.0}, weight)):
+        if np.isinf(logit) and (quality or loss is jloss.quality_focal):
+            continue  # 0 * inf in the other term is for `sigmoid_cross_entropy` to avoid
+        value, gradient = jax.value_and_grad(loss)(z, q, **options)
+        np.testing.assert_allclose(value, times * plain, rtol=1e-6, atol=1e-30)
+        np.testing.assert_allclose(gradient, times * slope, rtol=1e-5, atol=1e-7)
+
+
+def test_focal_eiou_without_focusing_is_eiou():
+    p, t = jnp.array([[0.0, 0, 2, 2], [0, 0, 1, 1], [0, 0, 3, 3]]), jnp.array([[1.0, 1, 4, 3], [5, 5, 6, 7], [0, 0, 3, 3]])
+    plain = jax.value_and_grad(lambda p: jloss.eiou(p, t))(p)
+    found = jax.value_and_grad(lambda p: jloss.focal_eiou(p, t, gamma=0.0))(p)
+    jax.tree.map(np.testing.assert_array_equal, found, plain)

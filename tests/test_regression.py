@@ -337,3 +337,29 @@ def test_where_torch_differs():
     variance = torch.tensor([0.05], requires_grad=True)  # straight through the floor
     functional.gaussian_nll_loss(torch.ones(1), zero, variance, eps=0.1).backward()
     np.testing.assert_allclose(variance.grad, 0.5 / 0.1 - 0.5 / 0.01, rtol=1e-5)
+
+
+def test_charbonnier_without_a_width_is_the_absolute_error():
+    errors = jnp.array([-2.0, 0.0, 3.0])
+    value, gradient = jax.value_and_grad(lambda e: jloss.charbonnier(e, jnp.zeros(3), epsilon=0.0, reduction="sum"))(errors)
+    assert value == 5
+    np.testing.assert_array_equal(gradient, [-1, 0, 1])
+
+
+EDGES = {  # exactly at its threshold a loss belongs to the side that its docstring names
+    "huber": (lambda e: jloss.huber(e, 0.0 * e, delta=2.0), 2.0, 2.0, 2.0),
+    "smooth_l1": (lambda e: jloss.smooth_l1(e, 0.0 * e, beta=2.0), 2.0, 1.0, 1.0),
+    "epsilon_insensitive": (lambda e: jloss.epsilon_insensitive(e, 0.0 * e, epsilon=0.5), 0.5, 0.0, 0.0),
+    "squared_epsilon_insensitive": (lambda e: jloss.squared_epsilon_insensitive(e, 0.0 * e, epsilon=0.5), 0.5, 0.0, 0.0),
+    "tukey_biweight": (lambda e: jloss.tukey_biweight(e, 0.0 * e, scale=2.0), 2.0, 4 / 6, 0.0),
+    "absolute_percentage_error": (lambda e: jloss.absolute_percentage_error(e, jnp.float32(0.5), epsilon=0.5), 1.0, 1.0, 2.0),
+    "hinge": (lambda s: jloss.hinge(s, jnp.float32(1), margin=0.5), 0.5, 0.0, 0.0),
+    "hinge_embedding": (lambda s: jloss.hinge_embedding(s, jnp.float32(-1), margin=0.5), 0.5, 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_exactly_at_a_threshold(name):
+    loss, at, wanted, slope = EDGES[name]
+    value, gradient = jax.value_and_grad(loss)(jnp.float32(at))
+    np.testing.assert_allclose([value, gradient], [wanted, slope], rtol=1e-6)

@@ -77,3 +77,34 @@ def test_far_boxes_keep_their_pull():
         assert gradient[1] > 1e-6
     assert jloss.probiou(p, t) == 1
     np.testing.assert_allclose(jloss.kfiou(p, t), jloss.kfiou(p.at[:2].set(0), t), rtol=1e-6)  # blind to the centre
+
+
+SIDES = (0, 1e-38, 1e-30, 1e-20, 1e-8, 1.0)
+PLACES = ((0, 0), (1e-38, 0), (1e-30, 1e-30), (0, 1e-20), (0.5, 0.5), (1e-30, 2))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_sides_of_next_to_nothing(name):
+    rows = itertools.product(SIDES, SIDES, SIDES, SIDES, PLACES, ((0, 0), (0.3, -0.2)))
+    pairs = np.array([((*at, w, h, a), (0, 0, v, k, b)) for w, h, v, k, at, (a, b) in rows], np.float32)
+    loss = LOSSES[name]
+    values = loss(pairs[:, 0], pairs[:, 1], reduction="none")
+    gradients = jax.grad(lambda p, t: loss(p, t, reduction="sum"), (0, 1))(pairs[:, 0], pairs[:, 1])
+    for found in (values[:, None], *gradients):
+        assert np.isfinite(found).all(), pairs[~np.isfinite(found).all(1)][:3].tolist()
+    same = (pairs[:, 0, 2:4] == pairs[:, 1, 2:4]).all(1) & (pairs[:, 0, [0, 1, 4]] == 0).all(1) & (pairs[:, 1, 2:4].min(1) >= 1e-30)
+    slim = pairs[:, 1, 2:4].min(1) < 1e-9 * pairs[:, 1, 2:4].max(1)
+    matching = same & ~slim  # boxes of one shape at one place, however small
+    assert matching.sum() == 6
+    np.testing.assert_allclose(np.asarray(values)[matching], AT_MATCH[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1.0])
+def test_small_boxes_are_compared_as_large_ones(size):
+    p, t = np.array([0.3, 0.1, 2.0, 1.0, 0.4]), np.array([0.0, 0.0, 1.5, 1.2, -0.2])
+    scale = np.array([size] * 4 + [1])
+    for name in ("rotated_kld", "kfiou", "probiou", "bhattacharyya"):
+        wanted = jax.value_and_grad(LOSSES[name])(jnp.asarray(p, jnp.float32), jnp.asarray(t, jnp.float32))
+        found = jax.value_and_grad(LOSSES[name])(jnp.asarray(p * scale, jnp.float32), jnp.asarray(t * scale, jnp.float32))
+        np.testing.assert_allclose(found[0], wanted[0], rtol=1e-5)
+        np.testing.assert_allclose(found[1] * scale.astype("f"), wanted[1], rtol=1e-4, atol=1e-6)

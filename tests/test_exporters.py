@@ -1,0 +1,96 @@
+"""What a small call is traced to: nothing that exporters and interpreters of jax's programs are likely not to know."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.jet import jet
+
+import jloss
+from tests.cases import LOSSES, case
+
+REMATERIALISED = {"ctc"}  # jax itself rounds what `jax.checkpoint` with a policy keeps
+SETS = {"contrastive", "embedding", "prototypes", "regularization", "self_distillation", "similarity"}
+NO_SERIES = {  # for which jet has no rule, in the value itself
+    "argmax": {"arcface", "batch_all_triplet", "batch_hard_triplet", "batch_semi_hard_triplet", "fast_ap", "koleo", "lifted_structure"}
+    | {"pair_margin", "ranked_list", "subcenter_arcface", "uniformity"},
+    "cond": {
+        "clip",
+        "decoupled_contrastive",
+        "info_nce",
+        "nt_xent",
+        "renyi_divergence",
+        "siglip",
+        "supervised_contrastive",
+        "triplet_margin",
+    },
+    "scan": {"cldice", "crf", "hausdorff_er", "rnnt_lattice", "rnnt_simple", "smith_waterman", "soft_dtw", "soft_dtw_divergence"},
+    "checkpoint": {"ctc", "rnnt", "rnnt_pruned"},
+    "integers beside floats": {"alignment", "boundary", "combo", "detr", "hausdorff_dt", "histogram", "mcc", "unified_focal"},
+    "random bits": {"sigreg"},
+}
+SERIES = sorted(set(LOSSES) - set().union(*NO_SERIES.values()))
+
+
+def equations(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation
+        for parameter in equation.params.values():
+            for inner in parameter if isinstance(parameter, list | tuple) else [parameter]:
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from equations(inner)
+
+
+def mixes(equation):
+    """Whether it selects between floats and an integer that is converted first."""
+    named = equation.params.get("name") == "_where" and [jnp.issubdtype(v.aval.dtype, jnp.floating) for v in equation.outvars] == [True]
+    return named and any(jnp.issubdtype(v.aval.dtype, jnp.integer) for v in equation.invars[1:])
+
+
+def drawn(name):
+    subject = case(name)
+    inputs = {n: a for n, a in subject.draw((4,)).items() if a is not None}
+    floats = subject.floats(inputs)
+    return floats, lambda floats: jloss.CATALOGUE[name].public(**{**inputs, **floats})
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_small_calls_depend_on_no_platform(name):
+    floats, loss = drawn(name)
+    found = [*equations(jax.make_jaxpr(jax.value_and_grad(loss))(floats).jaxpr)]
+    primitives = {equation.primitive.name for equation in found}
+    assert "platform_index" not in primitives
+    assert name in REMATERIALISED or "reduce_precision" not in primitives
+    assert not primitives & {"custom_jvp_call", "custom_vjp_call"}
+    if jloss.CATALOGUE[name].family not in SETS | {"language"}:
+        assert not [equation for equation in found if mixes(equation)]
+
+
+def test_large_calls_do():
+    """So that the test above can fail."""
+    logits = jax.ShapeDtypeStruct((256, 1000), jnp.float32)
+    found = equations(jax.make_jaxpr(lambda z: jloss.cross_entropy(z, jnp.zeros(256, int)))(logits).jaxpr)
+    assert {"platform_index", "custom_jvp_call"} <= {equation.primitive.name for equation in found}
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_taylor_series(name):
+    """Two terms from `jax.experimental.jet`, against jvp of jvp."""
+    floats, loss = drawn(name)
+    first = next(iter(floats), None)
+    if not hasattr(floats.get(first), "shape"):
+        pytest.skip("its first input is no array")
+    at = floats[first]
+    along = jnp.asarray(np.random.default_rng(0).normal(size=at.shape), at.dtype) / 10
+
+    def of(x):
+        return loss({**floats, first: x})
+
+    def slope(t):
+        return jax.jvp(lambda t: of(at + t * along), (t,), (1.0,))[1]
+
+    value, (one, two) = jet(of, (at,), ((along, jnp.zeros_like(along)),))
+    np.testing.assert_allclose(value, of(at), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(one, slope(0.0), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(two, jax.jvp(slope, (0.0,), (1.0,))[1], rtol=1e-2, atol=1e-4)
