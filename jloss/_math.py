@@ -179,9 +179,9 @@ def softplus(x: Array) -> Array:
 
 
 def xlogy(x: Array, y: Array) -> Array:
-    """``x log y``; 0 with gradient 0 (in `y`) where `x` is 0, whatever `y` is."""
-    zero = x == 0
-    return jnp.where(zero, 0.0, x * jnp.log(jnp.where(zero, 1.0, y)))
+    """``x log y``; 0 with gradient 0 in `y` where `x` is 0, whatever `y` is. In `x` it is ``log y`` where that is finite."""
+    nothing = (x == 0) & ~((y > 0) & (y < jnp.inf))
+    return x * jnp.log(jnp.where(nothing, 1.0, y))
 
 
 def log1mexp(x: Array) -> Array:

@@ -48,10 +48,10 @@ def dice(
     ``1 - s/d``, which is 0 by default, and 0 if nothing is smoothed. For unequal costs of the two errors see `tversky`.
 
     The sums are over one image and one class. A channel axis of 1 at the end, as Keras models have it, needs ``axis=-1``: without
-    it each row of pixels is a mask, and nothing can tell that this was not meant. Peers differ: Keras sums over the whole batch and gives 1 for two empty masks;
-    `optax.dice_loss` takes logits unless told, fails under jit if told, and smooths with 1 pixel; segmentation_models_pytorch
-    counts absent classes as 0 in the mean; older versions of MONAI masked in front of the activation, which turned an ignored
-    pixel into 1/2.
+    it each row of pixels is a mask, and nothing can tell that this was not meant. Peers differ: Keras sums over the whole batch and
+    gives 1 for two empty masks; `optax.dice_loss` takes logits unless told, fails under jit if told, and smooths with 1 pixel;
+    segmentation_models_pytorch counts absent classes as 0 in the mean; older versions of MONAI masked in front of the activation, which
+    turned an ignored pixel into 1/2.
 
     Args:
         predictions: Probabilities of the foreground.

@@ -128,3 +128,11 @@ def test_softplus(x):
     s = 1 / (1 + np.exp(-np.float64(np.clip(x, -700, 700))))
     np.testing.assert_allclose(jax.grad(softplus)(jnp.float32(x)), s, rtol=1e-6, atol=1e-30)
     np.testing.assert_allclose(jax.grad(jax.grad(softplus))(jnp.float32(x)), s * (1 - s), rtol=1e-6, atol=1e-30)
+
+
+def test_the_gradient_in_a_count_of_0():
+    """Of predictions - targets log predictions, by the targets: -log predictions, at 0, too."""
+    slope = jax.grad(lambda t: jloss.poisson_nll(jnp.float32(2), t, log_input=False, epsilon=0.0))(jnp.float32(0))
+    np.testing.assert_allclose(slope, -np.log(2), rtol=1e-6)
+    slope = jax.grad(lambda t: jloss.poisson_nll(jnp.float32(0), t, log_input=False, epsilon=0.0))(jnp.float32(0))
+    assert slope == 0
