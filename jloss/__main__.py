@@ -8,8 +8,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from jloss._cli import MissingExtra, Mistake, find, nearest, option
-from jloss._loss import CATALOGUE, Entry
+from jloss._core.catalogue import CATALOGUE, Entry
+from jloss._core.lookup import MissingExtra, UsageError, find_entry, nearest, option
 
 DATA = ("digits", "breast_cancer", "diabetes")
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # an author's accent is no reason to stop on a console without it
     try:
         return arguments.command(arguments) or 0
-    except (Mistake, MissingExtra) as error:
+    except (UsageError, MissingExtra) as error:
         print(f"jloss: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # jloss list | head
@@ -117,7 +117,7 @@ def _list(arguments: argparse.Namespace) -> None:
     found = families()
     if arguments.family is not None:
         if arguments.family not in found:
-            raise Mistake(f"no family is called `{arguments.family}`{nearest(arguments.family, found)}; families: {', '.join(found)}.")
+            raise UsageError(f"no family is called `{arguments.family}`{nearest(arguments.family, found)}; families: {', '.join(found)}.")
         found = {arguments.family: found[arguments.family]}
     if arguments.markdown:
         print(markdown())
@@ -130,17 +130,17 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    entry = find(arguments.name)
+    entry = find_entry(arguments.name)
     print(f"jloss.{entry.name}{_signature(entry)}\n")
     print(inspect.getdoc(entry.public))
     if arguments.plot is not None:
-        from jloss.plotting import curve, new_figure
+        from jloss.plotting.curves import curve, new_figure
 
         figure, axes = new_figure(1, 2)
         curve(entry.public, axes=axes)
         kinds = figure.canvas.get_supported_filetypes()
         if arguments.plot.suffix.lstrip(".") not in kinds:
-            raise Mistake(f"--plot cannot write `{arguments.plot}`; the name ends in one of {', '.join('.' + k for k in kinds)}.")
+            raise UsageError(f"--plot cannot write `{arguments.plot}`; the name ends in one of {', '.join('.' + k for k in kinds)}.")
         arguments.plot.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(arguments.plot, dpi=120)
         print(f"\nWrote {arguments.plot}")
@@ -154,33 +154,33 @@ def _signature(entry: Entry) -> str:
 
 def _names(text: str | None, default: Sequence[str], others: Container[str] = ()) -> list[str]:
     names = [n.strip() for n in text.split(",") if n.strip()] if text else [n for n in default if n in CATALOGUE]
-    return [n if n in others else find(n).name for n in dict.fromkeys(names)]
+    return [n if n in others else find_entry(n).name for n in dict.fromkeys(names)]
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from jloss import train
+    from jloss.tools import train
 
     if arguments.data not in DATA:
-        raise Mistake(f"no data are called `{arguments.data}`{nearest(arguments.data, DATA)}; there are {', '.join(DATA)}.")
+        raise UsageError(f"no data are called `{arguments.data}`{nearest(arguments.data, DATA)}; there are {', '.join(DATA)}.")
     losses: dict[str, dict[str, Any]] = {name: {} for name in _names(arguments.loss, train.DEFAULTS[arguments.data])}
     for text in arguments.option:
         path, equals, value = text.partition("=")
         name, dot, key = path.partition(".")
         if not equals or not dot:
-            raise Mistake(f"--option reads LOSS.NAME=VALUE, as softmax_focal.gamma=1.5; got `{text}`.")
+            raise UsageError(f"--option reads LOSS.NAME=VALUE, as softmax_focal.gamma=1.5; got `{text}`.")
         if name not in losses:
-            raise Mistake(f"--option {text}: {find(name).name} is not among the losses to train: {', '.join(losses)}.")
-        losses[name][key] = option(find(name), key, value)
+            raise UsageError(f"--option {text}: {find_entry(name).name} is not among the losses to train: {', '.join(losses)}.")
+        losses[name][key] = option(find_entry(name), key, value)
     asked = {n: getattr(arguments, n) for n in ("steps", "seed", "imbalance", "noise", "out")}
     train.run(arguments.data, losses, **asked)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from jloss import _check
+    from jloss.tools import check as _check
 
     for text in arguments.option:
         if "=" not in text:
-            raise Mistake(f"--option reads NAME=VALUE, as delta=2.0; got `{text}`.")
+            raise UsageError(f"--option reads NAME=VALUE, as delta=2.0; got `{text}`.")
     laws = [law.strip() for text in arguments.law for law in text.split(",")]
     report = _check.run(
         arguments.target,
@@ -194,7 +194,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    from jloss import bench
+    from jloss.tools import bench
 
     names = _names(arguments.loss, [], {*bench.ROWS, "all"}) or None
     bench.run(names, size=arguments.size, device=arguments.device, repeats=arguments.repeats, out=arguments.out)

@@ -17,14 +17,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._loss import OverClasses, Reduce, listed, loss, reduce
-from jloss._math import absolute, log_softmax, normalize, positive_part, safe_norm, safe_sqrt
-from jloss._shapes import widest
+from jloss._core.domains import arithmetic_dtype
+from jloss._core.loss import loss
+from jloss._core.reduction import reduce
+from jloss._core.signature import OverClasses, Reduce
+from jloss._core.stateful import listed_as
+from jloss.numerics import absolute, log_softmax, normalize, positive_part, safe_norm, safe_sqrt
 
 Where = Callable[[str], bool] | None
 
 
-@listed("penalty", "()->()", "tree")
+@listed_as("penalty", "()->()", "tree")
 def l1(params: Any, *, where: Where = None) -> Array:
     r"""The sum of the sizes of all weights (lasso): drives the unimportant ones to exactly 0.
 
@@ -46,7 +49,7 @@ def l1(params: Any, *, where: Where = None) -> Array:
     return _total([jnp.sum(absolute(w)) for w in _leaves("l1", params, where).values()])
 
 
-@listed("penalty", "()->()", "tree")
+@listed_as("penalty", "()->()", "tree")
 def l2(params: Any, *, where: Where = None) -> Array:
     r"""The sum of the squares of all weights (ridge, weight decay): keeps them small, none exactly 0.
 
@@ -68,7 +71,7 @@ def l2(params: Any, *, where: Where = None) -> Array:
     return _total([jnp.sum(_square(w)) for w in _leaves("l2", params, where).values()])
 
 
-@listed("penalty", "()->()", "tree", l1_ratio="unit")
+@listed_as("penalty", "()->()", "tree", l1_ratio="unit")
 def elastic_net(params: Any, *, l1_ratio: float = 0.5, where: Where = None) -> Array:
     r"""A mixture of `l1` and `l2`: sparse, and yet fair to groups of weights that do the same.
 
@@ -93,7 +96,7 @@ def elastic_net(params: Any, *, l1_ratio: float = 0.5, where: Where = None) -> A
     return ratio * first + (1 - ratio) / 2 * second
 
 
-@listed("penalty", "()->()", "tree")
+@listed_as("penalty", "()->()", "tree")
 def group_lasso(params: Any, *, axis: int | tuple[int, ...] | None = None, where: Where = None) -> Array:
     r"""The sum of the lengths of groups of weights: removes whole groups, such as all weights into one unit.
 
@@ -125,7 +128,7 @@ def group_lasso(params: Any, *, axis: int | tuple[int, ...] | None = None, where
     return _total(lengths)
 
 
-@listed("penalty", "()->()", "tree")
+@listed_as("penalty", "()->()", "tree")
 def orthogonal(params: Any, *, where: Where = None) -> Array:
     r"""How far matrices are from having orthonormal columns (or rows, if they are wide): keeps signals and gradients in size.
 
@@ -153,7 +156,7 @@ def orthogonal(params: Any, *, where: Where = None) -> Array:
     return _total(terms)
 
 
-@listed("penalty", "()->()", "tree")
+@listed_as("penalty", "()->()", "tree")
 def spectral(params: Any, *, iterations: int = 20, where: Where = None) -> Array:
     r"""The squared largest singular values of matrices: bounds how much a network can amplify a change of its input.
 
@@ -190,7 +193,7 @@ def spectral(params: Any, *, iterations: int = 20, where: Where = None) -> Array
     return _total(terms)
 
 
-@listed("penalty", "(),(*s),()->()", "tree real key")
+@listed_as("penalty", "(),(*s),()->()", "tree real key")
 def jacobian_penalty(
     function: Callable[[Array], Array], inputs: Array, key: Array, *, projections: int | None = 1, **reduction: Unpack[Reduce]
 ) -> Array:
@@ -230,7 +233,7 @@ def jacobian_penalty(
     return reduce(jax.vmap(one)(_kept(inputs, **reduction), jax.random.split(key, inputs.shape[0])), **reduction)
 
 
-@listed("penalty", "(),(*s)->()", "tree real")
+@listed_as("penalty", "(),(*s)->()", "tree real")
 def gradient_penalty(
     critic: Callable[[Array], Array], inputs: Array, *, target: float = 1.0, one_sided: bool = False, **reduction: Unpack[Reduce]
 ) -> Array:
@@ -342,7 +345,7 @@ def _leaves(penalty: str, params: Any, where: Where) -> dict[str, Array]:
     named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in paths}
     chosen = {n: _as_array(penalty, n, leaf) for n, leaf in named.items() if where is None or where(n)}
     weights = {n: w for n, w in chosen.items() if jnp.issubdtype(w.dtype, jnp.inexact)}
-    wide = widest([w.real for w in weights.values()])
+    wide = arithmetic_dtype([w.real for w in weights.values()])
     pairs = jnp.complex128 if wide == jnp.float64 else jnp.complex64
     return {n: w.astype(pairs if jnp.iscomplexobj(w) else wide) for n, w in weights.items()}
 
@@ -398,7 +401,7 @@ def _kept(inputs: Array, where: Array | None = None, weights: Array | None = Non
 
 
 def _wide(x: Array) -> Array:
-    return x.astype(widest([x]))
+    return x.astype(arithmetic_dtype([x]))
 
 
 def _dot(x: Array, y: Array) -> Array:

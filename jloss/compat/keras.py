@@ -34,8 +34,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jloss._loss import CATALOGUE, Entry, _role, entry
-from jloss._shapes import DOMAINS, Dims, Place, batch_shape, spatial
+from jloss._core.axes import Axes, Dims, batch_shape, spatial
+from jloss._core.catalogue import CATALOGUE, Entry
+from jloss._core.catalogue import entry as entry_of
+from jloss._core.domains import DOMAINS
+from jloss._core.signature import axis_roles
 
 try:
     import keras
@@ -68,18 +71,18 @@ class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
         if keras is None:
             remedy = "get it with: pip install keras" if _missing == "keras" else "set KERAS_BACKEND=jax before importing keras."
             raise ImportError(f"{_missing} is not installed; {remedy}")
-        found = entry(function)
-        needed = [n for n in found.inputs if inspect.signature(found.core).parameters[n].default is inspect.Parameter.empty]
+        entry = entry_of(function)
+        needed = [n for n in entry.inputs if inspect.signature(entry.core).parameters[n].default is inspect.Parameter.empty]
         if len(needed) != 2:
-            raise ValueError(f"{found.name} takes the inputs {', '.join(needed)}; a Keras loss has two, predictions and targets.")
+            raise ValueError(f"{entry.name} takes the inputs {', '.join(needed)}; a Keras loss has two, predictions and targets.")
         if keras.backend.backend() != "jax":
             raise ValueError(
                 f"jloss runs on Keras's JAX backend, not on {keras.backend.backend()}; set KERAS_BACKEND=jax before importing keras."
             )
         reduction = options.get("reduction", "mean")
         if reduction not in REDUCTIONS:
-            raise ValueError(f"{found.name}: `reduction` must be one of {', '.join(REDUCTIONS)} in a Keras model, got {reduction!r}.")
-        super().__init__(name=name or found.name, reduction=REDUCTIONS[reduction])
+            raise ValueError(f"{entry.name}: `reduction` must be one of {', '.join(REDUCTIONS)} in a Keras model, got {reduction!r}.")
+        super().__init__(name=name or entry.name, reduction=REDUCTIONS[reduction])
         self.function, self.options = function, options
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -89,7 +92,7 @@ class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
         return self._evaluate(y_true, y_pred, None, None, **self.options | {"reduction": "none"})
 
     def _evaluate(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any, **options: Any) -> Any:
-        found, predictions = entry(self.function), jnp.asarray(y_pred)
+        found, predictions = entry_of(self.function), jnp.asarray(y_pred)
         at = _axes(found, predictions, options)
         targets = _targets(found, jnp.asarray(y_true), predictions, at)
         given = _label_length(found, targets)
@@ -101,13 +104,13 @@ class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
         return self.function(predictions, targets, **given, **options)
 
     def get_config(self) -> dict[str, Any]:
-        found = entry(self.function)
-        if found.name not in CATALOGUE or CATALOGUE[found.name].public is not self.function:
+        entry = entry_of(self.function)
+        if entry.name not in CATALOGUE or CATALOGUE[entry.name].public is not self.function:
             raise ValueError(
-                f"{found.name} cannot be saved within a Keras model, as it cannot be found again by its name among jloss's losses. "
+                f"{entry.name} cannot be saved within a Keras model, as it cannot be found again by its name among jloss's losses. "
                 "Save the weights, model.save_weights(path), or the model before compile(), and compile it after loading."
             )
-        return {"loss": found.name, "options": self.options, "name": self.name}
+        return {"loss": entry.name, "options": self.options, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "JLoss":
@@ -132,7 +135,7 @@ def _keras_mask(y_pred: Any) -> Any:
 class _Axes:
     """Where the axes of the predictions lie."""
 
-    def __init__(self, place: Place, letters: Dims, shape: tuple[int, ...], class_axis: int | None, spatial_ndim: int) -> None:
+    def __init__(self, place: Axes, letters: Dims, shape: tuple[int, ...], class_axis: int | None, spatial_ndim: int) -> None:
         self.place, self.shape, self.class_axis, self.spatial_ndim = place, shape, class_axis, spatial_ndim
         self.core = dict(zip(letters, place.core, strict=True))  # {"s0": 1, "s1": 2}
 
@@ -145,25 +148,24 @@ class _Axes:
         return tuple(self.shape[axis] for axis in axes)
 
 
-def _axes(found: Entry, predictions: Array, options: dict[str, Any]) -> _Axes:
-    shown = inspect.signature(found.public).parameters
-    axis = options.get("axis", shown["axis"].default) if "axis" in found.keywords else None
-    first, dims = next(iter(found.inputs.items()))
-    per_class = "spatial_ndim" in found.keywords and not any("k" in d for d in found.inputs.values())
-    role = _role(dims, found.domains[first], per_class) if axis is not None else ""
+def _axes(entry: Entry, predictions: Array, options: dict[str, Any]) -> _Axes:
+    shown = inspect.signature(entry.public).parameters
+    axis = options.get("axis", shown["axis"].default) if "axis" in entry.keywords else None
+    first, dims = next(iter(entry.inputs.items()))
+    role = axis_roles(entry).get(first, "") if axis is not None else ""
     spatial_ndim = options.get("spatial_ndim", 2)
     letters = spatial(dims, spatial_ndim)
-    _, places = batch_shape(found.name, {first: letters}, {first: predictions}, axis, {first: role} if role else {})
+    _, places = batch_shape(entry.name, {first: letters}, {first: predictions}, axis, {first: role} if role else {})
     class_axis = axis % predictions.ndim if axis is not None and role else None
     return _Axes(places[first], letters, predictions.shape, class_axis, spatial_ndim)
 
 
-def _targets(found: Entry, y_true: Array, predictions: Array, at: _Axes) -> Array:
+def _targets(entry: Entry, y_true: Array, predictions: Array, at: _Axes) -> Array:
     """Targets in the shape and dtype that the loss wants: Keras adds an axis of 1 to labels, or removes it."""
-    first, target = list(found.inputs)[:2]
-    kind = DOMAINS[found.domains[target]].kind
+    first, target = list(entry.inputs)[:2]
+    kind = DOMAINS[entry.domains[target]].kind
     wanted: tuple[int, ...] | None = None
-    letters = spatial(found.inputs[target], at.spatial_ndim)
+    letters = spatial(entry.inputs[target], at.spatial_ndim)
     if letters == tuple(at.core):
         wanted = predictions.shape
     elif set(letters) <= at.core.keys() - {"k"}:
@@ -171,7 +173,7 @@ def _targets(found: Entry, y_true: Array, predictions: Array, at: _Axes) -> Arra
     if kind != "any" and wanted is not None and y_true.shape != wanted:
         if [n for n in y_true.shape if n != 1] != [n for n in wanted if n != 1]:
             raise ValueError(
-                f"{found.name}: `{target}` must have the shape {wanted}, but for axes of 1, where `{first}` has {predictions.shape}; "
+                f"{entry.name}: `{target}` must have the shape {wanted}, but for axes of 1, where `{first}` has {predictions.shape}; "
                 f"got {y_true.shape}."
             )
         y_true = y_true.reshape(wanted)
@@ -183,50 +185,50 @@ def _targets(found: Entry, y_true: Array, predictions: Array, at: _Axes) -> Arra
     return y_true
 
 
-def _label_length(found: Entry, labels: Array) -> dict[str, Array]:
+def _label_length(entry: Entry, labels: Array) -> dict[str, Array]:
     """The length of labels that negative numbers at the end pad, if the loss asks for it."""
-    _, target, *more = found.inputs
-    lengths = [n for n in more if found.domains[n] == "length"]
-    if len(lengths) < 2 or DOMAINS[found.domains[target]].kind != "integer":
+    _, target, *more = entry.inputs
+    lengths = [n for n in more if entry.domains[n] == "length"]
+    if len(lengths) < 2 or DOMAINS[entry.domains[target]].kind != "integer":
         return {}
     return {lengths[1]: jnp.sum(labels >= 0, axis=-1, dtype=jnp.int32)}  # with a negative one in front of the end, that is among them
 
 
-def _weights(found: Entry, weights: Array, predictions: Array, at: _Axes) -> Array:
+def _weights(entry: Entry, weights: Array, predictions: Array, at: _Axes) -> Array:
     """One per example: Keras's weights lack axes at the end, or have axes of 1 there."""
     wanted = at.sizes(at.batch)
     while weights.ndim > len(wanted) and weights.shape[-1] == 1:
         weights = weights[..., 0]
     if weights.ndim > len(wanted) or any(n not in (1, size) for n, size in zip(weights.shape, wanted, strict=False)):
         raise ValueError(
-            f"{found.name}: `sample_weight` must have one value per example, {wanted} for predictions of shape {predictions.shape}, "
+            f"{entry.name}: `sample_weight` must have one value per example, {wanted} for predictions of shape {predictions.shape}, "
             f"or lack axes at the end; got {weights.shape}."
         )
     return jnp.broadcast_to(weights.reshape(weights.shape + (1,) * (len(wanted) - weights.ndim)), wanted)
 
 
-def _masked(found: Entry, predictions: Array, mask: Array, at: _Axes) -> tuple[Array, dict[str, Array]]:
+def _masked(entry: Entry, predictions: Array, mask: Array, at: _Axes) -> tuple[Array, dict[str, Array]]:
     """Predictions, and the arguments that a mask of their first axes becomes; a class axis is not among those."""
     axes = tuple(axis for axis in range(predictions.ndim) if axis != at.class_axis)[: mask.ndim]
-    inside = [n for n in list(found.inputs)[2:] if found.domains[n] == "mask"]
-    lengths = [n for n in list(found.inputs)[2:] if found.domains[n] == "length"]
+    inside = [n for n in list(entry.inputs)[2:] if entry.domains[n] == "mask"]
+    lengths = [n for n in list(entry.inputs)[2:] if entry.domains[n] == "length"]
     if mask.shape == at.sizes(axes):
         if set(axes) <= set(at.batch):
             return predictions, {"where": _spread(mask, axes, at.batch, at)}
         batch = tuple(axis for axis in at.batch if axis != at.class_axis)
         if inside:
-            letters = spatial(found.inputs[inside[0]], at.spatial_ndim)
+            letters = spatial(entry.inputs[inside[0]], at.spatial_ndim)
             full = (*batch, *(at.core[letter] for letter in letters))
             if set(axes) <= set(full):
                 mask = _spread(mask, axes, full, at)
                 kept = jnp.any(mask, axis=tuple(range(len(batch), mask.ndim)))
                 return predictions, {inside[0]: mask, "where": _spread(kept, batch, at.batch, at)}
         steps, *_ = at.core
-        if lengths and axes == (*batch, at.core[steps]) and steps not in list(found.inputs.values())[1]:
+        if lengths and axes == (*batch, at.core[steps]) and steps not in list(entry.inputs.values())[1]:
             moved, count = _in_front(predictions, mask)
             return moved, {lengths[0]: count, "where": count > 0}
     raise ValueError(
-        f"{found.name}: has no place for a Keras mask of shape {mask.shape} on predictions of shape {predictions.shape}. End the mask in a "
+        f"{entry.name}: has no place for a Keras mask of shape {mask.shape} on predictions of shape {predictions.shape}. End the mask in a "
         "layer in front of the loss, or take a loss of single steps."
     )
 

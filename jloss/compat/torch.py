@@ -47,7 +47,7 @@ import numpy as np
 from jax import Array, lax
 
 import jloss
-from jloss._math import logsumexp
+from jloss.numerics import logsumexp
 
 Reduction = Literal["mean", "sum", "none"]
 

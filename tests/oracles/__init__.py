@@ -60,6 +60,6 @@ def oracle(
 
 def load() -> dict[str, Oracle]:
     """All oracles of all families."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
+        importlib.import_module(module.name)
     return ORACLES

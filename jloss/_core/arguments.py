@@ -1,0 +1,190 @@
+"""What a caller gives: is it what the signature says? If not, the message names the loss and the argument."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable
+from numbers import Integral
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jloss._core.domains import DOMAINS
+
+hints_of = functools.cache(get_type_hints)
+_TOP = np.iinfo(np.int32).max
+
+
+def bound_to(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
+    """The arguments of a call by name; raises where one is missing, unknown, or not what it is annotated with."""
+    try:
+        given = shown.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}.") from None
+    for argument, value in given.items():
+        annotation = shown.parameters[argument].annotation
+        if shown.parameters[argument].kind is inspect.Parameter.VAR_KEYWORD:
+            hints = hints_of(get_args(annotation)[0])
+            if unknown := value.keys() - hints.keys():
+                raise TypeError(f"{name}: unknown keyword `{min(unknown)}`.")
+            for keyword in value.keys() - {"where", "weights"}:
+                check_static(name, keyword, value[keyword], hints[keyword])
+        else:
+            check_argument(name, argument, value, annotation)
+    return given
+
+
+def check_argument(name: str, argument: str, value: Any, annotation: Any) -> None:
+    """Raises where a value is not what its annotation says: an array, a function, or something static."""
+    accepts = [annotation, *get_args(annotation)]
+    if Callable in [get_origin(a) for a in accepts]:
+        if not callable(value) and not (value is None and NoneType in accepts):
+            raise TypeError(f"{name}: `{argument}` must be a function, got {value!r}.")
+    elif Array in accepts or float in accepts:
+        check_array(name, argument, value, annotation)
+    else:
+        check_static(name, argument, value, annotation)
+
+
+def check_option(loss: str, option: str, value: Any, domain: str) -> None:
+    """Raises where a Python number is outside the domain of its option."""
+    low, high, meaning = DOMAINS[domain].low, DOMAINS[domain].high, DOMAINS[domain].meaning
+    if isinstance(value, int | float) and not low <= value <= high:
+        raise ValueError(f"{loss}: `{option}` must be {meaning}, got {value}.")
+
+
+def check_static(loss: str, option: str, value: Any, annotation: Any) -> None:
+    """Raises where a static option is none of its words, or not of its type."""
+    words, types = _accepted(annotation)
+    if words:
+        if not any(value == word and (type(value) is type(word) or isinstance(value, np.integer)) for word in words):
+            raise ValueError(f"{loss}: `{option}` must be one of {words}, got {value!r}.")
+    elif not isinstance(value, types) or (isinstance(value, bool) and Integral in types):
+        wants = getattr(annotation, "__name__", "") if not get_args(annotation) else str(annotation).replace("typing.", "")
+        got = "an array" if hasattr(value, "dtype") else repr(value)
+        raise TypeError(f"{loss}: `{option}` is static and must be a Python {wants}, got {got}.")
+
+
+@functools.cache
+def _accepted(annotation: Any) -> tuple[tuple[Any, ...], tuple[type, ...]]:
+    """The words, or the types, that a static option may have; any other annotation than of simple types accepts all."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation), ()
+    of = {int: (Integral,), bool: (bool, np.bool_), str: (str,), tuple: (tuple,), NoneType: (NoneType,)}
+    types = [of.get(get_origin(t) or t, (object,)) for t in get_args(annotation) or (annotation,)]
+    return (), sum(types, ())
+
+
+def lists_to_arrays(args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
+    """Python lists as arrays of the dtype their domain wants."""
+
+    def convert(name: str, value: Any) -> Any:
+        if type(value) not in (list, tuple):
+            return value
+        kind = DOMAINS[kinds[name]].kind if name in kinds else ""
+        if kind == "integer" and not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)):
+            return np.asarray(value)  # which holds what 32 bits do not
+        return jnp.asarray(value, float) if kind == "float" else jnp.asarray(value)
+
+    names = list(kinds)
+    args = [convert(names[i], a) if i < len(names) else a for i, a in enumerate(args)]
+    return args, {n: convert(n, v) if n in literal else v for n, v in kwargs.items()}
+
+
+def keep_within_32_bits(args: Any, kwargs: Any, kinds: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
+    """NumPy labels that keep their meaning where jax, without 64 bits, drops the upper half of each.
+
+    An index that int32 cannot hold becomes -1, so that NaN follows. Of labels that say what belongs together, the ranks do.
+    """
+    given = dict(zip(kinds, args, strict=False)) | {n: kwargs[n] for n in kinds if n in kwargs}
+    wide = {n for n, value in given.items() if DOMAINS[kinds[n]].kind == "integer" and is_cut_to_32_bits(value)}
+    indices = {n: given[n] for n in wide if kinds[n] != "group"}
+    fitting = {n: np.where((i < 0) | (i > _TOP), np.int32(-1), i.astype(np.int32)) for n, i in indices.items()}
+    if wide - fitting.keys():
+        groups = {n: np.asarray(value) for n, value in given.items() if kinds[n] == "group" and value is not None}
+        dtype = None if len({labels.dtype for labels in groups.values()}) == 1 else object  # NumPy would make them float64
+        together = np.concatenate([labels.ravel() for labels in groups.values()], dtype=dtype)
+        ranks = np.unique(together, return_inverse=True)[1].ravel().astype(np.int32)
+        parts = np.split(ranks, np.cumsum([labels.size for labels in groups.values()])[:-1])
+        fitting |= {n: part.reshape(labels.shape) for (n, labels), part in zip(groups.items(), parts, strict=True)}
+    args = [fitting.get(n, a) for n, a in zip(kinds, args, strict=False)] + list(args[len(kinds) :])
+    return args, {n: fitting.get(n, value) for n, value in kwargs.items()}
+
+
+def is_cut_to_32_bits(value: Any) -> bool:
+    """Whether jax, which has no 64 bits now, would change these numbers."""
+    if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "iu" or value.dtype.itemsize < 8:
+        return False
+    return value.size > 0 and bool(value.max() > _TOP or value.min() < -_TOP - 1) and jax.dtypes.canonicalize_dtype(np.int64) == np.int32
+
+
+# What other libraries call our keywords.
+KEYWORDS_OF_PEERS = {
+    "mask": ["where"],
+    "ignore_index": ["where"],
+    "sample_weight": ["weights"],
+    "dim": ["axis"],
+    "smoothing": ["label_smoothing"],
+}
+
+
+def raise_plainly(name: str, shown: inspect.Signature, args: Any, kwargs: Any, error: Exception) -> None:
+    """Raises the plain reason, if the call itself was wrong."""
+    maker = name.partition("(")[0]
+    if maker in ("linear_head", "chunked") and "custom_vjp" in str(error):  # as jax says it
+        remedy = f'{maker}(loss, backward="recompute")'
+        raise TypeError(f'{name}: `backward` is "cached", which has no forward-mode derivatives (jvp, jacfwd); use {remedy}.') from None
+    missing = [n for i, (n, p) in enumerate(shown.parameters.items()) if p.default is p.empty and i >= len(args) and n not in kwargs]
+    call = f"\n  expected  {name}({', '.join(n for n, p in shown.parameters.items() if p.default is p.empty)}, ...)"
+    if missing:
+        raise TypeError(f"{name}: missing input `{missing[0]}`.{call}") from None
+    positional = sum(p.kind is not p.KEYWORD_ONLY for p in shown.parameters.values())
+    if len(args) > positional:
+        raise TypeError(f"{name}: takes {positional} inputs, got {len(args)}; options are given by keyword.{call}") from None
+    for option, value in kwargs.items():
+        if option not in shown.parameters:
+            near = [n for n in KEYWORDS_OF_PEERS.get(option, ()) if n in shown.parameters]
+            near = near or difflib.get_close_matches(option, shown.parameters, n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else "."
+            raise TypeError(f"{name}: unknown keyword `{option}`{hint}") from None
+        if option.endswith("axis_name"):
+            for axis in value if isinstance(value, tuple) else (value,):
+                if isinstance(axis, str) and not _is_bound(axis):
+                    here = ", ".join(map(repr, filter(_is_bound, jax.sharding.get_abstract_mesh().axis_names)))
+                    advice = f"the axes are {here}." if here else "call it inside `jax.shard_map`."
+                    raise NameError(f"{name}: `{option}` is {axis!r}, no axis here; {advice}") from None
+    check_arrays(name, list(shown.parameters.values()), dict(zip(shown.parameters, args, strict=False)) | kwargs)
+
+
+def _is_bound(axis: str) -> bool:
+    """Whether a mesh axis of this name can be summed over here."""
+    try:
+        lax.axis_size(axis)
+    except NameError:
+        return False
+    return True
+
+
+def check_arrays(name: str, parameters: list[inspect.Parameter], given: dict[str, Any]) -> None:
+    """Raises where something that is to be an array is none, or None without being optional."""
+    for p in parameters:
+        value = given.get(p.name, p.default)
+        if value is not p.default and {Array, float} & {p.annotation, *get_args(p.annotation)}:
+            check_array(name, p.name, value, p.annotation)
+
+
+def check_array(name: str, argument: str, value: Any, annotation: Any = float | Array) -> None:
+    """Raises where a value is no array, and no number, and not None where it may be."""
+    accepts = {annotation, *get_args(annotation)}
+    numbers = jax.Array | np.ndarray | np.generic | int | float | complex | list | tuple
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "OSUMm":
+        raise TypeError(f"{name}: `{argument}` must be an array of numbers, got one of dtype {value.dtype}.") from None
+    if isinstance(value, numbers) or hasattr(value, "__jax_array__") or (value is None and NoneType in accepts):
+        return
+    wants = "a number or an array" if float in accepts else "an array"
+    got = repr(value) if value is None or isinstance(value, str) else f"a {type(value).__name__}"
+    raise TypeError(f"{name}: `{argument}` must be {wants}, of JAX or NumPy, got {got}.") from None

@@ -1,0 +1,74 @@
+"""The losses by name, and what is known of each. Tests, pages, plots, the benchmark and the command line all read this list."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jloss._core.axes import Dims
+
+
+class Entry(NamedTuple):
+    """A row of the catalogue: everything that is known of a loss."""
+
+    name: str
+    public: Callable[..., Any]  # what users call
+    core: Callable[..., Any]  # the formula for one example
+    inputs: dict[str, Dims]  # {"logits": ("k",), "labels": ()}
+    domains: dict[str, str]  # {"logits": "real", "labels": "class"}
+    options: dict[str, Any]  # {"label_smoothing": 0.0}
+    limits: dict[str, str]  # {"label_smoothing": "unit"}
+    keywords: frozenset[str]  # where, weights, reduction, axis_name, and axis or spatial_ndim where it has them
+    kind: str  # "loss", "stateful" (a factory of (init, apply)), "penalty" (of a pytree)
+    constants: frozenset[str] = frozenset()  # inputs that have no gradient, such as a teacher's logits
+
+    @property
+    def family(self) -> str:
+        """The module that defines it: ``"boxes"``."""
+        return self.core.__module__.rpartition(".")[2]
+
+    @property
+    def domain(self) -> str:
+        """The package of its family: ``"vision"``."""
+        return self.core.__module__.split(".")[1]
+
+    @property
+    def required(self) -> list[str]:
+        """The inputs that cannot be left out."""
+        parameters = inspect.signature(self.public).parameters
+        return [n for n in self.inputs if parameters[n].default is inspect.Parameter.empty]
+
+    @property
+    def optional(self) -> set[str]:
+        """The inputs that may be None."""
+        parameters = inspect.signature(self.public).parameters
+        return {n for n in self.inputs if parameters[n].default is None}
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether an example is one number of each input."""
+        return not any(self.inputs.values())
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether an example has a class axis."""
+        return any("k" in dims for dims in self.inputs.values())
+
+
+class Catalogue(dict[str, Entry]):
+    """The losses by name; in a notebook a table with their formulas."""
+
+    def _repr_html_(self) -> str:
+        from jloss._core.display import table
+
+        return table(self)
+
+
+CATALOGUE = Catalogue()
+
+
+def entry(loss: Callable[..., Any]) -> Entry:
+    """What is known of a loss, of jloss or your own."""
+    entry = getattr(loss, "__jloss__", None)
+    if entry is None:
+        raise TypeError(f"{getattr(loss, '__name__', loss)!r} is not a jloss loss; write it with @jloss.loss(...).")
+    return entry

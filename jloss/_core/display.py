@@ -1,0 +1,114 @@
+"""What docstrings say, for people to look at: formulas, arguments, and the catalogue as a table in notebooks."""
+
+import html
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from jloss._core.catalogue import Entry
+
+MATH = re.compile(r"^( *)\.\. math::[ ]*(?P<first>[^\n]*)\n(?P<rest>(?:\1[ ]+[^\n]*\n|[ ]*\n)*)", re.M)
+
+
+def doc(thing: Any) -> str:
+    """The docstring of a function, or of an entry's loss."""
+    return inspect.getdoc(thing.public if isinstance(thing, Entry) else thing) or ""
+
+
+def formula(thing: Any) -> str:
+    """The formula of a docstring as LaTeX; empty if it has none."""
+    found = MATH.search(doc(thing) + "\n")
+    return latex(found["first"] + "\n" + found["rest"]) if found else ""
+
+
+def latex(block: str) -> str:
+    """A math block in one line, for MathJax: rows become an `aligned`, an underscore in a name is one."""
+    text = " ".join(line.strip() for line in block.strip().splitlines() if line.strip())
+    text = re.sub(r"\\text\{([^}]*)\}", lambda match: rf"\text{{{match[1].replace(chr(92) + '_', '_')}}}", text)
+    outside = re.sub(r"\\begin\{(\w+)\}.*?\\end\{\1\}", "", text)
+    return rf"\begin{{aligned}} {text} \end{{aligned}}" if r"\\" in outside else text
+
+
+def summary(thing: Any) -> str:
+    """The first line of a docstring."""
+    return doc(thing).partition("\n")[0]
+
+
+def arguments(thing: Any) -> dict[str, str]:
+    """What a docstring says of each argument, in one line each."""
+    section = re.search(r"^Args:\n((?: +[^\n]*\n|\n(?= ))*)", doc(thing) + "\n", re.M)
+    said: dict[str, str] = {}
+    names: list[str] = []
+    for line in section[1].splitlines() if section else []:
+        start = re.match(r" {4}(\*{0,2}\w+(?:, \w+)*): (.*)", line)
+        names = start[1].split(", ") if start else names
+        for name in names:
+            said[name] = start[2] if start else f"{said[name]} {line.strip()}"
+    return said
+
+
+def meaning(thing: Any, name: str) -> str:
+    """An argument in a few words: its first clause, without code marks."""
+    return re.split(r"[.;:(](?:\s|$)|, (?:in|as|from|of) ", arguments(thing).get(name, "") + " ")[0].strip().replace("`", "")
+
+
+def text(words: str) -> str:
+    """A docstring's words as HTML."""
+    escaped = html.escape(words, quote=False)
+    escaped = re.sub(r":math:`([^`]+)`", r"\\(\1\\)", escaped)
+    return re.sub(r"``?([^`]+)``?", r"<code>\1</code>", escaped)
+
+
+def advice(thing: Any) -> list[str]:
+    """The paragraphs between a docstring's formula and its arguments: what the gradient does, and when to use it."""
+    found = MATH.search(doc(thing) + "\n")
+    behind = (doc(thing) + "\n")[found.end() :] if found else doc(thing).partition("\n")[2]
+    behind = re.split(r"^(?:Args|Returns|References|Shapes):$|^>>> ", behind, maxsplit=1, flags=re.M)[0]
+    paragraphs = [" ".join(part.split()) for part in MATH.sub("", behind).split("\n\n")]
+    return [part for part in paragraphs if part]
+
+
+class Table(str):
+    """HTML that a notebook shows."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+    def __repr__(self) -> str:
+        return f"a table of {self.count('<tr>') - 1} rows"
+
+
+def details(catalogue: Mapping[str, Entry]) -> Table:
+    """The losses as an HTML table: formula, and in words when to use each."""
+    rows = []
+    for entry in catalogue.values():
+        words = "".join(f"<p>{text(part)}</p>" for part in [f"{summary(entry)}", *advice(entry)])
+        rows.append(f"<tr>{_cell(f'<code><b>{entry.name}</b></code>')}{_cell(_math(entry))}{_cell(words)}</tr>")
+    head = "".join(f'<th style="text-align:left">{title}</th>' for title in ("loss", "formula", "when to use it"))
+    return Table(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+
+
+def table(catalogue: Mapping[str, Entry]) -> str:
+    """The losses as an HTML table, a family after the other, with their formulas."""
+    rows, family = [], ""
+    for entry in catalogue.values():
+        if entry.family != family:
+            family = entry.family
+            rows.append(f'<tr><th colspan="3" style="text-align:left"><em>{family.replace("_", " ")}</em></th></tr>')
+        inputs = ", ".join(f"{n}({', '.join(dims)})" if dims else n for n, dims in entry.inputs.items())
+        shown = {n: v for n, v in entry.options.items() if v is not inspect.Parameter.empty}
+        options = ", ".join(f"{n}={getattr(v, '__name__', None) or repr(v)}" for n, v in shown.items())
+        call = f"<code><b>{entry.name}</b></code><br><small>{html.escape(inputs)}{'<br>' + html.escape(options) if options else ''}</small>"
+        rows.append(f"<tr>{_cell(call)}{_cell(_math(entry))}{_cell(text(summary(entry)))}</tr>")
+    head = "".join(f'<th style="text-align:left">{title}</th>' for title in ("loss", "formula", "in a line"))
+    style = "overflow:auto;max-height:40em"
+    return f'<div style="{style}"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _math(entry: Entry) -> str:
+    return f"$\\displaystyle {html.escape(formula(entry))}$"
+
+
+def _cell(content: str) -> str:
+    return f'<td style="text-align:left;vertical-align:top">{content}</td>'

@@ -1,0 +1,66 @@
+"""What the commands share: optional packages imported late, names with their nearest neighbours, values from text."""
+
+import ast
+import difflib
+import importlib
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+from jloss._core.catalogue import CATALOGUE, Entry
+
+
+class UsageError(ValueError):
+    """The person asked for something that does not exist or does not fit; the message says what does."""
+
+
+class MissingExtra(ImportError):
+    """An optional package is not installed; the message says how to get it."""
+
+
+def import_extra(module: str, extra: str) -> Any:
+    """Imports an optional module."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        raise MissingExtra(f"{error.name} is not installed; get it with: pip install 'jloss[{extra}]'") from None
+
+
+def find_entry(name: str) -> Entry:
+    """The catalogue's entry of this name."""
+    if name not in CATALOGUE:
+        raise UsageError(f"no loss is called `{name}`{nearest(name, CATALOGUE)}; `python -m jloss list` prints all.")
+    return CATALOGUE[name]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``"; nearest: huber"``: the names that look like this one, or that contain a part of it."""
+    known = list(known)
+    parts = [part for part in name.lower().replace("loss", "").strip("_").split("_") if len(part) > 2]
+    alike = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.55)
+    alike += [other for other in known if parts and all(part in other for part in parts)]
+    return f"; nearest: {', '.join(list(dict.fromkeys(alike))[:4])}" if alike else ""
+
+
+def option(entry: Entry, name: str, text: str) -> Any:
+    """The value of an option, from the command line."""
+    if name not in entry.options:
+        known = ", ".join(f"{n}={v!r}" for n, v in entry.options.items()) or "none"
+        raise UsageError(f"{entry.name} has no option `{name}`{nearest(name, entry.options)}; its options: {known}.")
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
+    hint = typing.get_type_hints(entry.core).get(name)
+    kinds = set(typing.get_args(hint)) | {hint}
+    if float in kinds and (isinstance(value, bool) or not isinstance(value, int | float | None)):
+        try:
+            value = float(text)  # inf, nan
+        except ValueError:
+            raise UsageError(f"{entry.name}: `{name}` is a number, got {text!r}.") from None
+    choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+    if choices and value not in choices:
+        raise UsageError(f"{entry.name}: `{name}` is one of {', '.join(map(repr, choices))}, got {text!r}.")
+    return value

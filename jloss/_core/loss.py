@@ -1,0 +1,219 @@
+"""The formula for one example goes in; a batched, masked, weighted, reduced, compiled loss comes out.
+
+The trip of a call:
+
+1. `public` checks the Python options and turns lists into arrays (`arguments`); on a mistake it names the argument.
+2. `compiled` binds the arguments by name, under `jax.jit`.
+3. `evaluate` finds the batch axes, masks, applies the core under `jax.vmap`, and reduces.
+
+Steps named ``backend.`` or ``layout.`` change the order of the arithmetic and no number; deleting them all leaves a correct loss.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jloss._core import backend, layout
+from jloss._core.arguments import (
+    check_arrays,
+    check_option,
+    check_static,
+    is_cut_to_32_bits,
+    keep_within_32_bits,
+    lists_to_arrays,
+    raise_plainly,
+)
+from jloss._core.axes import Axes, Dims, batch_shape, fill_masked, is_sound, parse, per_example, spatial
+from jloss._core.catalogue import CATALOGUE, Entry
+from jloss._core.domains import DOMAINS, arithmetic_dtype, is_known, typed_inputs
+from jloss._core.reduction import count_kept, reduce_values
+from jloss._core.signature import UNREDUCED, axis_roles, document, read_parameters
+
+P = ParamSpec("P")
+Loss = Callable[P, Array]
+
+
+def loss(signature: str, domains: str, *, constants: str = "", **limits: str) -> Callable[[Loss[P]], Loss[P]]:
+    """Turns a function of one example into a loss.
+
+    Args:
+        signature: The core axes of each input, and of the result: ``"(k),()->()"``.
+        domains: A word for each input, such as ``"real class"``; a wrong one raises TypeError with the list of all.
+        constants: The inputs that are under `stop_gradient`: ``"teacher_logits"``.
+        **limits: For options, a domain (``label_smoothing="unit"``): a Python number outside raises ValueError.
+
+    The function takes its inputs first, its options by keyword, and ends with ``**reduce: Unpack[Reduce]``, which becomes
+    the reduction keywords. An option annotated `float` or `Array` is traced, any other is static.
+    """
+    return loss_by(evaluate, signature, domains, constants, **limits)
+
+
+def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constants: str = "", **limits: str) -> Callable[[Loss[P]], Loss[P]]:
+    """`loss` with another ``evaluate(entry, arguments of the call, names of traced options)``, such as a chunk at a time."""
+    dims, words = parse(signature), domains.split()
+
+    def wrap(core: Loss[P]) -> Loss[P]:
+        core = zero_of_no_items(core, dims[0])
+        name, read = core.__name__, read_parameters(core, dims, words, limits, constants.split())
+        parameters = list(read.signature.parameters.values())
+        arrays = read.inputs.keys() | {"where", "weights"}
+        has_labels = any(DOMAINS[word].kind == "integer" for word in words)
+
+        def compiled(*args: Any, **kwargs: Any) -> Any:
+            bound = read.signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            check_arrays(name, parameters, bound.arguments)
+            return evaluate(entry, bound.arguments, read.traced)
+
+        compiled.__name__ = compiled.__qualname__ = name  # jit(huber) in profiles and HLO
+        compiled.__signature__ = read.signature  # type: ignore[attr-defined]
+
+        @functools.cache  # on the first call: two hundred of them would double the time of `import jloss`
+        def jitted() -> Callable[..., Any]:
+            return jax.jit(compiled, static_argnames=tuple(read.static))
+
+        @functools.wraps(core)
+        def public(*args: P.args, **kwargs: P.kwargs) -> Array:
+            for option in limits.keys() & kwargs.keys():
+                check_option(name, option, kwargs[option], limits[option])
+            for option in read.static.keys() & kwargs.keys():
+                if kwargs[option] is not UNREDUCED:
+                    check_static(name, option, kwargs[option], read.static[option])
+            if any(type(a) in (list, tuple) for a in args) or any(type(kwargs[n]) in (list, tuple) for n in arrays & kwargs.keys()):
+                args, kwargs = lists_to_arrays(args, kwargs, arrays, read.domains)  # type: ignore[assignment]
+            if has_labels and any(map(is_cut_to_32_bits, (*args, *kwargs.values()))):
+                args, kwargs = keep_within_32_bits(args, kwargs, read.domains)  # type: ignore[assignment]
+            try:
+                return jitted()(*args, **kwargs)
+            except Exception as error:
+                raise_plainly(name, read.signature, args, kwargs, error)
+                raise
+
+        public.__signature__ = read.signature  # type: ignore[attr-defined]
+        public.__doc__ = document(core.__doc__, read)
+        entry = Entry(
+            name, public, core, read.inputs, read.domains, read.options, limits, read.keywords, "loss", frozenset(constants.split())
+        )
+        public.__jloss__ = entry  # type: ignore[attr-defined]
+        if core.__module__.startswith("jloss.") and name.isidentifier() and not name.startswith("_"):  # not `tilted(huber)`
+            CATALOGUE[name] = entry
+        return public
+
+    return wrap
+
+
+def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any:
+    """The value of one call: all examples at once."""
+    batch, reduction = batch_of(entry, given), given["reduction"]
+    where, count = count_kept(batch.where, batch.weights, reduction)
+    batch = layout.arrange(entry, mask_inputs(entry, given, batch._replace(where=where)), given)
+    options = cast_options(entry, given, traced, arithmetic_dtype(batch.arrays))
+    core = backend.recomputed_if_large(entry.core, entry.elementwise, batch.arrays)
+    with backend.few_numbers(0 < backend.size_of(batch.arrays) < backend.REORDER_FROM and is_known(*batch.shape)):
+        values = map_examples(core, batch.arrays, batch.axes, options, len(batch.shape), entry.elementwise)
+    if values.shape != batch.shape:
+        raise ValueError(f"{entry.name}: one example must give one number; the core gave {values.shape} for batch axes {batch.shape}.")
+    if where is None and reduction is not UNREDUCED:
+        values, count = backend.fused_sum(entry, functools.partial(core, **options), batch.arrays, values, reduction)
+    return reduce_values(values, where, count, batch.weights, reduction, given["axis_name"])
+
+
+def zero_of_no_items(core: Loss[P], dims: Dims) -> Loss[P]:
+    """A core that gives 0 for a set of no items: their number is a shape, and nothing is compared."""
+    if "n" not in dims:
+        return core
+    at = dims.index("n")
+
+    @functools.wraps(core)
+    def of_some(*args: P.args, **kwargs: P.kwargs) -> Array:
+        first: Any = args[0] if args else next(iter(kwargs.values()))
+        return jnp.zeros((), first.dtype) if first.shape[at] == 0 else core(*args, **kwargs)
+
+    return of_some
+
+
+class Batch(NamedTuple):
+    """The inputs of a call: arrays of their domain's dtype, where their axes lie, and which examples count."""
+
+    arrays: dict[str, Any]
+    axes: dict[str, Axes]
+    shape: tuple[int, ...]
+    where: Array | None
+    weights: Array | None
+    isolated: bool = False  # no example shares anything that has a gradient with another
+
+
+def batch_of(entry: Entry, given: dict[str, Any]) -> Batch:
+    """Checks the bound arguments of a call and finds their batch and core axes.
+
+    An example of weight 0 is masked if it holds NaN or infinity. Any other counts with its weight of 0: the loss has a gradient there.
+    """
+    name, count, axis = entry.name, given.get("spatial_ndim", 2), given.get("axis")
+    if count < 1:
+        raise ValueError(f"{name}: `spatial_ndim` must be 1 or more, got {count}.")
+    arrays, dtype = typed_inputs(name, entry.domains, given)
+    arrays = {n: a if a is None or DOMAINS[entry.domains[n]].kind == "any" else widen(a, dtype) for n, a in arrays.items()}
+    written = {n: spatial(dims, count) for n, dims in entry.inputs.items()}
+    batched = {n: a for n, a in arrays.items() if entry.domains[n] != "tree"}  # a tree may be a bare array; it has no batch axes
+    shape, axes = batch_shape(name, written, batched, axis, axis_roles(entry) if axis is not None else {})
+    where, weights = given.get("where"), given.get("weights")
+    if where is not None:
+        where = per_example(name, "where", where, shape, "boolean")
+    if weights is not None:
+        weights = per_example(name, "weights", weights, shape, "number").astype(dtype)
+        for n, at in axes.items():
+            if DOMAINS[entry.domains[n]].kind in ("float", "number") and None not in at.batch:
+                usable = (weights != 0) | is_sound(arrays[n], at, entry.domains[n], entry.inputs[n])
+                where = usable if where is None else where & usable
+    return Batch(arrays, axes, shape, where, weights)
+
+
+def mask_inputs(entry: Entry, given: dict[str, Any], batch: Batch) -> Batch:
+    """The inputs with harmless numbers in masked examples. Masking the result is not enough: 0 * NaN is NaN in the gradient."""
+    if batch.where is None:
+        return batch
+    shared = [n for n, a in batch.arrays.items() if a is not None and (n not in batch.axes or None in batch.axes[n].batch)]
+    learned = [n for n in entry.options if isinstance(given[n], jax.Array)]
+    isolated = not learned and not any(jnp.issubdtype(getattr(batch.arrays[n], "dtype", float), jnp.floating) for n in shared)
+    later = layout.column_inputs(entry, batch.axes) if isolated else []
+    filled = {
+        n: fill_masked(batch.arrays[n], batch.where, at, entry.domains[n], isolated) for n, at in batch.axes.items() if n not in later
+    }
+    return batch._replace(arrays=batch.arrays | filled, isolated=isolated)
+
+
+def cast_options(entry: Entry, given: dict[str, Any], traced: frozenset[str], dtype: Any) -> dict[str, Any]:
+    """The options of a call, the traced ones as arrays; a Python int for a number is one of that dtype."""
+
+    def cast(value: Any) -> Array:
+        array = jnp.asarray(value)
+        return widen(array.astype(dtype) if array.aval.weak_type else array, dtype)
+
+    return {n: cast(given[n]) if n in traced and given[n] is not None else given[n] for n in entry.options}
+
+
+def map_examples(core: Any, arrays: Any, axes: Any, options: Any, levels: int, elementwise: bool) -> Array:
+    """The core under one `jax.vmap` per batch axis, where that axis lies. Flattening them would gather a sharded batch."""
+    if elementwise:
+        return jnp.asarray(core(*arrays.values(), **options))
+    unbatched = {n: a for n, a in arrays.items() if n not in axes}
+    names = [n for n in arrays if n in axes]
+
+    def one(*cores: Array) -> Array:
+        ordered = {n: c.transpose([sorted(axes[n].core).index(at) for at in axes[n].core]) for n, c in zip(names, cores, strict=True)}
+        return jnp.asarray(core(**ordered, **unbatched, **options))
+
+    for level in reversed(range(levels)):
+        outer = [[at for at in axes[n].batch[:level] if at is not None] for n in names]  # mapped before, so no longer there
+        now = [axes[n].batch[level] for n in names]
+        one = jax.vmap(one, in_axes=[None if at is None else at - sum(o < at for o in gone) for at, gone in zip(now, outer, strict=True)])
+    return one(*(arrays[n] for n in names))
+
+
+def widen(array: Array, dtype: Any) -> Array:
+    """Floating numbers in the dtype of the arithmetic; labels and masks as they are."""
+    return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array

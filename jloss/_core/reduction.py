@@ -1,0 +1,98 @@
+"""From one value per example to the mean over all devices."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._core import backend
+from jloss._core.arguments import check_array, check_static
+from jloss._core.axes import per_example
+from jloss._core.domains import arithmetic_dtype, check_chex
+from jloss._core.signature import UNREDUCED, Reduction
+
+
+def reduce(
+    values: Array,
+    where: Array | None = None,
+    weights: Array | None = None,
+    reduction: Reduction = "mean",
+    axis_name: str | tuple[str, ...] | None = None,
+) -> Any:
+    """Reduces one value per example, as every loss does; for losses of your own that are not written with `loss`.
+
+    The mean is ``sum(w * l) / sum(w)`` over kept examples and over the devices of `axis_name`; 0 if nothing is kept.
+
+    Args:
+        values: One value per example.
+        where: Boolean, one per example: the examples to keep.
+        weights: One per example.
+        reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"parts"``, the pair (total, mass).
+        axis_name: The mesh axis or axes to sum over, inside `jax.shard_map`.
+
+    >>> reduce(jnp.array([1.0, 2.0, 6.0]), weights=jnp.array([1.0, 1.0, 2.0]))
+    Array(3.75, dtype=float32)
+    """
+    check_static("reduce", "reduction", reduction, Reduction)
+    for argument, value in (("values", values), ("where", where), ("weights", weights)):
+        check_array("reduce", argument, value, Array | None if argument != "values" else Array)
+    values = jnp.asarray(values)
+    check_chex(
+        "assert_type",
+        0 if jnp.issubdtype(values.dtype, jnp.complexfloating) else 0.0,
+        float,
+        message=lambda: f"reduce: `values` must be real numbers, got {values.dtype}{list(values.shape)}.",
+        error=TypeError,
+    )
+    values = values.astype(arithmetic_dtype([values]))
+    if where is not None:
+        where = per_example("reduce", "where", where, values.shape, "boolean")
+    if weights is not None:
+        weights = per_example("reduce", "weights", weights, values.shape, "number").astype(values.dtype)
+    return reduce_values(values, *count_kept(where, weights, reduction), weights, reduction, axis_name)
+
+
+def count_kept(where: Array | None, weights: Array | None, reduction: Any) -> tuple[Array | None, Array | None]:
+    """`where`, and how many it keeps if that is the mass: an integer, since a float32 sum of ones stops growing at 2**24."""
+    if where is None or weights is not None or reduction in ("none", "sum", UNREDUCED):
+        return where, None
+    return backend.count_true(where)
+
+
+def reduce_values(
+    values: Array,
+    where: Array | None,
+    count: Array | None,
+    weights: Array | None,
+    reduction: Any,
+    axis_name: str | tuple[str, ...] | None = None,
+) -> Any:
+    """One value per example, reduced; `count` is how many there are, where the caller knows."""
+    if reduction is UNREDUCED:
+        return values, where, weights
+    if weights is not None:
+        weights = weights.astype(values.dtype)
+        harmless = (weights != 0) | jnp.isfinite(values)  # a weight of 0 removes what is not a number
+        where = harmless if where is None else where & harmless
+    if where is not None:
+        values = jnp.where(where, values, jnp.zeros_like(values))
+    if weights is not None:
+        weights = jnp.where(where, weights, jnp.zeros_like(weights))  # type: ignore[arg-type]
+        values = weights * values
+    if reduction == "none":
+        return values
+    total = jnp.sum(values)
+    if reduction == "sum":
+        return total if axis_name is None else lax.psum(total, axis_name)
+    examples = jnp.asarray(values.size) if count is None else count
+    mass = examples.astype(values.dtype) if weights is None else jnp.sum(weights)
+    kept = mass != 0 if weights is None else jnp.any(weights != 0)
+    if axis_name is not None:
+        total, mass = lax.psum((total, mass), axis_name)
+        kept = mass != 0 if weights is None else lax.psum(kept.astype(jnp.int32), axis_name) > 0
+    return (total, mass) if reduction == "parts" else mean_of(total, mass, kept)
+
+
+def mean_of(total: Array, mass: Array, kept: Array) -> Array:
+    """The total over the mass; 0 with gradient 0 where nothing is kept. Weights that cancel (a mass of 0) give inf or NaN."""
+    return jnp.where(kept, total / jnp.where(kept, mass, jnp.ones_like(mass)), jnp.zeros_like(total))

@@ -1,0 +1,91 @@
+"""Sorting, where the order is a constant for the gradient.
+
+CPUs sort plain integers several times as fast as floats, or as integers that carry a payload. So there the number, a flag and the
+place of the number are one 64-bit integer; elsewhere `lax.sort` carries them along.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._core.backend import by_platform, few
+from jloss._core.domains import is_known
+
+LARGE = 1 << 14  # numbers from which ranking them is worth two programs
+
+
+def ascending(x: Array) -> Array:
+    """Numbers of 0 or more in ascending order, NaN last: their bits order as they do."""
+    if few():
+        return lax.sort(lax.stop_gradient(x))
+    bits = lax.bitcast_convert_type(lax.stop_gradient(x), jnp.dtype(f"int{8 * x.dtype.itemsize}"))
+    return lax.bitcast_convert_type(lax.sort(bits), x.dtype)
+
+
+def order_of(keys: Array) -> Array:
+    """The places of the numbers along the last axis in ascending order; of equal numbers the first comes first.
+
+    `lax.sort` itself cannot be differentiated where the batch is explicitly sharded; ``x[order_of(x)]`` can.
+    """
+    return _ranked(keys, None)[1]
+
+
+def inverse_of(order: Array) -> Array:
+    """The rank of each place in an order."""
+    return by_place(order, _places(order, jnp.int32))
+
+
+def by_rank(function: Callable[[Array], Array], keys: Array, flags: Array) -> Array:
+    """`function` of the flags in ascending order of their keys along the last axis, put back in place. At a tie False comes first."""
+    ranked, place = _ranked(keys, flags)
+    return by_place(place, function(ranked))
+
+
+def by_place(places: Array, x: Array) -> Array:
+    """``result[..., places[i]] = x[..., i]`` for places that are a permutation of the last axis."""
+
+    def scattered(places: Array, x: Array) -> Array:
+        put = jnp.vectorize(lambda i, x: jnp.zeros_like(x).at[i].set(x, unique_indices=True), signature="(n),(n)->(n)")
+        return put(places, x)
+
+    def carried(places: Array, x: Array) -> Array:
+        return lax.sort((places, x), num_keys=1)[1]
+
+    return by_platform(places, x, cpu=scattered, default=carried)
+
+
+def _ranked(keys: Array, flags: Array | None) -> tuple[Any, Array]:
+    """The flags, if any, in ascending order of the keys, and their places."""
+
+    def carried(keys: Array, flags: Array | None) -> tuple[Any, Array]:
+        if flags is None:
+            return None, lax.sort((keys, _places(keys, jnp.int32)), num_keys=1)[1]
+        _, flags, place = lax.sort((keys, flags, _places(keys, jnp.int32)), num_keys=2)
+        return flags, place
+
+    def packed(keys: Array, flags: Array | None) -> tuple[Any, Array]:
+        bits = lax.bitcast_convert_type(jnp.where(keys == 0, 0.0, keys), jnp.int32)
+        bits = jnp.where(jnp.isnan(keys), 0x7FFFFFFF, jnp.where(bits < 0, bits ^ 0x7FFFFFFF, bits))
+        with jax.enable_x64(True):
+            low = _places(keys, jnp.int64) if flags is None else (flags.astype(jnp.int64) << 31) | _places(keys, jnp.int64)
+            ranked = lax.sort((bits.astype(jnp.int64) << 32) | low)
+            return None if flags is None else (ranked >> 31) & 1 == 1, (ranked & 0x7FFFFFFF).astype(jnp.int32)
+
+    def halved(keys: Array, flags: Array | None) -> tuple[Any, Array]:
+        """Many rows as two programs side by side: XLA of jaxlib 0.10 sorts all rows of one array on one core."""
+        half = len(keys) // 2 if keys.ndim > 1 and is_known(*keys.shape) and keys.size >= LARGE else 0
+        if not half:
+            return packed(keys, flags)
+        first, last = jax.tree.map(lambda x: x[:half], (keys, flags)), jax.tree.map(lambda x: x[half:], (keys, flags))
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts), packed(*first), packed(*last))
+
+    keys = lax.stop_gradient(keys)
+    return by_platform(keys, flags, cpu=halved, default=carried) if keys.dtype == jnp.float32 else carried(keys, flags)
+
+
+def _places(keys: Array, dtype: type) -> Array:
+    """The number of each place along the last axis, split over devices as the keys are."""
+    return jnp.zeros_like(keys, dtype) + lax.broadcasted_iota(dtype, keys.shape, keys.ndim - 1)

@@ -1,0 +1,98 @@
+"""Public functions that are no plain loss: factories of losses with memory, and penalties of a pytree."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, ParamSpec
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._core.arguments import bound_to, check_option
+from jloss._core.axes import Dims, parse
+from jloss._core.catalogue import CATALOGUE, Entry
+from jloss._core.loss import batch_of
+from jloss._core.made import Made, arguments
+
+P = ParamSpec("P")
+
+
+class StatefulLoss(NamedTuple):
+    """A loss with memory: ``state = init(...)``; ``value, state = apply(state, predictions, targets, ...)``."""
+
+    init: Callable[..., Any]
+    apply: Callable[..., tuple[Array, Any]]
+
+
+def listed_as(kind: str, signature: str, domains: str, **limits: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """Adds a function that is not a plain loss to the catalogue: a ``"stateful"`` factory, a ``"penalty"`` of a pytree.
+
+    What it is given is checked as the arguments of a loss are, and what ``init`` and ``apply`` of a stateful loss are given.
+    """
+    dims, words = parse(signature), domains.split()
+
+    def wrap(function: Callable[P, Any]) -> Callable[P, Any]:
+        name, shown = function.__name__, inspect.signature(function)
+        names = words if kind == "stateful" else list(shown.parameters)[: len(dims)]
+        inputs = dict(zip(names, dims, strict=True))
+        options = {n: p.default for n, p in shown.parameters.items() if n not in inputs}
+
+        @functools.wraps(function)
+        def public(*args: P.args, **kwargs: P.kwargs) -> Any:
+            given = bound_to(name, shown, args, kwargs)
+            for option in limits.keys() & given.keys():
+                check_option(name, option, given[option], limits[option])
+            if kind != "stateful":
+                return function(*args, **kwargs)
+            settings = arguments(shown, args, kwargs)
+            init, apply = function(**settings)  # type: ignore[call-arg]
+            return StatefulLoss(
+                Made(_init_of(name, init), public, settings, "init"), Made(_apply_of(name, apply, dims, words), public, settings, "apply")
+            )
+
+        entry = Entry(name, public, function, inputs, dict(zip(names, words, strict=True)), options, limits, frozenset(), kind)
+        CATALOGUE[name] = public.__jloss__ = entry  # type: ignore[attr-defined]
+        return public
+
+    return wrap
+
+
+def _init_of(name: str, init: Callable[..., Any]) -> Callable[..., Any]:
+    shown = inspect.signature(init)
+
+    @functools.wraps(init)
+    def public(*args: Any, **kwargs: Any) -> Any:
+        return init(**bound_to(name, shown, args, kwargs))
+
+    return public
+
+
+def _apply_of(name: str, apply: Callable[..., Any], dims: Sequence[Dims], words: Sequence[str]) -> Callable[..., Any]:
+    """`apply` of a stateful loss, whose states have no gradient; it says what was wrong with its inputs if it fails."""
+    shown = inspect.signature(apply)
+    state, *inputs = list(shown.parameters)[: 1 + len(dims)]
+    like = Entry(name, apply, apply, dict(zip(inputs, dims, strict=True)), dict(zip(inputs, words, strict=True)), {}, {}, frozenset(), "")
+
+    @functools.wraps(apply)
+    def public(*args: Any, **kwargs: Any) -> Any:
+        try:
+            if args:
+                args = (_constant(args[0]), *args[1:])
+            elif state in kwargs:
+                kwargs = kwargs | {state: _constant(kwargs[state])}
+            value, after = apply(*args, **kwargs)
+            return value, _constant(after)
+        except Exception:
+            try:
+                batch_of(like, bound_to(name, shown, args, kwargs))
+            except (TypeError, ValueError) as reason:
+                raise reason from None
+            raise
+
+    return public
+
+
+def _constant(state: Any) -> Any:
+    """The state as arrays (a checkpoint may give those of NumPy) without a gradient."""
+    return jax.tree.map(lambda leaf: lax.stop_gradient(jnp.asarray(leaf)) if hasattr(leaf, "dtype") else leaf, state)

@@ -1,0 +1,143 @@
+"""Special functions by their series, and formulas that several families share."""
+
+import functools
+import itertools
+import math
+import operator
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._core.backend import by_platform, few, with_derivative_of
+from jloss.numerics import below, log1mexp, log_partition, pick, safe_exp
+
+
+def arctan2(y: Array, x: Array) -> Array:
+    """`jnp.arctan2` of finite numbers that are not both 0. XLA on CPUs calls a function for each: 15 ns, this 0.6."""
+
+    def quotient(y: Array, x: Array) -> Array:
+        steep = jnp.abs(y) > jnp.abs(x)
+        slope = jnp.where(steep, -x, y) / jnp.where(steep, y, x)
+        turn = jnp.where(steep, math.pi / 2, jnp.where(x < 0, math.pi, 0.0))
+        square = jnp.square(slope)  # arctan(slope) / slope by least squares, its weights levelled to a relative error of 2e-8
+        above = 0.9999999798 + square * (0.8983980677 + square * 0.1376135111)
+        below = 1 + square * (1.231729352 + square * (0.3482232765 + square * 0.01237785385))
+        # One division at the end: XLA keeps its result, not what went into it, for the gradient.
+        return (slope * above + jnp.where(y < 0, -turn, turn) * below) / below
+
+    def fast(y: Array, x: Array) -> Array:
+        return by_platform(y, x, cpu=quotient, default=jnp.arctan2)
+
+    return with_derivative_of(jnp.arctan2, fast)(y, x) if y.dtype == jnp.float32 and not few() else jnp.arctan2(y, x)
+
+
+def log_cosh(x: Array) -> Array:
+    """``log cosh x`` without overflow, all digits kept near 0; its gradient is the hyperbolic tangent."""
+    x = jnp.abs(x)
+    near = x < 0.5
+    square = jnp.square(jnp.where(near, x, 0.0))
+    series = jnp.zeros_like(square)
+    for coefficient in reversed(_log_cosh_series(_terms(x, 8, 16))):
+        series = coefficient + square * series
+    return jnp.where(near, square * series, x - (math.log(2) - jnp.log1p(jnp.exp(-2 * x))))
+
+
+@functools.cache
+def _log_cosh_series(terms: int) -> list[float]:
+    """The coefficients of x^2, x^4, ...; those of tanh, its derivative, are what ``tanh' = 1 - tanh^2`` makes them."""
+    tanh = [0.0, 1.0]
+    for n in range(2, 2 * terms):
+        tanh.append(-sum(tanh[i] * tanh[n - 1 - i] for i in range(n)) / n)
+    return [c / (n + 1) for n, c in enumerate(tanh) if n % 2]
+
+
+def scaled_expm1(x: Array, c: Array | float) -> Array:
+    """``(exp(c x) - 1) / c``, which is ``x`` at ``c = 0``; smooth there, in both arguments. A Python `c` costs less."""
+    if isinstance(c, float) and not c:
+        return x
+    y = c * x
+    near = jnp.abs(y) < 0.5
+    small = jnp.where(near, y, 0.0)
+    ratio = jnp.expm1(small) / c if isinstance(c, float) else x * _exp_series(small, 2)
+    far = jnp.exp(jnp.where(near, 0.0, y)) - 1  # its derivative keeps the digits that expm1's loses
+    return jnp.where(near, ratio, far / (c if isinstance(c, float) else jnp.where(near, 1.0, c)))
+
+
+def scaled_log1p(x: Array, c: Array | float) -> Array:
+    """``log(1 + c x) / c``, which is ``x`` at ``c = 0``; smooth there, in both arguments. A Python `c` costs less."""
+    if isinstance(c, float):
+        return jnp.log1p(c * x) / c if c else x
+    y = c * x
+    near = jnp.abs(y) < 0.1
+    small = jnp.where(near, y, 0.0)
+    series = jnp.zeros_like(y)
+    for n in reversed(range(1, _terms(y, 8, 17))):
+        series = 1 / n - small * series
+    return jnp.where(near, x * series, jnp.log1p(jnp.where(near, 0.0, y)) / jnp.where(near, 1.0, c))
+
+
+def exp_remainder(x: Array) -> Array:
+    """``exp(x) - 1 - x``, to the last digit also near 0."""
+    near = jnp.abs(x) < 0.5
+    return jnp.where(near, small_exp_remainder(jnp.where(near, x, 0.0)), safe_exp(x) - 1 - x)
+
+
+def small_exp_remainder(x: Array) -> Array:
+    """``exp(x) - 1 - x`` for ``|x| < 0.5``, by its series."""
+    return 0.5 * x * x * _exp_series(x, 3)
+
+
+def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
+    """``(x**a y**(1-a) - a x + (a-1) y) / (a (a-1))`` of two nonnegative numbers, with its limits at ``a = 0`` and 1.
+
+    Accurate near ``x = y``. 0 or inf at zeros as the limits say; a derivative that is infinite there is given as 0.
+    """
+    swap = alpha < 0.5  # exchanging x and y is exchanging a and 1 - a
+    x, y, alpha = jnp.where(swap, y, x), jnp.where(swap, x, y), jnp.where(swap, 1 - alpha, alpha)
+    inside = (x > 0) & (y > 0)
+    p, q = jnp.where(inside, x, 1.0), jnp.where(inside, y, 1.0)
+    size = lax.stop_gradient(jnp.maximum(p, q))
+    scale = 1 / size  # the larger becomes 1: no quotient overflows, no logarithm cancels (and XLA keeps products as they are)
+    near = jnp.abs(p - q) < 0.125 * q
+    gap = jnp.where(near, p - q, 0.0) * scale
+    p, q = p * scale, q * scale
+    base = jnp.where(near, q, 1.0)
+    w = gap / base
+    series = jnp.ones_like(w)
+    for n in reversed(range(1, _terms(w, 9, 18))):
+        series = 1 + w * ((alpha - 1 - n) / (n + 2)) * series
+    p, q = jnp.where(near, 1.0, p), jnp.where(near, 0.5, q)
+    log_ratio = jnp.log(p) - jnp.log(q)
+    far = (p * scaled_expm1(log_ratio, alpha - 1) - p + q) / alpha
+    value = size * jnp.where(near, 0.5 * gap * w * series, far)
+    without_x = y / alpha - jnp.where(alpha > 1, x / jnp.where(alpha > 1, alpha - 1, 1.0), 0.0)
+    without_y = jnp.where(alpha < 1, x / jnp.where(alpha < 1, 1 - alpha, 1.0), jnp.inf)
+    edge = jnp.where(x == 0, without_x, jnp.where(y == 0, without_y, jnp.nan))
+    return jnp.where(inside, value, edge)
+
+
+def _exp_series(x: Array, first: int) -> Array:
+    """``1 + x/first (1 + x/(first+1) (1 + ...))`` for ``|x| < 0.5``, multiplied out: half the products."""
+    *coefficients, last = itertools.accumulate(range(first, first + _terms(x, 7, 13)), operator.truediv, initial=1.0)
+    total = jnp.full_like(x, last)
+    for coefficient in reversed(coefficients):
+        total = coefficient + x * total
+    return total
+
+
+def _terms(x: Array, single: int, double: int) -> int:
+    """How many terms of a series the digits of `x` are worth."""
+    return double if x.dtype == jnp.float64 else single
+
+
+def surprisal(logits: Array, label: Array, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
+    """``-log softmax(logits)[label]``, the sum of two parts of 0 or more, so that logits of 1e4 lose no digits."""
+    log_total, peak = log_partition(logits, axis_name=axis_name)
+    return log_total[0] - below(pick(logits, label, axis_name=axis_name), peak[0])
+
+
+def focal(surprisal: Array, gamma: Array | float) -> Array:
+    """``(1 - p)**gamma * surprise`` for ``p = exp(-surprise)``; 0 with gradient 0 where p has rounded to 1."""
+    matched = surprisal <= 0
+    surprisal = jnp.where(matched, 1.0, surprisal)
+    return jnp.where(matched, 0.0, jnp.exp(gamma * log1mexp(-surprisal)) * surprisal)

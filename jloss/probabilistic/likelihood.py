@@ -1,0 +1,126 @@
+"""Elementwise negative log-likelihoods and deviances of (predictions, targets): for counts, spreads, and positive amounts."""
+
+import math
+from typing import Unpack
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jloss._core.loss import loss
+from jloss._core.signature import Reduce
+from jloss.numerics import safe_exp, xlogy
+from jloss.numerics._special import power_divergence
+
+
+@loss("(),()->()", "real nonnegative", epsilon="nonnegative")
+def poisson_nll(
+    predictions: Array, targets: Array, *, log_input: bool = True, full: bool = False, epsilon: float = 1e-8, **reduce: Unpack[Reduce]
+) -> Array:
+    r"""Negative log-likelihood of counts under a Poisson rate.
+
+    .. math::
+        \ell = \begin{cases}
+            \exp(\text{predictions}) - \text{targets} \cdot \text{predictions} & \text{log\_input} \\
+            \text{predictions} - \text{targets} \cdot \log(\text{predictions} + \epsilon) & \text{otherwise}
+        \end{cases} \quad \bigl(+ \log(\text{targets}!)\ \text{if full}\bigr)
+
+    Prefer the log-rate: its gradient is ``exp(predictions) - targets``, and no rate can be negative. The factorial is the exact
+    gammaln and smooth from 0 on; torch's `full` is Stirling's approximation, 2 % off at a count of 2, with a NaN gradient at 0.
+
+    Args:
+        predictions: Logarithms of rates, or rates, which must be positive then (others give NaN).
+        targets: Counts; 0 or more.
+        log_input: Whether predictions are logarithms of rates.
+        full: Whether to add the logarithm of the factorial, which does not depend on the predictions.
+        epsilon: Added to rates in front of the logarithm; not used with `log_input`.
+
+    >>> poisson_nll(jnp.array([0.0, jnp.log(3.0)]), jnp.array([2, 3]), full=True, reduction="none")
+    Array([1.6931472, 1.4959226], dtype=float32)
+
+    References:
+        Cameron and Trivedi, Regression Analysis of Count Data, 2013. https://doi.org/10.1017/CBO9781139013567
+    """
+    nll = safe_exp(predictions) - targets * predictions if log_input else predictions - xlogy(targets, predictions + epsilon)
+    return nll + jax.scipy.special.gammaln(targets + 1) if full else nll
+
+
+@loss("(),(),()->()", "real real positive", epsilon="positive")
+def gaussian_nll(
+    predictions: Array, targets: Array, variances: Array, *, full: bool = False, epsilon: float = 1e-6, **reduce: Unpack[Reduce]
+) -> Array:
+    r"""Negative log-likelihood under a Gaussian whose variance is predicted, too.
+
+    .. math::
+        \ell = \tfrac12 \left(\log v + \frac{(\text{predictions} - \text{targets})^2}{v}\right) \qquad v = \max(\text{variances}, \epsilon)
+        \qquad \bigl(+ \tfrac12 \log 2\pi\ \text{if full}\bigr)
+
+    The gradient is that of this formula, so a variance at or below the floor gets 0 and stays there: predict
+    ``softplus(x) + epsilon`` or ``exp(x)``. torch passes the gradient at the floor straight through to the variance below it.
+
+    Args:
+        predictions: Means.
+        targets: True values.
+        variances: Variances, not standard deviations; positive.
+        full: Whether to add the constant.
+        epsilon: The floor of the variances.
+
+    >>> gaussian_nll(jnp.array([1.0, 3.0]), jnp.zeros(2), jnp.array([1.0, 9.0]), reduction="none")
+    Array([0.5      , 1.5986123], dtype=float32)
+
+    References:
+        Nix and Weigend, Estimating the mean and variance of the target probability distribution, 1994. https://doi.org/10.1109/ICNN.1994.374138
+    """
+    variances = jnp.where(variances <= epsilon, epsilon, variances)
+    nll = 0.5 * (jnp.log(variances) + jnp.square(predictions - targets) / variances)
+    return nll + 0.5 * math.log(2 * math.pi) if full else nll
+
+
+@loss("(),()->()", "real positive")
+def gamma_nll(predictions: Array, targets: Array, *, log_input: bool = True, **reduce: Unpack[Reduce]) -> Array:
+    r"""Negative log-likelihood of positive amounts whose spread grows with their mean (claims, durations, energies).
+
+    .. math:: \ell = \log \mu + \frac{\text{targets}}{\mu} \qquad \mu = \exp(\text{predictions})\ \text{or}\ \text{predictions}
+
+    Up to the shape of the Gamma distribution, which scales it, and terms without the mean. Only ratios matter: the gradient in
+    the log-mean is ``1 - targets / mean``. At a match it is ``log(targets) + 1``; for 0 there take `tweedie_deviance` of power 2.
+
+    Args:
+        predictions: Logarithms of means, or means, which must be positive then (others give NaN).
+        targets: True amounts; positive.
+        log_input: Whether predictions are logarithms of means.
+
+    >>> gamma_nll(jnp.array([0.0, jnp.log(2.0)]), jnp.array([1.0, 4.0]), reduction="none")
+    Array([1.       , 2.6931472], dtype=float32)
+
+    References:
+        McCullagh and Nelder, Generalized Linear Models, 1989. https://doi.org/10.1201/9780203753736
+    """
+    return predictions + targets * safe_exp(-predictions) if log_input else jnp.log(predictions) + targets / predictions
+
+
+@loss("(),()->()", "positive nonnegative")
+def tweedie_deviance(predictions: Array, targets: Array, *, power: float = 1.5, **reduce: Unpack[Reduce]) -> Array:
+    r"""Deviance of a variance that grows as ``mean**power``: for amounts that are often exactly 0, such as rain or claims.
+
+    .. math::
+        \ell = 2 \left(\frac{t^{2-p}}{(1-p)(2-p)} - \frac{t\,\mu^{1-p}}{1-p} + \frac{\mu^{2-p}}{2-p}\right)
+        \qquad \mu = \text{predictions},\ t = \text{targets},\ p = \text{power}
+
+    Power 0 is the squared error, 1 Poisson's deviance, 2 Gamma's, 3 the inverse Gaussian's; 0, 1 and 2 are limits, taken
+    exactly, and the derivative in `power` (it can be learned) is finite there, too. 0 at a match. A target of 0 costs inf from
+    power 2 on; its own gradient at 0 is given as 0 where it is infinite, from power 1 on.
+
+    Args:
+        predictions: Means; positive. With a log link give ``jnp.exp(x)``.
+        targets: True amounts; 0 or more.
+        power: How the variance grows with the mean; between 1 and 2 for amounts with zeros. No distribution has 0 < power < 1.
+
+    >>> tweedie_deviance(jnp.array([1.0, 1.0, 4.0]), jnp.array([1.0, 0.0, 1.0]), reduction="none")
+    Array([0., 4., 2.], dtype=float32)
+
+    References:
+        Jørgensen, Exponential Dispersion Models, 1987. https://doi.org/10.1111/j.2517-6161.1987.tb01685.x
+    """
+    divergence = power_divergence(targets, predictions, 2 - jnp.asarray(power))
+    return 2 * divergence * jnp.where(divergence == jnp.inf, 1.0, jnp.power(predictions, 1 - power))

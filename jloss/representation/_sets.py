@@ -1,0 +1,112 @@
+"""The pairs of a set: which are positive, how similar and how far, a block of rows at a time.
+
+Rows are compared with columns, so that a large set never holds more than a block of rows times the set.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._core.chunks import chunked_map
+from jloss._core.domains import is_known
+from jloss.numerics import normalize, safe_divide
+
+P = ParamSpec("P")
+
+UNBLOCKED_ITEMS = 512  # A set of so many items is not cut into blocks.
+
+
+class Items(NamedTuple):
+    """The items of a set, or a block of them."""
+
+    vectors: Array  # (n,d); zero where not kept
+    labels: Array  # (n,)
+    kept: Array  # (n,)
+    index: Array  # type: ignore[assignment]  # (n,); hides tuple.index
+
+
+def items(embeddings: Array, labels: Array | None = None, mask: Array | None = None, unit: bool = False) -> Items:
+    """The items of a set; what the mask drops becomes a zero vector, whatever it held."""
+    index = jnp.arange(embeddings.shape[0])
+    kept = jnp.ones_like(index, bool) if mask is None else mask
+    vectors = embeddings if mask is None else jnp.where(kept[:, None], embeddings, 0.0)
+    return Items(normalize(vectors) if unit else vectors, index if labels is None else labels, kept, index)
+
+
+def pairs(rows: Items, columns: Items) -> tuple[Array, Array]:
+    """Which (row, column) are positive, and which negative; an item is neither to itself."""
+    kept = rows.kept[:, None] & columns.kept[None, :]
+    same = rows.labels[:, None] == columns.labels[None, :]
+    return kept & same & (rows.index[:, None] != columns.index[None, :]), kept & ~same
+
+
+def dot(rows: Array, columns: Array) -> Array:
+    """All inner products, in full precision also on accelerators."""
+    return jnp.matmul(rows, columns.T, precision=lax.Precision.HIGHEST)
+
+
+def squared_distances(rows: Array, columns: Array) -> Array:
+    """Squared distances; first move the origin among the vectors (`recentered`), or a common offset drowns their differences.
+
+    What rounding cannot tell from 0 is 0, so that it has no gradient.
+    """
+    size = jnp.sum(jnp.square(rows), axis=-1)[:, None] + jnp.sum(jnp.square(columns), axis=-1)[None, :]
+    return _snap(size - 2 * dot(rows, columns), size)
+
+
+def recentered(given: Items) -> Items:
+    """The same items with the first kept one at the origin, which changes no distance; all NaN if one is not finite."""
+    origin = lax.stop_gradient(lax.dynamic_index_in_dim(given.vectors, jnp.argmax(given.kept), keepdims=True))
+    return given._replace(vectors=jnp.where(given.kept[:, None], given.vectors - origin + nan_if_not_finite(given), 0.0))
+
+
+def nan_if_not_finite(given: Items) -> Array:
+    """0, or NaN if a kept item is not finite: mining would never find an item whose distances are NaN."""
+    return jnp.where(jnp.all(jnp.isfinite(given.vectors)), 0.0, jnp.nan).astype(given.vectors.dtype)
+
+
+def mean_where(values: Array, keep: Array | None) -> Array:
+    """The mean of the kept values, all by default; 0 if none is."""
+    return safe_divide(sum_where(values, keep), number_of(keep, values).astype(values.dtype))
+
+
+def sum_where(values: Array, keep: Array | None) -> Array:
+    """The sum of the kept values, all by default."""
+    return jnp.sum(values if keep is None else jnp.where(keep, values, 0.0))
+
+
+def number_of(keep: Array | None, each: Array) -> Array:
+    """How many are kept; where all are, a size is known and nothing is counted."""
+    return jnp.asarray(each.shape[0]).astype(jnp.int32) if keep is None else jnp.sum(keep, dtype=jnp.int32)
+
+
+def totals(values: Array, keep: Array) -> tuple[Array, Array]:
+    """For each row the sum and the number of the kept values."""
+    return jnp.sum(jnp.where(keep, values, 0.0), axis=1), jnp.sum(keep.astype(values.dtype), axis=1)
+
+
+def mean_of_totals(given: tuple[Array, Array]) -> Array:
+    """The mean of the kept values of all rows; 0 if there is none, and NaN if one that nobody counts is."""
+    count = jnp.sum(given[1])
+    return jnp.sum(given[0]) / jnp.where(count == 0, 1.0, count)
+
+
+def map_rows(function: Callable[[Any], Any], rows: Any, size: int | None = None) -> Any:
+    """`function` of blocks of `rows` (arrays with one leading axis), stacked; a block is computed again for its gradient."""
+    n = jax.tree.leaves(rows)[0].shape[0]
+    if size is None or (is_known(n) and n <= size):
+        return function(rows)
+    return chunked_map(lambda block, *_: function(block), rows, chunk_size=size)
+
+
+def by_blocks(function: Callable[[Any], Any], rows: Any, size: int = 128) -> Any:
+    """`map_rows` for large sets, whose temporaries then stay below one n x n matrix; the others, and those of unknown size, at once."""
+    n = jax.tree.leaves(rows)[0].shape[0]
+    return map_rows(function, rows, size if is_known(n) and n > UNBLOCKED_ITEMS else None)
+
+
+def _snap(squared: Array, size: Array) -> Array:
+    return jnp.where(squared - 2 * jnp.finfo(squared.dtype).eps * size <= 0, 0.0, squared)  # infinite sizes stay

@@ -1,0 +1,432 @@
+"""Contrastive learning: one example is a set of `n` items with `d` features, whose other items are the negatives.
+
+All of these normalise their vectors. `mask` drops an item (NaN included) as row and as column. `chunk_size` bounds the memory:
+no more than so many rows times all columns are held at once, as a tile, and a tile is computed again for the gradient. Without
+it a matrix of up to 8192 x 8192 is held, and a larger one computed in tiles of 512 x 512. Inside
+`jax.shard_map`, `negatives_axis_name` says over which mesh axis the other items of the set lie; the loss is then that of the
+whole set, the same number on every device, with the exact gradient. They are gathered, or, with `ring`, visited one
+device's items at a time.
+"""
+
+from typing import Any, Unpack
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._core.loss import loss
+from jloss._core.signature import Reduce
+from jloss.numerics import logsumexp, softplus
+from jloss.representation._sets import Items, items, mean_where, number_of, recentered, squared_distances
+from jloss.representation._tiles import (
+    Among,
+    Devices,
+    Logits,
+    RowSums,
+    both_kept,
+    cosine_logits,
+    cosines,
+    devices_of,
+    is_small,
+    needs_tiles,
+    negatives,
+    no_columns,
+    one_sided,
+    other_items,
+    over_devices,
+    positives,
+    reduce_tiles,
+    same_item,
+    symmetric,
+    tile_side,
+    two_sided,
+)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
+def info_nce(
+    queries: Array,
+    keys: Array,
+    mask: Array | None = None,
+    *,
+    temperature: float = 0.1,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Each query should recognise its key among the keys of the whole set: one direction, cross-modal or self-supervised.
+
+    .. math::
+        \ell = \operatorname*{mean}_i -\log \frac{e^{\cos(q_i, k_i) / \tau}}{\sum_j e^{\cos(q_i, k_j) / \tau}}
+
+    Both directions together are `clip`; with the other queries as further negatives it is `nt_xent`. A single item has nothing
+    to be told from and gives 0. Smooth; a zero vector has gradient 0.
+
+    Args:
+        queries: Vectors, normalised here.
+        keys: The vector that belongs to each query, normalised here.
+        mask: Which pairs to use; all by default.
+        temperature: Small is sharp; may be learned.
+        chunk_size: Rows at once; all by default.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether keys of other devices come one device at a time.
+
+    >>> round(float(info_nce(jnp.eye(2), jnp.eye(2), temperature=1.0)), 4)
+    0.3133
+
+    References:
+        van den Oord, Li, Vinyals, Representation Learning with Contrastive Predictive Coding, 2018. https://arxiv.org/abs/1807.03748
+    """
+    mesh = devices_of("info_nce", chunk_size, negatives_axis_name, ring)
+    rows, columns = (
+        mesh.globally(items(queries, mask=mask, unit=chunk_size is None)),
+        mesh.globally(items(keys, mask=mask, unit=chunk_size is None)),
+    )
+    denominator, own = one_sided(rows, columns, cosine_logits(1 / temperature, chunk_size), both_kept, same_item, chunk_size, mesh)
+    return mesh.mean(denominator - own, mask)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
+def nt_xent(
+    first: Array,
+    second: Array,
+    mask: Array | None = None,
+    *,
+    temperature: float = 0.1,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""SimCLR's loss: two views of each item; every view should recognise the other among all 2n - 1 remaining ones.
+
+    .. math::
+        \ell = \operatorname*{mean}_{i \in 1..2n} -\log \frac{e^{s_{i i'} / \tau}}{\sum_{j \ne i} e^{s_{ij} / \tau}}
+
+    `s` are cosines of the 2n vectors, `i'` is the other view of `i`. The 2n x 2n matrix is symmetric: each block is computed
+    once and serves its rows and its columns, and the whole matrix is never held. A single item gives 0. The form by labels, in
+    which more than two views belong together, is `supervised_contrastive` (optax.ntxent is yet another: the other positives
+    are left out of its denominator, it is NaN without positives, and needs n * n * d memory).
+
+    Args:
+        first: First views, normalised here.
+        second: Second views, normalised here.
+        mask: Which items to use; all by default.
+        temperature: Small is sharp; SimCLR has 0.1 for ImageNet and 0.5 for CIFAR.
+        chunk_size: Rows at once; by default what is fast.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether views on other devices come one device at a time.
+
+    >>> round(float(nt_xent(jnp.eye(2), jnp.eye(2), temperature=1.0)), 4)
+    0.5514
+
+    References:
+        Chen, Kornblith, Norouzi, Hinton, A Simple Framework for Contrastive Learning of Visual Representations, 2020.
+        https://arxiv.org/abs/2002.05709
+    """
+    mesh = devices_of("nt_xent", chunk_size, negatives_axis_name, ring)
+    views, logits = _views(first, second, mask, chunk_size, mesh), cosine_logits(1 / temperature, chunk_size)
+    denominator, own = _of_views(views, logits, other_items, chunk_size, mesh)
+    return mesh.mean(denominator - own, None if mask is None else views.kept)
+
+
+@loss("(n,d),(n),(n)->()", "real group mask", temperature="positive")
+def supervised_contrastive(
+    embeddings: Array,
+    labels: Array,
+    mask: Array | None = None,
+    *,
+    temperature: float = 0.1,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Every item should recognise all others of its class: contrastive learning with labels.
+
+    .. math::
+        \ell = \operatorname*{mean}_{i:\, P_i \ne \emptyset} \frac{1}{|P_i|} \sum_{p \in P_i}
+        -\log \frac{e^{s_{ip} / \tau}}{\sum_{j \ne i} e^{s_{ij} / \tau}}
+
+    ``P_i`` are the other items with the label of `i`. The mean is over items that have a positive (0 if none has): the original
+    is 0/0 there, pytorch-metric-learning averages over items with a loss other than 0. The factor ``temperature / 0.07`` of
+    the original is left out. Embed both views of an image and repeat the labels.
+
+    Args:
+        embeddings: One vector per item, normalised here.
+        labels: Which items belong together: any integers.
+        mask: Which items to use; all by default.
+        temperature: Small is sharp.
+        chunk_size: Rows at once; by default what is fast.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether items on other devices come one device at a time.
+
+    >>> round(float(supervised_contrastive(jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 0, 1]), temperature=1.0)), 4)
+    0.3133
+
+    References:
+        Khosla et al., Supervised Contrastive Learning, 2020. https://arxiv.org/abs/2004.11362
+    """
+    mesh = devices_of("supervised_contrastive", chunk_size, negatives_axis_name, ring)
+    given = mesh.globally(items(embeddings, labels, mask, unit=chunk_size is None), labels_too=False)
+    denominator, drawn = _within(given, cosine_logits(1 / temperature, chunk_size), other_items, positives, chunk_size, mesh)
+    number = over_devices(lambda columns: _number_of_positives(given, columns, chunk_size), given, jnp.add, mesh)
+    return mesh.mean(denominator - drawn / jnp.maximum(number, 1).astype(drawn.dtype), number > 0)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive", sigma="positive")
+def decoupled_contrastive(
+    first: Array,
+    second: Array,
+    mask: Array | None = None,
+    *,
+    temperature: float = 0.1,
+    sigma: float | None = None,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""`nt_xent` without the positive in the denominator: the gradient does not fade where the positive is easy.
+
+    .. math::
+        \ell = \operatorname*{mean}_{i \in 1..2n} -w_i \frac{s_{i i'}}{\tau} + \log \sum_{j \ne i, i'} e^{s_{ij} / \tau}
+        \qquad w_i = 2 - \frac{e^{s_{i i'} / \sigma}}{\operatorname{mean}_j e^{s_{j j'} / \sigma}}
+
+    Learns well from small sets, where `nt_xent` does not. Without `sigma` the weights are 1 (DCL), with it they are constants
+    for the gradient (DCL-W). May be below 0. A set of one item has no negatives and gives 0.
+
+    Args:
+        first: First views, normalised here.
+        second: Second views, normalised here.
+        mask: Which items to use; all by default.
+        temperature: Small is sharp.
+        sigma: Weighs hard positives more; 0.5 in the paper, None for equal weights.
+        chunk_size: Rows at once; by default what is fast.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether views on other devices come one device at a time.
+
+    >>> round(float(decoupled_contrastive(jnp.eye(2), jnp.eye(2), temperature=1.0)), 4)
+    -0.3069
+
+    References:
+        Yeh et al., Decoupled Contrastive Learning, 2021. https://arxiv.org/abs/2110.06848
+    """
+    mesh = devices_of("decoupled_contrastive", chunk_size, negatives_axis_name, ring)
+    views, logits = _views(first, second, mask, chunk_size, mesh), cosine_logits(1 / temperature, chunk_size)
+    denominator, own = _of_views(views, logits, negatives, chunk_size, mesh)
+    weight = jnp.ones_like(own)
+    if sigma is not None:
+        sharp = lax.stop_gradient((own * temperature - 1) / sigma)
+        weight = 2 - jnp.exp(sharp) / mesh.mean(jnp.exp(sharp), None if mask is None else views.kept)
+    usable = views.kept & (denominator != -jnp.inf)
+    return mesh.mean(jnp.where(usable, denominator, 0.0) - weight * own, usable)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
+def clip(
+    images: Array,
+    texts: Array,
+    mask: Array | None = None,
+    *,
+    scale: float = 1 / 0.07,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Each image should recognise its text among all texts, and each text its image among all images.
+
+    .. math::
+        \ell = \tfrac{1}{2} \operatorname*{mean}_i \Big( -\log \frac{e^{z_{ii}}}{\sum_j e^{z_{ij}}}
+        -\log \frac{e^{z_{ii}}}{\sum_j e^{z_{ji}}} \Big) \qquad z_{ij} = \text{scale} \cos(\text{image}_i, \text{text}_j)
+
+    One matrix of logits serves both directions, and on several devices, too: the sums over images are completed between
+    them, the images themselves never move. A single pair gives 0. For large sets without a softmax see `siglip`.
+
+    Args:
+        images: Vectors, normalised here.
+        texts: The vector that belongs to each image, normalised here.
+        mask: Which pairs to use; all by default.
+        scale: The inverse temperature; learned in practice, as ``jnp.minimum(jnp.exp(log_scale), 100)``.
+        chunk_size: Rows at once; all by default.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether texts of other devices come one device at a time.
+
+    >>> round(float(clip(jnp.eye(2), jnp.eye(2), scale=1.0)), 4)
+    0.3133
+
+    References:
+        Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021. https://arxiv.org/abs/2103.00020
+    """
+    mesh = devices_of("clip", chunk_size, negatives_axis_name, ring)
+    rows, columns = (
+        mesh.globally(items(images, mask=mask, unit=chunk_size is None)),
+        mesh.globally(items(texts, mask=mask, unit=chunk_size is None)),
+    )
+    (by_row, own), by_column = two_sided(rows, columns, cosine_logits(scale, chunk_size), chunk_size, mesh)
+    return mesh.mean(0.5 * (by_row + by_column) - own, mask)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
+def siglip(
+    images: Array,
+    texts: Array,
+    mask: Array | None = None,
+    *,
+    scale: float = 10.0,
+    bias: float = -10.0,
+    chunk_size: int | None = None,
+    negatives_axis_name: str | None = None,
+    ring: bool = False,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""A sigmoid for every pair of image and text, does it belong together or not: `clip` without the softmax.
+
+    .. math::
+        \ell = \frac{1}{n} \sum_{ij} \log\big(1 + e^{-y_{ij} (\text{scale} \cos(\text{image}_i, \text{text}_j) + \text{bias})}\big)
+        \qquad y_{ij} = \pm 1
+
+    The sum over all pairs is divided by the number of rows, not of pairs. Pairs do not compete, so it works for small sets, and
+    chunks and rings need nothing but a sum. The gradient is bounded by `scale`.
+
+    Args:
+        images: Vectors, normalised here.
+        texts: The vector that belongs to each image, normalised here.
+        mask: Which pairs to use; all by default.
+        scale: The inverse temperature; learned in practice, through its logarithm.
+        bias: Added to every logit; learned, it starts low because most pairs are negative.
+        chunk_size: Rows at once; all by default.
+        negatives_axis_name: Mesh axis over which the set lies.
+        ring: Whether texts of other devices come one device at a time.
+
+    >>> round(float(siglip(jnp.eye(2), jnp.eye(2))), 4)
+    0.6932
+
+    References:
+        Zhai, Mustafa, Kolesnikov, Beyer, Sigmoid Loss for Language Image Pre-Training, 2023. https://arxiv.org/abs/2303.15343
+    """
+    mesh = devices_of("siglip", chunk_size, negatives_axis_name, ring)
+    rows, columns = (
+        mesh.globally(items(images, mask=mask, unit=chunk_size is None)),
+        mesh.globally(items(texts, mask=mask, unit=chunk_size is None)),
+    )
+
+    small = is_small(jnp.abs(scale) + jnp.abs(bias))
+
+    def toward(rows: Items, columns: Items) -> Array:
+        logits = scale * cosines(rows, columns, chunk_size) + bias
+        return jnp.where(same_item(rows, columns), -logits, logits)
+
+    def quick(rows: Items, columns: Items) -> Array:
+        powers = jnp.exp(jnp.where(small, toward(rows, columns), 0.0))
+        return jnp.sum(jnp.where(both_kept(rows, columns), jnp.log1p(powers), 0.0), axis=1)
+
+    def slow(rows: Items, columns: Items) -> Array:
+        return jnp.sum(jnp.where(both_kept(rows, columns), softplus(toward(rows, columns)), 0.0), axis=1)
+
+    def tiled(rows: Items, columns: Items) -> Array:
+        return reduce_tiles(lambda rows, columns: (slow(rows, columns), ()), rows, columns, tile_side(chunk_size, columns))[0]
+
+    def against(columns: Items) -> Array:
+        if needs_tiles(chunk_size, rows, columns):
+            return tiled(rows, columns)
+        return lax.cond(small, quick, jax.checkpoint(tiled), rows, columns)
+
+    return mesh.mean(over_devices(against, columns, jnp.add, mesh), mask)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask")
+def alignment(first: Array, second: Array, mask: Array | None = None, **reduce: Unpack[Reduce]) -> Array:
+    r"""Mean squared distance of the two views of each item on the unit sphere; the attracting half of contrastive learning.
+
+    .. math::
+        \ell = \operatorname*{mean}_i |x_i - y_i|^2
+
+    Between 0 and 4. Alone it collapses to one point: add `uniformity`.
+
+    Args:
+        first: First views, normalised here.
+        second: Second views, normalised here.
+        mask: Which items to use; all by default.
+
+    >>> alignment(jnp.eye(2), jnp.array([[1.0, 0.0], [1.0, 0.0]]))
+    Array(1., dtype=float32)
+
+    References:
+        Wang, Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere, 2020.
+        https://arxiv.org/abs/2005.10242
+    """
+    a, b = items(first, mask=mask, unit=True), items(second, mask=mask, unit=True)
+    return mean_where(jnp.sum(jnp.square(a.vectors - b.vectors), axis=1), mask)
+
+
+@loss("(n,d),(n)->()", "real mask", t="positive")
+def uniformity(
+    embeddings: Array, mask: Array | None = None, *, t: float = 2.0, chunk_size: int | None = None, **reduce: Unpack[Reduce]
+) -> Array:
+    r"""How unevenly items cover the unit sphere: the logarithm of their mean Gaussian potential; the repelling half.
+
+    .. math::
+        \ell = \log \operatorname*{mean}_{i \ne j} e^{-t |x_i - x_j|^2}
+
+    At most 0, which it is when all items coincide (with gradient 0). One item, or none, gives 0.
+
+    Args:
+        embeddings: Vectors, normalised here.
+        mask: Which items to use; all by default.
+        t: Sharpness of the potential.
+        chunk_size: Rows at once; all by default.
+
+    >>> round(float(uniformity(jnp.array([[1.0, 0.0], [-1.0, 0.0]]))), 4)
+    -8.0
+
+    References:
+        Wang, Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere, 2020.
+        https://arxiv.org/abs/2005.10242
+    """
+    devices_of("uniformity", chunk_size, None, False)
+    given = recentered(items(embeddings, mask=mask, unit=True))
+
+    def closeness(rows: Items, columns: Items) -> Array:
+        return -t * squared_distances(rows.vectors, columns.vectors)
+
+    logits = Logits(closeness, closeness, is_small(4 * t))
+    number = number_of(mask, embeddings).astype(embeddings.dtype)
+    total = logsumexp(symmetric(given, logits, other_items, no_columns, chunk_size)[0])
+    return jnp.where(number > 1, jnp.where(number > 1, total, 0.0) - jnp.log(jnp.maximum(number * (number - 1), 1)), 0.0)
+
+
+def _pairs(first: Array, second: Array, mask: Array | None, chunk_size: int | None, mesh: Devices) -> list[Items]:
+    return [mesh.globally(items(x, mask=mask, unit=chunk_size is None)) for x in (first, second)]
+
+
+def _views(first: Array, second: Array, mask: Array | None, chunk_size: int | None, mesh: Devices) -> Items:
+    """The views of all items, those of an item with one label."""
+    a, b = (items(x, mask=mask, unit=chunk_size is None) for x in (first, second))
+    views = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), a, b)
+    return mesh.globally(views._replace(index=jnp.arange(2 * first.shape[0], dtype=views.index.dtype)))
+
+
+def _of_views(views: Items, logits: Logits, denominator: Among, chunk_size: int | None, mesh: Devices) -> RowSums:
+    """Of each view over the views of other devices, too; numerator by the other view of its item."""
+    if chunk_size is not None:
+        return _within(views, logits, denominator, positives, chunk_size, mesh)
+    n = views.index.shape[0] // 2
+    own = logits.own(jax.tree.map(lambda x: x[:n], views), jax.tree.map(lambda x: x[n:], views))
+    return _within(views, logits, denominator, no_columns, chunk_size, mesh)[0], jnp.concatenate([own, own])
+
+
+def _within(given: Items, logits: Logits, denominator: Among, numerator: Among, chunk_size: int | None, mesh: Devices) -> RowSums:
+    """Of each item over its set, which is on this device or on several."""
+    if mesh.axis_name is None:
+        return symmetric(given, logits, denominator, numerator, chunk_size)
+    return one_sided(given, given, logits, denominator, numerator, chunk_size, mesh)
+
+
+def _number_of_positives(rows: Items, columns: Items, chunk_size: int | None) -> Array:
+    def tile(rows: Items, columns: Items) -> tuple[Array, Any]:
+        return jnp.sum(positives(rows, columns), axis=1, dtype=jnp.int32), ()
+
+    return reduce_tiles(tile, rows, columns, tile_side(chunk_size, columns))[0]

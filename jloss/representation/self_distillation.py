@@ -1,0 +1,442 @@
+"""Self-supervised learning without negatives: twins, decorrelation, self-distillation, and regularisers of an embedding.
+
+Letters: `n` items of a set or `t` patches of an image, `d` features, `k` prototypes. Targets and teachers are under
+`stop_gradient` where the paper says so, and only there. `mask` drops items, NaN included. Inside `jax.shard_map`, the losses
+with `negatives_axis_name` take their statistics over the devices of that mesh axis, with the exact gradient.
+"""
+
+from typing import Unpack
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._core.loss import loss
+from jloss._core.signature import Reduce
+from jloss.numerics import log_softmax, logsumexp, normalize, positive_part, safe_norm
+from jloss.representation._sets import Items, dot, items, map_rows, mean_where, number_of, recentered, squared_distances
+from jloss.representation._tiles import Devices, devices_of, other_items
+
+
+@loss("(d),(d)->()", "real real", constants="targets")
+def byol(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    r"""Squared distance of unit vectors, from the online network's prediction to the target network's projection.
+
+    .. math::
+        \ell = 2 - 2 \cos(\text{predictions}, \operatorname{sg}(\text{targets}))
+
+    One direction: add the one with the views exchanged, as the paper does. The targets get no gradient. Four times `simsiam`
+    plus a constant once both are symmetric. A zero vector has gradient 0.
+
+    Args:
+        predictions: Output of the predictor for one view, normalised here.
+        targets: Output of the target network for the other view, normalised here; a constant.
+
+    >>> byol(jnp.array([1.0, 0.0]), jnp.array([0.0, 3.0]))
+    Array(2., dtype=float32)
+
+    References:
+        Grill et al., Bootstrap Your Own Latent, 2020. https://arxiv.org/abs/2006.07733
+    """
+    return 2 - 2 * _cosine(predictions, lax.stop_gradient(targets))
+
+
+@loss("(d),(d)->()", "real real", constants="targets")
+def simsiam(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
+    r"""Negative cosine from the prediction of one view to the constant projection of the other.
+
+    .. math::
+        \ell = -\cos(\text{predictions}, \operatorname{sg}(\text{targets}))
+
+    One direction: the paper averages it with the one of the exchanged views. The targets get no gradient, without which both
+    networks collapse. A zero vector has gradient 0.
+
+    Args:
+        predictions: Output of the predictor for one view, normalised here.
+        targets: Output of the encoder for the other view, normalised here; a constant.
+
+    >>> simsiam(jnp.array([1.0, 0.0]), jnp.array([3.0, 4.0]))
+    Array(-0.6, dtype=float32)
+
+    References:
+        Chen, He, Exploring Simple Siamese Representation Learning, 2020. https://arxiv.org/abs/2011.10566
+    """
+    return -_cosine(predictions, lax.stop_gradient(targets))
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask")
+def barlow_twins(
+    first: Array,
+    second: Array,
+    mask: Array | None = None,
+    *,
+    off_diagonal_weight: float = 0.0051,
+    negatives_axis_name: str | None = None,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Makes the correlation of the features of two views the identity: alike per feature, without redundancy between them.
+
+    .. math::
+        \ell = \sum_i (1 - C_{ii})^2 + \lambda \sum_{i \ne j} C_{ij}^2 \qquad C = \tfrac{1}{n} \hat x^\top \hat y
+
+    Every feature is standardised over the set with its biased standard deviation. A feature that does not vary has
+    correlation 0 and no gradient. Fewer than two items have no correlation: 0. Vectors are not normalised.
+
+    Args:
+        first: First views.
+        second: Second views.
+        mask: Which items to use; all by default.
+        off_diagonal_weight: Of the redundancy, lambda.
+        negatives_axis_name: Mesh axis over which the set lies.
+
+    >>> x = jnp.array([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+    >>> barlow_twins(x, x)
+    Array(0., dtype=float32)
+
+    References:
+        Zbontar, Jing, Misra, LeCun, Deny, Barlow Twins, 2021. https://arxiv.org/abs/2103.03230
+    """
+    mesh = devices_of("barlow_twins", None, negatives_axis_name, False)
+    a, b = items(first, mask=mask), items(second, mask=mask)
+    number = _count(a, mask, mesh)
+    units = [_standardized(x, number, mesh) for x in (a, b)]
+    correlation = mesh.total(dot(units[0].T, units[1].T)) / jnp.maximum(number, 1)
+    squares = jnp.where(_is_diagonal(correlation.shape[0]), jnp.square(1 - correlation), off_diagonal_weight * jnp.square(correlation))
+    return jnp.where(number > 1, jnp.sum(squares), 0.0)
+
+
+@loss("(n,d),(n,d),(n)->()", "real real mask", epsilon="nonnegative")
+def vicreg(
+    first: Array,
+    second: Array,
+    mask: Array | None = None,
+    *,
+    invariance: float = 25.0,
+    variance: float = 25.0,
+    covariance: float = 1.0,
+    epsilon: float = 1e-4,
+    negatives_axis_name: str | None = None,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Views alike, every feature with a spread of one, features uncorrelated: three terms, each in its own right.
+
+    .. math::
+        \ell = \lambda\, \operatorname{mean} (x - y)^2
+        + \mu \sum_{z \in \{x, y\}} \operatorname*{mean}_j \max\big(0, 1 - \sqrt{\operatorname{Var} z_j + \epsilon}\big)
+        + \nu \sum_{z \in \{x, y\}} \tfrac{1}{d} \sum_{i \ne j} \operatorname{Cov}(z)_{ij}^2
+
+    Variances and covariances divide by n - 1. The terms of both views are added, as in the paper; its code and lightly halve
+    those of the variance. Fewer than two items have neither variance nor covariance: these terms are then 0.
+
+    Args:
+        first: First views; not normalised.
+        second: Second views; not normalised.
+        mask: Which items to use; all by default.
+        invariance: Weight of the difference of the views, lambda.
+        variance: Weight of the spread, mu.
+        covariance: Weight of the redundancy, nu.
+        epsilon: Added to variances below the root.
+        negatives_axis_name: Mesh axis over which the set lies.
+
+    >>> x = jnp.array([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+    >>> vicreg(x, x + 1)
+    Array(25., dtype=float32)
+
+    References:
+        Bardes, Ponce, LeCun, VICReg: Variance-Invariance-Covariance Regularization, 2021. https://arxiv.org/abs/2105.04906
+    """
+    mesh = devices_of("vicreg", None, negatives_axis_name, False)
+    a, b = items(first, mask=mask), items(second, mask=mask)
+    d = first.shape[1]
+    number = _count(a, mask, mesh)
+    spread, redundancy = jnp.zeros_like(number), jnp.zeros_like(number)
+    for x in (a, b):
+        centred, variances = _centred(x, number, mesh)
+        deviations = variances * number / jnp.maximum(number - 1, 1) + epsilon
+        positive = ~(deviations <= 0)  # so that NaN stays NaN
+        roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, deviations, 1.0)), 0.0)
+        spread += jnp.mean(positive_part(1 - roots))
+        scatter = mesh.total(dot(centred.T, centred.T)) / jnp.maximum(number - 1, 1)
+        redundancy += jnp.sum(jnp.where(_is_diagonal(d), 0.0, jnp.square(scatter))) / d
+    difference = mesh.total(jnp.sum(jnp.square(a.vectors - b.vectors))) / (d * jnp.maximum(number, 1))
+    return invariance * difference + jnp.where(number > 1, variance * spread + covariance * redundancy, 0.0)
+
+
+@loss(
+    "(n,k),(n,k),(k),(n)->()",
+    "real real real mask",
+    constants="teacher center",
+    student_temperature="positive",
+    teacher_temperature="positive",
+)
+def dino(
+    student: Array,
+    teacher: Array,
+    center: Array,
+    mask: Array | None = None,
+    *,
+    student_temperature: float = 0.1,
+    teacher_temperature: float = 0.04,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Cross entropy from the centred, sharpened teacher to the student, over prototypes; for one pair of views.
+
+    .. math::
+        \ell = \operatorname*{mean}_i -\sum_k \operatorname{softmax}_k\Big(\frac{t_i - c}{\tau_t}\Big)
+        \log \operatorname{softmax}_k\Big(\frac{s_i}{\tau_s}\Big)
+
+    Teacher and centre get no gradient. The mean over all pairs of different views is the paper's loss (DINOv2 adds them up).
+    The centre is a running mean of the teacher's outputs, yours to keep: ``0.9 * center + 0.1 * teacher.mean(0)``.
+
+    Args:
+        student: Scores of the student for one view.
+        teacher: Scores of the teacher for another view of the same items; constants.
+        center: Subtracted from the teacher's scores, against collapse to one prototype; a constant.
+        mask: Which items to use; all by default.
+        student_temperature: Small is sharp.
+        teacher_temperature: Sharper than the student's; the paper warms it up from 0.04 to 0.07.
+
+    >>> round(float(dino(jnp.eye(2), jnp.eye(2), jnp.zeros(2), student_temperature=1.0, teacher_temperature=1.0)), 4)
+    0.5822
+
+    References:
+        Caron et al., Emerging Properties in Self-Supervised Vision Transformers, 2021. https://arxiv.org/abs/2104.14294
+    """
+    return _distilled(student, teacher, center, mask, student_temperature, teacher_temperature)
+
+
+@loss(
+    "(t,k),(t,k),(k),(t)->()",
+    "real real real mask",
+    constants="teacher center",
+    student_temperature="positive",
+    teacher_temperature="positive",
+)
+def ibot(
+    student: Array,
+    teacher: Array,
+    center: Array,
+    mask: Array | None = None,
+    *,
+    student_temperature: float = 0.1,
+    teacher_temperature: float = 0.04,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""`dino` on the patches that were hidden from the student: masked image modelling with the teacher as tokenizer.
+
+    .. math::
+        \ell = \frac{1}{|M|} \sum_{i \in M} -\sum_k \operatorname{softmax}_k\Big(\frac{t_i - c}{\tau_t}\Big)
+        \log \operatorname{softmax}_k\Big(\frac{s_i}{\tau_s}\Big)
+
+    One image is one example: every image counts the same, whatever the number of its masked patches, and one without any gives
+    0. Teacher and centre get no gradient.
+
+    Args:
+        student: Scores of the student for each patch of the masked image.
+        teacher: Scores of the teacher for each patch of the whole image; constants.
+        center: Subtracted from the teacher's scores; a constant.
+        mask: True for the patches that were hidden, which are those that count; all by default.
+        student_temperature: Small is sharp.
+        teacher_temperature: Sharper than the student's.
+
+    >>> hidden = jnp.array([True, False])
+    >>> round(float(ibot(jnp.eye(2), jnp.eye(2), jnp.zeros(2), hidden, student_temperature=1.0, teacher_temperature=1.0)), 4)
+    0.5822
+
+    References:
+        Zhou et al., iBOT: Image BERT Pre-Training with Online Tokenizer, 2021. https://arxiv.org/abs/2111.07832
+    """
+    return _distilled(student, teacher, center, mask, student_temperature, teacher_temperature)
+
+
+@loss("(n,k),(n,k),(n)->()", "real real mask", temperature="positive", epsilon="positive")
+def swav(
+    first: Array,
+    second: Array,
+    mask: Array | None = None,
+    *,
+    temperature: float = 0.1,
+    epsilon: float = 0.05,
+    iterations: int = 3,
+    negatives_axis_name: str | None = None,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Each view predicts the cluster of the other, where clusters are balanced over the set by Sinkhorn's iterations.
+
+    .. math::
+        \ell = \tfrac{1}{2} \operatorname*{mean}_i \Big( -\sum_k q^y_{ik} \log \operatorname{softmax}_k \frac{x_i}{\tau}
+        - \sum_k q^x_{ik} \log \operatorname{softmax}_k \frac{y_i}{\tau} \Big) \qquad q^x = \operatorname{sinkhorn}(x / \epsilon)
+
+    The assignments `q` get no gradient. They are computed with logarithms, so no score overflows. The mean of both directions,
+    as in the code of the paper, whose formula adds them.
+
+    Args:
+        first: Scores of the first views: cosines with the prototypes.
+        second: Scores of the second views.
+        mask: Which items to use; all by default.
+        temperature: Of the predictions; small is sharp.
+        epsilon: Softness of the assignments.
+        iterations: Of Sinkhorn's algorithm.
+        negatives_axis_name: Mesh axis over which the set lies; clusters are then balanced over all of it.
+
+    >>> round(float(swav(jnp.eye(2), jnp.eye(2), temperature=1.0)), 4)
+    0.3133
+
+    References:
+        Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, 2020. https://arxiv.org/abs/2006.09882
+    """
+    if iterations < 0:
+        raise ValueError(f"swav: `iterations` must be 0 or more, got {iterations}.")
+    mesh = devices_of("swav", None, negatives_axis_name, False)
+    a, b = items(first, mask=mask), items(second, mask=mask)
+    x, y = a.vectors, b.vectors
+    forward = -jnp.sum(_assigned(y, b.kept, epsilon, iterations, mesh) * log_softmax(x / temperature), axis=1)
+    backward = -jnp.sum(_assigned(x, a.kept, epsilon, iterations, mesh) * log_softmax(y / temperature), axis=1)
+    return mesh.mean(0.5 * (forward + backward), mask)
+
+
+@loss("(n,d),(n)->()", "real mask", epsilon="nonnegative")
+def koleo(
+    embeddings: Array, mask: Array | None = None, *, epsilon: float = 1e-8, chunk_size: int | None = None, **reduce: Unpack[Reduce]
+) -> Array:
+    r"""Spreads items over the unit sphere by pushing every one away from its nearest neighbour; a regulariser.
+
+    .. math::
+        \ell = \operatorname*{mean}_i -\log\big(\min_{j \ne i} |x_i - x_j| + \epsilon\big)
+
+    An estimate of minus their entropy. Which neighbour is nearest is a constant for the gradient; an item that rounding cannot tell from
+    its neighbour has the value ``-log(epsilon)`` and gradient 0. One item, or none, gives 0.
+
+    Args:
+        embeddings: Vectors, normalised here.
+        mask: Which items to use; all by default.
+        epsilon: Bounds the loss of coinciding items.
+        chunk_size: Rows at once; all by default.
+
+    >>> round(float(koleo(jnp.array([[1.0, 0.0], [-1.0, 0.0]]))), 4)
+    -0.6931
+
+    References:
+        Sablayrolles, Douze, Schmid, Jegou, Spreading vectors for similarity search, 2018. https://arxiv.org/abs/1806.03198
+    """
+    devices_of("koleo", chunk_size, None, False)
+    given = items(embeddings, mask=mask, unit=True)
+    columns = jax.tree.map(lax.stop_gradient, recentered(given))
+
+    def neighbour(rows: Items) -> Array:
+        return jnp.argmin(jnp.where(other_items(rows, columns), squared_distances(rows.vectors, columns.vectors), jnp.inf), axis=1)
+
+    distances = safe_norm(given.vectors - given.vectors[map_rows(neighbour, columns, chunk_size)])
+    distances = jnp.where(distances <= 4 * jnp.finfo(distances.dtype).eps, 0.0, distances)  # rounding has no direction
+    return jnp.where(number_of(mask, embeddings) > 1, mean_where(-jnp.log(distances + epsilon), mask), 0.0)
+
+
+@loss("(n,d),(),(n)->()", "real key mask", t_max="positive")
+def sigreg(
+    embeddings: Array,
+    key: Array,
+    mask: Array | None = None,
+    *,
+    slices: int = 1024,
+    knots: int = 17,
+    t_max: float = 3.0,
+    negatives_axis_name: str | None = None,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Makes embeddings an isotropic Gaussian: the Epps-Pulley test of normality on random one-dimensional slices.
+
+    .. math::
+        \ell = \operatorname*{mean}_{a} n \int_{-t_{max}}^{t_{max}}
+        \Big| \tfrac{1}{n} \sum_i e^{\mathrm{i} t\, a \cdot x_i} - e^{-t^2 / 2} \Big|^2 e^{-t^2 / 2}\, dt
+
+    LeJEPA's only regulariser (there with weight 0.05), against collapse of any kind, in linear time and memory. The slices `a`
+    are unit vectors drawn from `key`: a new key every step, the same one on all devices. Vectors are not normalised. Smooth,
+    with a bounded gradient. An empty set gives 0.
+
+    Args:
+        embeddings: Vectors.
+        key: A random key.
+        mask: Which items to use; all by default.
+        slices: Number of random directions.
+        knots: Points of the trapezoidal rule between 0 and `t_max`.
+        t_max: Where the integral ends.
+        negatives_axis_name: Mesh axis over which the set lies.
+
+    >>> x = jax.random.normal(jax.random.key(0), (256, 8))
+    >>> bool(sigreg(x, jax.random.key(1)) < 1 < sigreg(2 * x, jax.random.key(1)))
+    True
+
+    References:
+        Balestriero, LeCun, LeJEPA: Provable and Scalable Self-Supervised Learning Without the Heuristics, 2025.
+        https://arxiv.org/abs/2511.08544
+    """
+    if slices < 1 or knots < 2:
+        raise ValueError(f"sigreg: `slices` must be 1 or more and `knots` 2 or more, got {slices} and {knots}.")
+    mesh = devices_of("sigreg", None, negatives_axis_name, False)
+    given = items(embeddings, mask=mask)
+    number = _count(given, mask, mesh)
+    directions = normalize(jax.random.normal(key, (slices, embeddings.shape[1]), embeddings.dtype))
+    projections = dot(given.vectors, directions)
+    step = t_max / (knots - 1)
+
+    def at(point: Array) -> Array:
+        t = point * step
+        angles = t * projections
+        kept = given.kept[:, None]
+        real, imaginary = (
+            mesh.total(jnp.sum(jnp.where(kept, f(angles), 0.0), axis=0)) / jnp.maximum(number, 1) for f in (jnp.cos, jnp.sin)
+        )
+        window = jnp.exp(-0.5 * t * t)
+        weight = jnp.where((point == 0) | (point == knots - 1), 1.0, 2.0) * step
+        return weight * window * jnp.mean(jnp.square(real - window) + jnp.square(imaginary))
+
+    return number * jnp.sum(lax.map(jax.checkpoint(at), jnp.arange(knots, dtype=projections.dtype)))
+
+
+def _cosine(x: Array, y: Array) -> Array:
+    return jnp.sum(normalize(x) * normalize(y))
+
+
+def _is_diagonal(size: int) -> Array:
+    return jnp.arange(size)[:, None] == jnp.arange(size)[None, :]
+
+
+def _count(given: Items, mask: Array | None, mesh: Devices) -> Array:
+    return mesh.number(mask, given.vectors).astype(given.vectors.dtype)
+
+
+def _centred(given: Items, number: Array, mesh: Devices) -> tuple[Array, Array]:
+    """Kept items minus their mean (0 elsewhere), and the biased variance of each feature."""
+    mean = mesh.total(jnp.sum(given.vectors, axis=0)) / jnp.maximum(number, 1)
+    centred = jnp.where(given.kept[:, None], given.vectors - mean[None, :], 0.0)
+    return centred, mesh.total(jnp.sum(jnp.square(centred), axis=0)) / jnp.maximum(number, 1)
+
+
+def _standardized(given: Items, number: Array, mesh: Devices) -> Array:
+    """Features with mean 0 and variance 1; one whose spread is no more than rounding is 0."""
+    centred, variance = _centred(given, number, mesh)
+    size = mesh.total(jnp.sum(jnp.square(given.vectors), axis=0)) / jnp.maximum(number, 1)
+    constant = variance <= jnp.square(8 * jnp.finfo(variance.dtype).eps) * lax.stop_gradient(size)
+    return jnp.where(constant[None, :], 0.0, centred / jnp.sqrt(jnp.where(constant, 1.0, variance))[None, :])
+
+
+def _distilled(student: Array, teacher: Array, center: Array, mask: Array | None, warm: Array | float, cool: Array | float) -> Array:
+    teacher = lax.stop_gradient(teacher)
+    if mask is not None:
+        student, teacher = (jnp.where(mask[:, None], x, 0.0) for x in (student, teacher))
+    targets = jax.nn.softmax((teacher - lax.stop_gradient(center)[None, :]) / cool, axis=1)
+    return mean_where(-jnp.sum(targets * log_softmax(student / warm), axis=1), mask)
+
+
+def _assigned(scores: Array, kept: Array, epsilon: Array | float, iterations: int, mesh: Devices) -> Array:
+    """Assignments of items to prototypes, which get about the same number each; a constant."""
+
+    def balanced(_: int, logs: Array) -> Array:
+        taken = logsumexp(logs, axis=0, axis_name=mesh.axis_name, keepdims=True)
+        logs = logs - jnp.where(taken > -jnp.inf, taken, 0.0)
+        taken = logsumexp(logs, axis=1, keepdims=True)
+        return logs - jnp.where(taken > -jnp.inf, taken, 0.0)
+
+    logs = jnp.where(kept[:, None], lax.stop_gradient(scores / epsilon), -jnp.inf)
+    logs = lax.fori_loop(0, iterations, balanced, logs, unroll=max(1, min(iterations, 3)))
+    return jnp.where(kept[:, None], jax.nn.softmax(jnp.where(kept[:, None], logs, 0.0), axis=1), 0.0)

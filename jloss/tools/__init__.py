@@ -1,0 +1,1 @@
+"""What `python -m jloss` runs: checks, the benchmark, the comparison in training."""

@@ -1,0 +1,311 @@
+"""What the benchmark compares: a row for each loss, with the calls of its peers.
+
+Where no library has a peer, a row has the formula as one would first write it in JAX ("plain").
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jloss.classification.entropy import cross_entropy
+from jloss.transforms.memory import linear_head
+
+SIZES = {"k": 100, "d": 128, "n": 64, "m": 64, "t": 64, "u": 16, "s0": 32, "s1": 32, "h": 32, "w": 32, "c": 3}
+
+
+class Peers(NamedTuple):
+    """The peers of one loss, as functions of the same inputs, and what differs from the usual.
+
+    Args:
+        optax: Called with the inputs in their order; gives a value for each example.
+        torch: Called with `torch.nn.functional` and the inputs as tensors; gives the mean.
+        rax: Called with `rax`, the learning-to-rank library, and the inputs; gives the mean.
+        torch_inputs: Our inputs as torch takes them, where they differ; not timed.
+        options: Of our loss.
+        sizes: Of the core axes, where `SIZES` does not suit.
+        inputs: ``(rng, size) -> arrays``, where the domains are not enough.
+        plain: The formula as one would first write it in JAX; gives a value for each example.
+        loss: What is measured, where it is no loss of the catalogue: a transformed one.
+        gradients: How many of the inputs, from the first, get a gradient.
+    """
+
+    optax: Callable[..., Any] | None = None
+    torch: Callable[..., Any] | None = None
+    options: Mapping[str, Any] = {}
+    sizes: Mapping[str, int] = {}
+    inputs: Callable[[np.random.Generator, int], Sequence[np.ndarray]] | None = None
+    plain: Callable[..., Any] | None = None
+    loss: Callable[..., Any] | None = None
+    gradients: int = 1
+    rax: Callable[..., Any] | None = None
+    torch_inputs: Callable[..., Sequence[np.ndarray]] | None = None
+
+
+ROWS: dict[str, Peers] = {
+    # regression
+    "absolute_error": Peers(torch=lambda f, p, t: f.l1_loss(p, t)),
+    "squared_error": Peers(optax.squared_error, lambda f, p, t: f.mse_loss(p, t), rax=lambda r, p, t: r.pointwise_mse_loss(p, t)),
+    "huber": Peers(optax.huber_loss, lambda f, p, t: f.huber_loss(p, t)),
+    "smooth_l1": Peers(torch=lambda f, p, t: f.smooth_l1_loss(p, t)),
+    "log_cosh": Peers(optax.log_cosh),
+    "poisson_nll": Peers(torch=lambda f, p, t: f.poisson_nll_loss(p, t)),
+    "gaussian_nll": Peers(torch=lambda f, p, t, v: f.gaussian_nll_loss(p, t, v)),
+    # classification
+    "cross_entropy": Peers(
+        optax.softmax_cross_entropy_with_integer_labels,
+        lambda f, x, y: f.cross_entropy(x, y.long()),
+    ),
+    "soft_cross_entropy": Peers(
+        optax.softmax_cross_entropy,
+        lambda f, x, y: f.cross_entropy(x, y),
+        rax=lambda r, x, y: r.softmax_loss(x, y),
+    ),
+    "nll": Peers(torch=lambda f, x, y: f.nll_loss(x, y.long())),
+    "binary_cross_entropy": Peers(torch=lambda f, p, t: f.binary_cross_entropy(p, t)),
+    "sigmoid_cross_entropy": Peers(
+        optax.sigmoid_binary_cross_entropy,
+        lambda f, x, y: f.binary_cross_entropy_with_logits(x, y),
+        rax=lambda r, x, y: r.pointwise_sigmoid_loss(x, y),
+    ),
+    "sigmoid_focal": Peers(optax.sigmoid_focal_loss, lambda f, x, y: _torch_focal(f, x, y)),
+    "poly1_cross_entropy": Peers(
+        lambda x, y: optax.losses.poly_loss_cross_entropy(x, jax.nn.one_hot(y, x.shape[-1]), epsilon=1.0),
+        rax=lambda r, x, y: r.poly1_softmax_loss(x, jax.nn.one_hot(y, x.shape[-1])),
+    ),
+    "sparsemax": Peers(optax.losses.multiclass_sparsemax_loss),
+    "linear_head(cross_entropy)": Peers(
+        lambda h, w, y: optax.softmax_cross_entropy_with_integer_labels(h @ w.T, y),
+        lambda f, h, w, y: f.cross_entropy(h @ w.T, y.long()),
+        loss=linear_head(cross_entropy),
+        gradients=2,
+        sizes={"d": 512},
+        inputs=lambda rng, size: (_normal(rng, size, 512), _normal(rng, 32000, 512) / 16, rng.integers(0, 32000, size, np.int32)),
+    ),
+    # margin
+    "hinge": Peers(optax.losses.hinge_loss),
+    "perceptron": Peers(optax.losses.perceptron_loss),
+    "logistic": Peers(torch=lambda f, x, y: f.soft_margin_loss(x, y)),
+    "multiclass_hinge": Peers(optax.losses.multiclass_hinge_loss),
+    "multiclass_perceptron": Peers(optax.losses.multiclass_perceptron_loss),
+    "multi_margin": Peers(torch=lambda f, x, y: f.multi_margin_loss(x, y.long())),
+    "multilabel_margin": Peers(
+        torch=lambda f, x, y: f.multilabel_margin_loss(x, y),
+        torch_inputs=lambda x, y: (x, _listed(y)),
+        inputs=lambda rng, size: (_normal(rng, size, 100), rng.uniform(size=(size, 100)) < 0.05),
+    ),
+    "multilabel_soft_margin": Peers(torch=lambda f, x, y: f.multilabel_soft_margin_loss(x, y)),
+    "margin_ranking": Peers(torch=lambda f, a, b, y: f.margin_ranking_loss(a, b, y)),
+    "hinge_embedding": Peers(torch=lambda f, x, y: f.hinge_embedding_loss(x, y)),
+    # divergence
+    "kl_divergence": Peers(optax.losses.kl_divergence, lambda f, p, t: f.kl_div(p, t, reduction="batchmean")),
+    "kl_divergence_with_log_targets": Peers(
+        optax.losses.kl_divergence_with_log_targets,
+        lambda f, p, t: f.kl_div(p, t, reduction="batchmean", log_target=True),
+    ),
+    "generalized_kl_divergence": Peers(lambda p, t: optax.losses.generalized_kl_divergence(p, t)),  # not in optax 0.2.5
+    # boxes
+    "giou": Peers(torch=lambda f, p, t: _torch_giou(p, t)),
+    "diou": Peers(torch=lambda f, p, t: _torch_diou(p, t)),
+    "ciou": Peers(torch=lambda f, p, t: _torch_ciou(p, t)),
+    # segmentation
+    "dice": Peers(torch=lambda f, p, y: (1 - (2 * (p * y).sum((-2, -1)) + 1e-5) / ((p + y).sum((-2, -1)) + 1e-5)).mean()),
+    "lovasz_softmax": Peers(torch=lambda f, p, y: _torch_lovasz(p.flatten(1, 2), y.flatten(1)), sizes={"k": 21, "s0": 256, "s1": 256}),
+    # embedding
+    "cosine_distance": Peers(optax.cosine_distance, lambda f, p, t: (1 - f.cosine_similarity(p, t)).mean()),
+    "cosine_embedding": Peers(torch=lambda f, p, t, y: f.cosine_embedding_loss(p, t, y)),
+    "triplet_margin": Peers(optax.losses.triplet_margin_loss, lambda f, a, p, n: f.triplet_margin_loss(a, p, n)),
+    "batch_hard_triplet": Peers(torch=lambda f, x, y: _torch_batch_hard(f, x, y), sizes={"n": 1024}),
+    # contrastive: a set is one example
+    "nt_xent": Peers(
+        torch=lambda f, a, b: _torch_nt_xent(f, a, b),
+        plain=lambda *inputs: jax.vmap(_plain_nt_xent)(*inputs),
+        sizes={"n": 4096, "d": 256},
+    ),
+    "clip": Peers(
+        torch=lambda f, a, b: _torch_clip(f, a, b),
+        plain=lambda *inputs: jax.vmap(_plain_clip)(*inputs),
+        sizes={"n": 4096, "d": 512},
+    ),
+    "supervised_contrastive": Peers(  # optax's is the same where an item has one positive
+        jax.vmap(optax.losses.ntxent),
+        options={"temperature": 0.07},
+        inputs=lambda rng, size: (
+            _normal(rng, size, 256, 128),
+            rng.permuted(np.tile(np.arange(256) // 2, (size, 1)), axis=1).astype(np.int32),
+        ),
+        sizes={"n": 256},
+    ),
+    # sequence
+    "ctc": Peers(
+        lambda x, y: optax.ctc_loss(x, jnp.zeros(x.shape[:2]), y, jnp.zeros(y.shape)),
+        lambda f, x, y: f.ctc_loss(f.log_softmax(x, -1).transpose(0, 1), y, [x.shape[1]] * len(x), [y.shape[1]] * len(y), reduction="sum"),
+        sizes={"t": 200, "k": 32},
+        inputs=lambda rng, size: (_normal(rng, size, 200, 32), rng.integers(1, 32, (size, 40), np.int32)),
+    ),
+    "rnnt": Peers(
+        plain=lambda *inputs: jax.vmap(_nested_rnnt)(*inputs),
+        sizes={"t": 200, "u": 50, "k": 128},
+        inputs=lambda rng, size: (_normal(rng, size, 200, 51, 128), rng.integers(1, 128, (size, 50), np.int32)),
+    ),
+    "soft_dtw": Peers(
+        plain=lambda *inputs: jax.vmap(_nested_soft_dtw)(*inputs),
+        sizes={"t": 128, "u": 128, "d": 128},
+        inputs=lambda rng, size: (_normal(rng, size, 128, 2), _normal(rng, size, 128, 2)),
+    ),
+}
+
+
+def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def _nested_rnnt(logits: Any, labels: Any) -> Any:
+    """A scan over the labels within a scan over the steps."""
+    log_probs = jax.nn.log_softmax(logits)
+    write = jnp.take_along_axis(log_probs[:, :-1], labels[None, :, None], axis=-1)[..., 0]
+
+    def along(left: Any, ways: Any) -> Any:
+        entered, score = ways
+        here = jnp.logaddexp(entered, left + score)
+        return here, here
+
+    def row(entered: Any, scores: Any) -> Any:
+        _, rest = jax.lax.scan(along, entered[0], (entered[1:], scores[0]))
+        return jnp.concatenate([entered[:1], rest]) + scores[1], None
+
+    start = jnp.full_like(write, -1e30, shape=(len(labels) + 1,)).at[0].set(0)
+    return -jax.lax.scan(row, start, (write, log_probs[..., 0]))[0][-1]
+
+
+def _nested_soft_dtw(first: Any, second: Any) -> Any:
+    """A scan over the columns within a scan over the rows."""
+    costs = jnp.sum(jnp.square(first[:, None] - second[None]), axis=-1)
+
+    def along(ways: Any, now: Any) -> Any:
+        above, cost = now
+        here = cost - jax.nn.logsumexp(-jnp.stack([*ways, above]))
+        return (here, above), here
+
+    def row(above: Any, costs: Any) -> Any:
+        far = jnp.full_like(costs, 1e30, shape=())
+        _, here = jax.lax.scan(along, (far, above[0]), (above[1:], costs))
+        return jnp.concatenate([far[None], here]), None
+
+    start = jnp.full_like(costs, 1e30, shape=(len(second) + 1,)).at[0].set(0)
+    return jax.lax.scan(row, start, costs)[0][-1]
+
+
+def _torch_iou(p: Any, t: Any) -> tuple[Any, ...]:
+    """The IoU of corners as torchvision evaluates it, column by column, and the columns."""
+    corners = (*p.unbind(-1), *t.unbind(-1))
+    x0, y0, x1, y1, a0, b0, a1, b1 = corners
+    overlap = (x1.minimum(a1) - x0.maximum(a0)).clamp(min=0) * (y1.minimum(b1) - y0.maximum(b0)).clamp(min=0)
+    union = (x1 - x0) * (y1 - y0) + (a1 - a0) * (b1 - b0) - overlap
+    return overlap / (union + 1e-7), union, corners
+
+
+def _torch_giou(p: Any, t: Any) -> Any:
+    iou, union, (x0, y0, x1, y1, a0, b0, a1, b1) = _torch_iou(p, t)
+    hull = (x1.maximum(a1) - x0.minimum(a0)) * (y1.maximum(b1) - y0.minimum(b0))
+    return (1 - iou + (hull - union) / (hull + 1e-7)).mean()
+
+
+def _torch_apart(corners: Any) -> Any:
+    """The squared distance of the centres over that of the hull's corners."""
+    x0, y0, x1, y1, a0, b0, a1, b1 = corners
+    diagonal = (x1.maximum(a1) - x0.minimum(a0)) ** 2 + (y1.maximum(b1) - y0.minimum(b0)) ** 2 + 1e-7
+    return (((x0 + x1 - a0 - a1) / 2) ** 2 + ((y0 + y1 - b0 - b1) / 2) ** 2) / diagonal
+
+
+def _torch_diou(p: Any, t: Any) -> Any:
+    iou, _, corners = _torch_iou(p, t)
+    return (1 - iou + _torch_apart(corners)).mean()
+
+
+def _torch_ciou(p: Any, t: Any) -> Any:
+    """With two arctangents, as in torchvision."""
+    iou, _, corners = _torch_iou(p, t)
+    x0, y0, x1, y1, a0, b0, a1, b1 = corners
+    aspect = (4 / math.pi**2) * (((a1 - a0) / (b1 - b0)).atan() - ((x1 - x0) / (y1 - y0)).atan()) ** 2
+    weight = (aspect / (1 - iou + aspect + 1e-7)).detach()
+    return (1 - iou + _torch_apart(corners) + weight * aspect).mean()
+
+
+def _torch_focal(f: Any, x: Any, y: Any) -> Any:
+    """As in torchvision, without its alpha, which ours leaves out by default, too."""
+    p = x.sigmoid()
+    surprise = f.binary_cross_entropy_with_logits(x, y, reduction="none")
+    return (surprise * (1 - p * y - (1 - p) * (1 - y)) ** 2).mean()
+
+
+def _listed(targets: np.ndarray) -> np.ndarray:
+    """The classes that hold, in front, and then -1, from multi-hot rows."""
+    classes = targets.shape[-1]
+    listed = np.sort(np.where(targets, np.arange(classes), classes), axis=-1)
+    return np.where(listed == classes, -1, listed)
+
+
+def _torch_lovasz(p: Any, labels: Any) -> Any:
+    """The Lovasz softmax of (batch, pixels, classes), vectorised; all classes are present in the samples."""
+    truth = (labels[..., None] == labels.new_tensor(range(p.shape[-1]))).to(p)
+    errors, order = (truth - p).abs().sort(1, descending=True)
+    sorted_truth = truth.gather(1, order)
+    missed = truth.sum(1, keepdim=True) - sorted_truth.cumsum(1)
+    score = 1 - missed / (truth.sum(1, keepdim=True) + (1 - sorted_truth).cumsum(1))
+    return (errors * score.diff(dim=1, prepend=0 * score[:, :1])).sum(1).mean()
+
+
+def _unit(x: Any) -> Any:
+    return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def _plain_nt_xent(first: Any, second: Any) -> Any:
+    """On the full matrix of cosines."""
+    views, n = _unit(jnp.concatenate([first, second])), len(first)
+    logits = jnp.where(jnp.eye(2 * n, dtype=bool), -jnp.inf, views @ views.T / 0.1)
+    twin = jnp.concatenate([jnp.arange(n, 2 * n), jnp.arange(n)])
+    return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(2 * n), twin])
+
+
+def _plain_clip(images: Any, texts: Any) -> Any:
+    """On the full matrix of logits."""
+    logits = _unit(images) @ _unit(texts).T / 0.07
+    return -0.5 * jnp.mean(jnp.diag(jax.nn.log_softmax(logits, axis=0)) + jnp.diag(jax.nn.log_softmax(logits, axis=1)))
+
+
+def _torch_nt_xent(f: Any, first: Any, second: Any) -> Any:
+    """On the full matrix, in its four blocks' order: both views, one below the other."""
+    a, b = f.normalize(first, dim=-1), f.normalize(second, dim=-1)
+    views = f.pad(a, (0, 0, 0, b.shape[-2])) + f.pad(b, (0, 0, a.shape[-2], 0))
+    logits = views @ views.mT / 0.1
+    place = _places(logits)
+    others = logits.masked_fill(place == place.mT, -math.inf)
+    return others.logsumexp(-1).mean() - logits.diagonal(a.shape[-2], -2, -1).mean()
+
+
+def _torch_clip(f: Any, images: Any, texts: Any) -> Any:
+    logits = f.normalize(images, dim=-1) @ f.normalize(texts, dim=-1).mT / 0.07
+    return 0.5 * (logits.logsumexp(-1).mean() + logits.logsumexp(-2).mean()) - logits.diagonal(0, -2, -1).mean()
+
+
+def _torch_batch_hard(f: Any, x: Any, labels: Any) -> Any:
+    """On the full matrix of distances, differentiated, as pytorch-metric-learning does with its miner."""
+    squares = (x * x).sum(-1, keepdim=True)
+    distances = (squares + squares.mT - 2 * x @ x.mT).clamp(min=1e-12).sqrt()
+    place = _places(distances)
+    same = labels[..., None] == labels[..., None, :]
+    near = distances.masked_fill(~same | (place == place.mT), -math.inf).amax(-1)
+    far = distances.masked_fill(same, math.inf).amin(-1)
+    usable = near.isfinite() & far.isfinite()
+    violation = f.relu((near - far + 1).where(usable, near.new_zeros(())))
+    return (violation.sum(-1) / usable.sum(-1)).mean()
+
+
+def _places(matrix: Any) -> Any:
+    """The number of each row, in a column."""
+    return matrix.new_tensor(range(matrix.shape[-1]))[:, None]

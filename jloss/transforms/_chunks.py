@@ -1,0 +1,163 @@
+"""A loss evaluated a chunk of examples at a time."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._core.arguments import check_static
+from jloss._core.axes import Axes, fill_masked, is_sound, per_example
+from jloss._core.catalogue import Entry
+from jloss._core.chunks import Backward, chunked_map, chunked_sum
+from jloss._core.domains import DOMAINS, arithmetic_dtype, typed_inputs
+from jloss._core.loss import batch_of, cast_options, map_examples
+from jloss._core.reduction import mean_of, reduce_values
+from jloss._core.signature import UNREDUCED
+from jloss.transforms._compose import reduced
+
+
+def check_schedule(name: str, chunk_size: int | None, backward: Backward = "cached") -> None:
+    """Raises where a chunk size or schedule is none."""
+    check_static(name, "chunk_size", chunk_size, int | None)
+    check_static(name, "backward", backward, Backward)
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(f"{name}: `chunk_size` must be 1 or more, got {chunk_size}.")
+
+
+def in_chunks(
+    chunk_size: int | None, backward: Backward, vector: Callable[..., Array] | None = None, narrow: frozenset[str] = frozenset()
+) -> Callable[..., Any]:
+    """How `loss_by` evaluates a loss a chunk of examples at a time.
+
+    Args:
+        chunk_size: Examples in a chunk.
+        backward: When the derivative is computed.
+        vector: Instead of the core: gives one value per class; `where` and `weights` may then be per example or per class.
+        narrow: Inputs that are not widened, because the core does so where it does not cost memory.
+    """
+
+    def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any:
+        arrays, dtype = typed_inputs(entry.name, entry.domains, given)
+        checked = batch_of(entry, given if vector is None else {**given, "where": None, "weights": None})
+        batch, levels = checked.shape, len(checked.shape)
+        classes = () if vector is None else (arrays["kernel"].shape[-2],)
+        where, class_where, weights = checked.where, None, checked.weights
+        if vector is not None:
+            where, class_where, weights = _per_class(entry.name, given, batch, classes, dtype)
+            if weights is not None:
+                counts = weights != 0 if weights.ndim == levels else jnp.any(weights != 0, axis=-1)
+                usable = counts | is_sound(arrays["hidden"], checked.axes["hidden"], "real", entry.inputs["hidden"])
+                where = usable if where is None else where & usable
+        is_row = {n: any(at is not None for at in place.batch) or not levels for n, place in checked.axes.items()}
+        settings = cast_options(entry, given, traced, dtype)
+        rows = {
+            "inputs": {n: _in_front(arrays[n], checked.axes[n], batch) for n, yes in is_row.items() if yes},
+            "where": class_where,
+            "weights": weights,
+        }
+        shared = {
+            "inputs": {n: a for n, a in arrays.items() if a is not None and not is_row.get(n)},
+            "options": {n: v for n, v in settings.items() if isinstance(v, jax.core.Tracer)},  # constants stay constants in the loop
+        }
+        places = {n: Axes((*range(levels),), (*range(levels, levels + len(place.core)),)) for n, place in checked.axes.items() if is_row[n]}
+        places |= {n: Axes((None,) * levels, place.core) for n, place in checked.axes.items() if not is_row[n]}
+
+        def values(rows: Any, shared: Any, where: Array | None) -> Array:
+            inputs = rows["inputs"] | shared["inputs"]
+            if where is not None:
+                inputs = {n: fill_masked(a, where, places[n], entry.domains[n]) if is_row.get(n) else a for n, a in inputs.items()}
+            inputs = {n: inputs.get(n) if n in narrow else _widened(inputs.get(n), entry.domains[n], dtype) for n in entry.inputs}
+            core = entry.core if vector is None else vector
+            return map_examples(core, inputs, places, settings | shared["options"], levels, not any(entry.inputs.values()))
+
+        def total(rows: Any, shared: Any, where: Array | None) -> Array:
+            value = values(rows, shared, where)
+            keep, weights = _both(where, rows["where"], value.ndim), _behind(rows["weights"], value.ndim)
+            return reduce_values(value, keep, None, weights, "sum")
+
+        if given["reduction"] in ("none", UNREDUCED):
+            value = chunked_map(values, rows, shared, where, levels=levels, chunk_size=chunk_size)
+            keep, weights = _both(where, class_where, value.ndim), _behind(weights, value.ndim)
+            keep, weights = (None if a is None else jnp.broadcast_to(a, value.shape) for a in (keep, weights))
+            return reduce_values(value, keep, None, weights, given["reduction"])
+        sum_of = chunked_sum(total, rows, shared, where, levels=levels, chunk_size=chunk_size, backward=backward)
+        mass, kept = _mass(where, class_where, weights, batch, classes, dtype)
+        axes = _axes(given["axis_name"], given["class_axis_name"] if vector is not None else None)
+        if axes:
+            sum_of, mass, kept = lax.psum((sum_of, mass, kept), axes)
+        return mean_of(sum_of, mass, kept > 0) if given["reduction"] == "mean" else reduced(sum_of, mass, given["reduction"])
+
+    return evaluate
+
+
+def _in_front(array: Array, place: Axes, batch: tuple[Any, ...]) -> Array:
+    """The array with its batch axes in front, in order; one that lacks some of them (a mask, shared by the classes) is repeated."""
+    array = array.transpose((*(at for at in place.batch if at is not None), *place.core))
+    missing = [level for level, at in enumerate(place.batch) if at is None]
+    if not missing:
+        return array
+    return jnp.broadcast_to(jnp.expand_dims(array, missing), (*batch, *array.shape[len(batch) - len(missing) :]))
+
+
+def _widened(array: Any, domain: str, dtype: Any) -> Any:
+    if array is None or DOMAINS[domain].kind == "any" or not jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    return array.astype(dtype)
+
+
+def _per_class(name: str, given: dict[str, Any], batch: tuple[Any, ...], classes: tuple[Any, ...], dtype: Any) -> Any:
+    """`where` per example, `where` per class, and `weights`, each None if not given."""
+    where, weights, class_where = given.get("where"), given.get("weights"), None
+    if weights is not None:
+        shape = (*batch, *classes) if jnp.ndim(weights) > len(batch) else batch
+        weights = per_example(name, "weights", weights, shape, "number").astype(dtype)
+    if where is not None and jnp.ndim(where) > len(batch):
+        class_where = per_example(name, "where", where, (*batch, *classes), "boolean")
+        where = jnp.any(class_where, axis=-1)
+    elif where is not None:
+        where = per_example(name, "where", where, batch, "boolean")
+    return where, class_where, weights
+
+
+def _mass(where: Any, class_where: Any, weights: Any, batch: tuple[Any, ...], classes: tuple[Any, ...], dtype: Any) -> tuple[Array, Array]:
+    """What a loss of 1 would sum to, and how many numbers count in it."""
+    per_class = class_where is not None or (weights is not None and weights.ndim > len(batch))
+    shape = (*batch, *classes) if per_class else batch
+    keep = _both(where, class_where, len(shape))
+    repeats = 1 if per_class or not classes else classes[0]
+    if weights is None:
+        count = jnp.asarray(math.prod(shape)) if keep is None else jnp.sum(jnp.broadcast_to(keep, shape), dtype=jnp.int32)
+        return count.astype(dtype) * repeats, count
+    weights = jnp.broadcast_to(jnp.expand_dims(weights, range(weights.ndim, len(shape))), shape)
+    weights = weights if keep is None else jnp.where(keep, weights, jnp.zeros_like(weights))
+    return jnp.sum(weights) * repeats, jnp.sum(weights != 0, dtype=jnp.int32)
+
+
+def _behind(array: Array | None, ndim: int) -> Array | None:
+    """The array with axes of size 1 behind."""
+    return array if array is None else jnp.expand_dims(array, range(array.ndim, ndim))
+
+
+def _both(where: Array | None, class_where: Array | None, ndim: int) -> Array | None:
+    where = _behind(where, ndim)
+    if where is None or class_where is None:
+        return class_where if where is None else where
+    return where & class_where
+
+
+def _axes(*names: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return tuple(axis for name in names if name is not None for axis in ((name,) if isinstance(name, str) else name))
+
+
+def head_logits(hidden: Array, kernel: Array, bias: Array | None, soft_cap: Array | None) -> Array:
+    """The logits of one token (or of each of its leading axes), in float32 or wider."""
+    wide = arithmetic_dtype((hidden, kernel))
+    dtype = hidden.dtype if hidden.dtype == kernel.dtype else wide
+    over = (((hidden.ndim - 1,), (kernel.ndim - 1,)), ((), ()))
+    logits = lax.dot_general(hidden.astype(dtype), kernel.astype(dtype), over, preferred_element_type=wide)
+    if bias is not None:
+        logits = logits + jnp.expand_dims(bias.astype(wide), range(logits.ndim - 1))
+    return logits if soft_cap is None else soft_cap * jnp.tanh(logits / soft_cap)

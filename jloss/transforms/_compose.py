@@ -1,0 +1,291 @@
+"""How a transform is made: a loss taken apart by its entry, and put together again under a new name.
+
+A transform of examples changes the core (`example_transform`). A transform of batches keeps the inner loss and works on its values
+(`batch_transform`); it says how it is applied anew to another inner loss, so that a transform of examples can go below it. Several losses
+of one batch make one (`combined`).
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack, get_args
+
+import jax.numpy as jnp
+from jax import Array
+
+from jloss._core.arguments import check_argument, check_option, check_static
+from jloss._core.catalogue import Entry
+from jloss._core.catalogue import entry as entry_of
+from jloss._core.loss import loss, loss_by
+from jloss._core.reduction import mean_of, reduce
+from jloss._core.signature import UNREDUCED, OverClasses, PerClass, Reduce, Reduction, Spatial, SpatialOverClasses
+from jloss.numerics import safe_divide
+
+Loss = Callable[..., Any]
+
+
+def loss_entry(loss: Loss) -> Entry:
+    """What is known of a loss; ``functools.partial(huber, delta=2.0)`` is one, too."""
+    if isinstance(loss, functools.partial) and not loss.args:
+        entry = loss_entry(loss.func)
+        preset = {n: loss.keywords[n] for n in loss.keywords if n in entry.options}
+        if preset.keys() == loss.keywords.keys():
+            return entry_of(_rewrapped(entry, preset))
+    entry = entry_of(loss)
+    if entry.kind != "loss":
+        raise TypeError(f"{entry.name} is a {entry.kind} function; a transform takes a loss.")
+    return entry
+
+
+def _rewrapped(entry: Entry, preset: dict[str, Any]) -> Loss:
+    """The loss with new defaults."""
+    shown = inspect.signature(entry.public)
+    shown = shown.replace(parameters=[p.replace(default=preset.get(p.name, p.default)) for p in shown.parameters.values()])
+
+    def public(*args: Any, **kwargs: Any) -> Any:
+        return entry.public(*args, **{**preset, **kwargs})
+
+    public.__name__, public.__doc__, public.__signature__ = entry.name, entry.public.__doc__, shown  # type: ignore[attr-defined]
+    core = functools.wraps(entry.core)(lambda *args, **kwargs: entry.core(*args, **{**preset, **kwargs}))
+    core.__signature__ = _preset(inspect.signature(entry.core), preset)  # type: ignore[attr-defined]
+    public.__jloss__ = entry._replace(public=public, core=core, options={**entry.options, **preset})  # type: ignore[attr-defined]
+    if hasattr(entry.public, "_examples"):
+        public._examples = lambda *a, **k: entry.public._examples(*a, **{**preset, **k})  # type: ignore[attr-defined]
+        inner, again = entry.public._below  # type: ignore[attr-defined]
+        own = {n: v for n, v in preset.items() if n in loss_entry(inner).options}
+        public._below = functools.partial(inner, **own), again  # type: ignore[attr-defined]
+    return public
+
+
+def _preset(shown: inspect.Signature, preset: dict[str, Any]) -> inspect.Signature:
+    return shown.replace(parameters=[p.replace(default=preset.get(p.name, p.default)) for p in shown.parameters.values()])
+
+
+def entry_unless_batch_transform(loss: Loss) -> Entry | None:
+    """The entry, unless the loss is one whose batch another transform has taken hold of."""
+    entry = loss_entry(loss)
+    return None if hasattr(entry.public, "_below") else entry
+
+
+def apply_inside(loss: Loss, transform: Callable[[Loss], Loss]) -> Loss:
+    """Applies a transform of examples below one of batches."""
+    inner, again = loss_entry(loss).public._below  # type: ignore[attr-defined]
+    return again(transform(inner))
+
+
+def per_example_values(loss: Loss, **given: Any) -> tuple[Array, Array | None, Array | None]:
+    """One value per example, and the `where` and `weights` with which they are to be reduced."""
+    if hasattr(loss, "_examples"):
+        return loss._examples(**given)
+    given.pop("axis_name", None)
+    values, where, weights = loss(**given, reduction=UNREDUCED)
+    return values, _spread(where, values), _spread(weights, values)
+
+
+def _spread(each: Array | None, values: Array) -> Array | None:
+    """One per example, also where each class of a linear head has a value of its own."""
+    if each is None or each.ndim == values.ndim:
+        return each
+    return jnp.broadcast_to(each.reshape(each.shape + (1,) * (values.ndim - each.ndim)), values.shape)
+
+
+def reduced(total: Array, mass: Array, reduction: Reduction) -> Any:
+    """The last step of a reduction whose total and mass are known."""
+    if reduction == "parts":
+        return total, mass
+    return total if reduction == "sum" else mean_of(total, mass, (mass != 0) | (total != 0))
+
+
+def cast_like(values: Array, number: Any) -> Array:
+    return jnp.asarray(number).astype(values.dtype)
+
+
+def with_inputs(entry: Entry, inputs: dict[str, tuple[str, ...]], domains: dict[str, str], optional: str = "", axis: bool = True) -> Entry:
+    """The entry with other inputs, which the one who calls its core takes away again; the one named `optional` may be None."""
+    shown = inspect.signature(entry.core).parameters
+    *options, last = (p for n, p in shown.items() if n not in entry.inputs)
+    if clash := [p.name for p in options if p.name in inputs]:
+        raise TypeError(f"{entry.name} has an option `{clash[0]}`, which is to be an input.")
+    parameters: list[inspect.Parameter] = []
+    for name in inputs:
+        default = None if name == optional else shown[name].default if name in shown else inspect.Parameter.empty
+        behind = any(p.default is not p.empty or p.kind is p.KEYWORD_ONLY for p in parameters)
+        kind = inspect.Parameter.KEYWORD_ONLY if name == optional or behind else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        annotation = Array | None if name == optional else shown[name].annotation if name in shown else Array
+        parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
+    if not axis:
+        kept = {SpatialOverClasses: Spatial, OverClasses: Reduce, PerClass: Spatial}
+        last = last.replace(annotation=Unpack[kept.get(kind := get_args(last.annotation)[0], kind)])
+
+    def core(**given: Any) -> Array:
+        return entry.core(**given)
+
+    core.__doc__, core.__module__ = entry.core.__doc__, entry.core.__module__
+    core.__signature__ = inspect.Signature([*parameters, *options, last], return_annotation=Array)  # type: ignore[attr-defined]
+    return entry._replace(core=core, inputs=inputs, domains=domains)
+
+
+def signature(inputs: Mapping[str, tuple[str, ...]]) -> str:
+    return ",".join(f"({','.join(dims)})" for dims in inputs.values()) + "->()"
+
+
+def example_transform(
+    name: str, entry: Entry, compute: Callable[..., Array], options: dict[str, Any], limits: dict[str, str], evaluate: Any = None
+) -> Loss:
+    """The loss whose example is ``compute(core, inputs and options, **own options)``; an own option `..._name` is static."""
+    shown = inspect.signature(entry.core)
+    *parameters, last = shown.parameters.values()
+    annotations = {
+        n: str | None if n.endswith("_name") else Array | float if v is not None else Array | float | None for n, v in options.items()
+    }
+    own = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=v, annotation=annotations[n]) for n, v in options.items()]
+    hidden = options.keys() & entry.options.keys()  # the inner loss has an option of this name: it keeps its default
+    core_options = {n: entry.options[n] for n in hidden}
+
+    def core(*args: Any, **kwargs: Any) -> Array:
+        given = dict(zip(entry.inputs, args, strict=False)) | kwargs
+        mine = {n: given.pop(n, default) for n, default in options.items()}
+        return compute(entry.core, {**given, **core_options}, **mine)
+
+    core.__name__ = core.__qualname__ = name
+    core.__module__ = __name__
+    core.__doc__ = f"`{entry.name}`, {name.partition('(')[0].replace('_', ' ')}.\n\n{inspect.cleandoc(entry.core.__doc__ or '')}"
+    core.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [*(p for p in parameters if p.name not in hidden), *own, last], return_annotation=Array
+    )
+    limits = {n: v for n, v in entry.limits.items() if n not in hidden} | limits
+    for option, value in options.items():
+        check_argument(name.partition("(")[0], option, value, annotations[option])
+        if option in limits:
+            check_option(name.partition("(")[0], option, value, limits[option])
+    make = loss if evaluate is None else functools.partial(loss_by, evaluate)
+    constants = " ".join(n for n in entry.inputs if n in entry.constants)
+    return make(signature(entry.inputs), " ".join(entry.domains.values()), constants=constants, **limits)(core)
+
+
+def bind_call(entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], reduction: Reduction) -> dict[str, Any]:
+    """The arguments by name, as given, but for the reduction."""
+    check_static(entry.name, "reduction", reduction, Reduction)
+    try:
+        return dict(inspect.signature(entry.public).bind(*args, **kwargs).arguments)
+    except TypeError as error:
+        raise TypeError(f"{entry.name}: {error}.") from None
+
+
+def batch_transform(whole: Entry, public: Loss, examples: Callable[..., Any], inner: Loss, again: Callable[[Loss], Loss]) -> Loss:
+    """A loss that takes hold of the whole batch: named, signed and entered like any other."""
+    public.__name__ = public.__qualname__ = whole.name
+    public.__module__ = __name__
+    public.__doc__ = whole.public.__doc__
+    public.__signature__ = inspect.signature(whole.public)  # type: ignore[attr-defined]
+    public.__jloss__ = whole._replace(public=public)  # type: ignore[attr-defined]
+    public._examples, public._below = examples, (inner, again)  # type: ignore[attr-defined]
+    return public
+
+
+def combined(
+    title: str, losses: Mapping[str, Loss], combine: Callable[..., Array], setting: str
+) -> Callable[..., tuple[Any, dict[str, Any]]]:
+    """Several losses as one, of the total ``combine(parts, unit, setting)``; `unit` is what a constant 1 would give."""
+    if not losses:
+        raise ValueError(f"{title}: needs at least one loss.")
+    members = {n: loss_entry(member) for n, member in losses.items()}
+    name = f"{title}({', '.join(found.name for found in members.values())})"
+    first = next(iter(members.values()))
+    same = len({tuple(found.domains.values()) for found in members.values()}) == 1
+    rename = {n: dict(zip(found.inputs, first.inputs if same else found.inputs, strict=True)) for n, found in members.items()}
+    shown = _united(members, rename, setting)
+    if setting != "step" and (nested := [n for n, found in members.items() if setting in found.options]):
+        raise ValueError(f"{title}: {nested[0]!r} takes `{setting}` itself; put its losses beside the others.")
+    if clash := [n for n in members if n in shown.parameters]:
+        raise ValueError(f"{title}: {clash[0]!r} is an input or option of these losses; call the part otherwise.")
+
+    def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
+        check_static(name, "reduction", reduction, Reduction)
+        own = {n: kwargs.pop(n) for n in members if n in kwargs}
+        try:
+            given = dict(shown.bind_partial(*args, **kwargs).arguments)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}.") from None
+        chosen = {setting: given[setting]} if setting in given else {}
+        calls = {}
+        for n, found in members.items():
+            mine = {p: given[p] for p in inspect.signature(found.public).parameters if p in given and p not in found.inputs}
+            data = dict(zip(found.inputs, own[n], strict=False)) if n in own else {i: given[j] for i, j in rename[n].items() if j in given}
+            calls[n] = {**data, **mine}
+        if reduction == "none":
+            examples = {n: per_example_values(found.public, **calls[n]) for n, found in members.items()}
+            parts = {n: reduce(v, where, weights, "none") for n, (v, where, weights) in examples.items()}
+            values, where, weights = next(iter(examples.values()))
+            return combine(parts, reduce(jnp.ones_like(values), where, weights, reduction), **chosen), parts
+        pairs = {n: found.public(**calls[n], reduction="parts") for n, found in members.items()}
+        mass = next(iter(pairs.values()))[1]
+        total = combine({n: t * safe_divide(mass, m) for n, (t, m) in pairs.items()}, mass, **chosen)
+        return reduced(total, mass, reduction), {n: reduced(t, m, reduction) for n, (t, m) in pairs.items()}
+
+    public.__name__ = public.__qualname__ = name
+    public.__module__ = __name__
+    public.__doc__ = "\n".join([f"The total and the parts of {title}:", *(f"    {n}: {found.name}" for n, found in members.items())])
+    public.__signature__ = shown  # type: ignore[attr-defined]
+    total = _total(name, members, rename, combine, shown, setting)
+    if total is not None:
+        public.__jloss__ = total  # type: ignore[attr-defined]
+    return public
+
+
+def _united(members: dict[str, Entry], rename: dict[str, dict[str, str]], setting: str) -> inspect.Signature:
+    """The inputs and options of all members."""
+    inputs: dict[str, inspect.Parameter] = {}
+    others: dict[str, inspect.Parameter] = {}
+    for n, found in members.items():
+        for p in inspect.signature(found.public).parameters.values():
+            if p.name in found.inputs:
+                inputs.setdefault(rename[n][p.name], p.replace(name=rename[n][p.name], kind=p.POSITIONAL_OR_KEYWORD))
+            elif p.name != setting:  # a schedule within a schedule asks at the same step
+                others.setdefault(p.name, p)
+    own = inspect.Parameter(setting, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Array | None)
+    last = list(Reduce.__annotations__)
+    ordered = sorted(inputs.values(), key=lambda p: p.default is not p.empty)
+    options = sorted(others.values(), key=lambda p: p.name in last)
+    return inspect.Signature([*ordered, own, *options], return_annotation=tuple[Array, dict[str, Array]])
+
+
+def _total(
+    name: str, members: dict[str, Entry], rename: dict[str, Any], combine: Any, shown: inspect.Signature, setting: str
+) -> Entry | None:
+    """The total as a loss of one example, for other transforms; None if the examples of the members are not the same."""
+    dims: dict[str, tuple[str, ...]] = {}
+    domains: dict[str, str] = {}
+    for n, found in members.items():
+        for i, j in rename[n].items():
+            if dims.setdefault(j, found.inputs[i]) != found.inputs[i] or domains.setdefault(j, found.domains[i]) != found.domains[i]:
+                return None
+    if any(hasattr(found.public, "_below") for found in members.values()):
+        return None
+    order = [p for p in shown.parameters if p in dims]
+    defaults = {o: [f.options[o] for f in members.values() if o in f.options] for f in members.values() for o in f.options}
+    plain = [
+        shown.parameters[o] for o, values in defaults.items() if o != setting and all(v is values[0] or v == values[0] for v in values)
+    ]
+
+    def core(*args: Any, **kwargs: Any) -> Array:
+        given = dict(zip(order, args, strict=False)) | kwargs
+        parts = {
+            n: found.core(**{i: given[j] for i, j in rename[n].items()}, **{o: given[o] for o in found.options if o in given})
+            for n, found in members.items()
+        }
+        return combine(parts, jnp.ones(()), **({setting: given[setting]} if given.get(setting) is not None else {}))
+
+    core.__name__ = core.__qualname__ = name
+    core.__module__, core.__doc__ = __name__, f"The total of {name}."
+    lasts = {f.keywords: list(inspect.signature(f.core).parameters.values())[-1] for f in members.values()}
+    last = next(iter(lasts.values()))
+    last = last if len(lasts) == 1 else last.replace(annotation=Unpack[Reduce])
+    core.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [*(shown.parameters[p] for p in order), shown.parameters[setting], *plain, last], return_annotation=Array
+    )
+    limits = {o: v for f in members.values() for o, v in f.limits.items() if o in [p.name for p in plain]}
+    return entry_of(loss(signature({i: dims[i] for i in order}), " ".join(domains[i] for i in order), **limits)(core))
+
+
+# ---------------------------------------------------------------- a chunk of examples at a time

@@ -1,0 +1,596 @@
+"""Overlap losses of masks: one pair of masks (predicted probabilities, targets) is one example.
+
+``*s`` are the spatial axes, two unless `spatial_ndim` says otherwise; ``k`` are the classes. A class axis that is named with
+`axis` makes each class a mask of its own, so weights per class are `weights` and ignored classes `where`, of the shape of the
+batch axes and then the class axis. Ignored pixels are the input `mask`, which the classes share; they are removed before any
+arithmetic. In the formulas ``tp = sum(p y)``, ``fp = sum(p (1 - y))`` and ``fn = sum((1 - p) y)`` over the pixels, where p
+are the predictions and y the targets; s and d are `smooth_numerator` and `smooth_denominator`.
+
+The last axes are the spatial ones. Arrays that end in one channel, (N, H, W, 1), want ``axis=-1`` (or ``[..., 0]``): without, they are
+N * H masks of W x 1 pixels, which is another number.
+
+All of them take probabilities, and none has an activation inside. Losses of the boundary and of ranks are in `jloss.surface`.
+"""
+
+from typing import Literal, Unpack
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._core.backend import hint
+from jloss._core.layout import class_sums, pixel_sum
+from jloss._core.loss import loss
+from jloss._core.signature import PerClass, SpatialOverClasses
+from jloss.numerics import absolute, positive_part, safe_divide, safe_sqrt
+from jloss.numerics._special import log_cosh
+
+SMOOTH = {"smooth_numerator": "nonnegative", "smooth_denominator": "nonnegative"}
+MIN_PROBABILITY = 1e-7  # under a logarithm or a root of a probability: its gradient is finite, and 0 below
+
+
+@loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
+@hint(any_pixel_order=True)
+def dice(
+    predictions: Array,
+    targets: Array,
+    *,
+    mask: Array | None = None,
+    smooth_numerator: float = 1e-5,
+    smooth_denominator: float = 1e-5,
+    squared: bool = False,
+    soft_labels: bool = False,
+    **reduce: Unpack[PerClass],
+) -> Array:
+    r"""One minus the Dice overlap (F1 score) of two masks: the usual choice when the foreground is small.
+
+    .. math::
+        \ell = 1 - \frac{2\,tp + s}{2\,tp + fp + fn + d},
+        \qquad 2\,tp + fp + fn = \sum \text{predictions} + \sum \text{targets}
+
+    It is computed as ``(fp + fn + d - s) / (2 tp + fp + fn + d)``, which keeps its digits near a perfect match. An empty target
+    gives nearly 1 for any prediction but an empty one; two empty masks (also an image whose pixels are all ignored) give
+    ``1 - s/d``, which is 0 by default, and 0 if nothing is smoothed. For unequal costs of the two errors see `tversky`.
+
+    The sums are over one image and one class. A channel axis of 1 at the end, as Keras models have it, needs ``axis=-1``: without
+    it each row of pixels is a mask, and nothing can tell that this was not meant. Peers differ: Keras sums over the whole batch and
+    gives 1 for two empty masks; `optax.dice_loss` takes logits unless told, fails under jit if told, and smooths with 1 pixel;
+    segmentation_models_pytorch counts absent classes as 0 in the mean; older versions of MONAI masked in front of the activation, which
+    turned an ignored pixel into 1/2.
+
+    Args:
+        predictions: Probabilities of the foreground.
+        targets: 1 in the foreground, 0 elsewhere; soft labels in between.
+        mask: True keeps a pixel.
+        smooth_numerator: s, pixels added to the numerator.
+        smooth_denominator: d, pixels added to the denominator.
+        squared: Whether to sum squares in the denominator, as V-Net does; 0 only at a match, also for soft labels.
+        soft_labels: Whether the overlap is ``sum(min(p, y))`` instead of ``sum(p y)``; 0 only at a match, also for soft labels.
+
+    >>> dice(jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]]))
+    Array(0.14285673, dtype=float32)
+
+    References:
+        Milletari, Navab, Ahmadi, V-Net, 2016. https://arxiv.org/abs/1606.04797
+        Wang, Popordanoska, Bertels, Lemmens, Blaschko, Dice Semimetric Losses, 2023. https://arxiv.org/abs/2303.16296
+    """
+    error, total = _error_and_total(predictions, targets, mask, squared, soft_labels)
+    return safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
+
+
+@loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
+@hint(any_pixel_order=True)
+def jaccard(
+    predictions: Array,
+    targets: Array,
+    *,
+    mask: Array | None = None,
+    smooth_numerator: float = 1e-5,
+    smooth_denominator: float = 1e-5,
+    soft_labels: bool = False,
+    **reduce: Unpack[PerClass],
+) -> Array:
+    r"""One minus the intersection over union of two masks.
+
+    .. math::
+        \ell = 1 - \frac{tp + s}{tp + fp + fn + d},
+        \qquad tp + fp + fn = \sum \text{predictions} + \sum \text{targets} - tp
+
+    It orders masks as `dice` does and charges small errors up to twice as much. Two empty masks give ``1 - s/d``, 0 by default.
+    For surrogates that are exact at the corners see `lovasz_hinge` and `lovasz_softmax`. MONAI's Jaccard option counts every
+    pixel twice, so that its smoothing weighs half as much as this one.
+
+    Args:
+        predictions: Probabilities of the foreground.
+        targets: 1 in the foreground, 0 elsewhere; soft labels in between.
+        mask: True keeps a pixel.
+        smooth_numerator: s, pixels added to the numerator.
+        smooth_denominator: d, pixels added to the denominator.
+        soft_labels: Whether the overlap is ``sum(min(p, y))`` instead of ``sum(p y)``; 0 only at a match, also for soft labels.
+
+    >>> jaccard(jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]]))
+    Array(0.2499987, dtype=float32)
+
+    References:
+        Rahman, Wang, Optimizing Intersection-Over-Union in Deep Neural Networks for Image Segmentation, 2016.
+        https://doi.org/10.1007/978-3-319-50835-1_22
+        Wang, Ning, Blaschko, Jaccard Metric Losses, 2023. https://arxiv.org/abs/2302.05666
+    """
+    error, total = _error_and_total(predictions, targets, mask, soft_labels=soft_labels)
+    return _miss((total - error) / 2, error, smooth_numerator, smooth_denominator)
+
+
+@loss("(*s),(*s),(*s)->()", "unit unit mask", fp_weight="nonnegative", fn_weight="nonnegative", **SMOOTH)
+@hint(any_pixel_order=True)
+def tversky(
+    predictions: Array,
+    targets: Array,
+    *,
+    mask: Array | None = None,
+    fp_weight: float = 0.5,
+    fn_weight: float = 0.5,
+    smooth_numerator: float = 1e-5,
+    smooth_denominator: float = 1e-5,
+    soft_labels: bool = False,
+    **reduce: Unpack[PerClass],
+) -> Array:
+    r"""Overlap loss with separate costs of false positives and false negatives: raise `fn_weight` to miss less.
+
+    .. math::
+        \ell = 1 - \frac{tp + s}{tp + \text{fp\_weight}\,fp + \text{fn\_weight}\,fn + d}
+
+    Weights 1/2 and 1/2 are `dice` (with twice its smoothing), 1 and 1 are `jaccard`; the paper recommends 0.3 and 0.7. Two empty
+    masks give ``1 - s/d``, 0 by default. The weights are named by what they cost because the Greek letters are not agreed on:
+    alpha is on the false positives in this paper and on the false negatives in that of `focal_tversky`, and Keras had
+    the two exchanged up to version 3.15, which its default of 1/2 hides; in kornia's before 0.9, summed over the classes, false
+    positives equal false negatives, so that only the sum of its weights matters.
+
+    Args:
+        predictions: Probabilities of the foreground.
+        targets: 1 in the foreground, 0 elsewhere; soft labels in between.
+        mask: True keeps a pixel.
+        fp_weight: Cost of a false positive.
+        fn_weight: Cost of a false negative.
+        smooth_numerator: s, pixels added to the numerator.
+        smooth_denominator: d, pixels added to the denominator.
+        soft_labels: Whether the overlap is ``sum(min(p, y))`` instead of ``sum(p y)``; 0 only at a match, also for soft labels.
+
+    >>> missed = jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]])
+    >>> tversky(*missed, fp_weight=0.3, fn_weight=0.7)
+    Array(0.18918817, dtype=float32)
+
+    References:
+        Salehi, Erdogmus, Gholipour, Tversky loss function for image segmentation using 3D fully convolutional deep networks,
+        2017. https://arxiv.org/abs/1706.05721
+    """
+    tp, fp, fn = _counts(predictions, targets, mask, soft_labels)
+    return _miss(tp, fp_weight * fp + fn_weight * fn, smooth_numerator, smooth_denominator)
+
+
+@loss("(*s),(*s),(*s)->()", "unit unit mask", fp_weight="nonnegative", fn_weight="nonnegative", gamma="positive", **SMOOTH)
+@hint(any_pixel_order=True)
+def focal_tversky(
+    predictions: Array,
+    targets: Array,
+    *,
+    mask: Array | None = None,
+    fp_weight: float = 0.3,
+    fn_weight: float = 0.7,
+    gamma: float = 0.75,
+    smooth_numerator: float = 1e-5,
+    smooth_denominator: float = 1e-5,
+    **reduce: Unpack[PerClass],
+) -> Array:
+    r"""A power of `tversky`, for lesions that are small and hard to find.
+
+    .. math::
+        \ell = \left(1 - \frac{tp + s}{tp + \text{fp\_weight}\,fp + \text{fn\_weight}\,fn + d}\right)^{\gamma}
+
+    With a `gamma` below 1 the gradient grows as the match becomes perfect, so that small regions are finished; above 1 it
+    vanishes there, so that hard regions come first. At a perfect match, where a power below 1 has an infinite slope (the NaN
+    that other implementations are known for), the gradient is 0. `gamma` is the exponent itself; the paper writes it as
+    1/gamma with gamma = 4/3. The power is taken per class, as in the paper, not after the mean over the classes.
+
+    Args:
+        predictions: Probabilities of the foreground.
+        targets: 1 in the foreground, 0 elsewhere.
+        mask: True keeps a pixel.
+        fp_weight: Cost of a false positive.
+        fn_weight: Cost of a false negative.
+        gamma: The exponent.
+        smooth_numerator: s, pixels added to the numerator.
+        smooth_denominator: d, pixels added to the denominator.
+
+    >>> focal_tversky(jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]]))
+    Array(0.28685957, dtype=float32)
+
+    References:
+        Abraham, Khan, A Novel Focal Tversky Loss Function with Improved Attention U-Net for Lesion Segmentation, 2018.
+        https://arxiv.org/abs/1810.07842
+    """
+    tp, fp, fn = _counts(predictions, targets, mask)
+    return _power(_miss(tp, fp_weight * fp + fn_weight * fn, smooth_numerator, smooth_denominator), gamma)
+
+
+@loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
+@hint(any_pixel_order=True)
+def log_dice(
+    predictions: Array,
+    targets: Array,
+    *,
+    mask: Array | None = None,
+    smooth_numerator: float = 1e-5,
+    smooth_denominator: float = 1e-5,
+    **reduce: Unpack[PerClass],
+) -> Array:
+    r"""Minus the logarithm of the Dice overlap: a region that is missed altogether costs far more than one found in part.
+
+    .. math::
+        \ell = -\log \frac{2\,tp + s}{2\,tp + fp + fn + d}
+
+    The smoothing decides what no overlap costs: ``log((fp + fn + d) / s)``, about 11.5 for one pixel, and inf (with gradient 0)
+    without smoothing. Two empty masks give ``log(d/s)``, 0 by default.
+
+    Args:
+        predictions: Probabilities of the foreground.
+        targets: 1 in the foreground, 0 elsewhere.
+        mask: True keeps a pixel.
+        smooth_numerator: s, pixels added to the numerator.
+        smooth_denominator: d, pixels added to the denominator.
+
+    >>> log_dice(jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]]))
+    Array(0.15415026, dtype=float32)
+
+    References:
+        Wong, Moradi, Tang, Syeda-Mahmood, 3D Segmentation with Exponential Logarithmic Loss for Highly Unbalanced Object Sizes,
+        2018. https://arxiv.org/abs/1809.00076
+    """
+    error, total = _error_and_total(predictions, targets, mask)
+    overlap = total - error + smooth_numerator
+    missed = error + (smooth_denominator - smooth_numerator)
+    return jnp.where((overlap == 0) & (missed > 0), jnp.inf, jnp.log1p(safe_divide(missed, overlap)))
+
+
+@loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
+@hint(any_pixel_order=True)
+def log_cosh_dice(
+    predictions: Array,
+    targets: Array,
+    *,
+    mask: Array | None = None,
+    smooth_numerator: float = 1e-5,
+    smooth_denominator: float = 1e-5,
+    **reduce: Unpack[PerClass],
+) -> Array:
+    r"""The log-cosh of `dice`, which is flat near a perfect match and never steeper than ``tanh(1)``.
+
+    .. math::
+        \ell = \log \cosh\left(1 - \frac{2\,tp + s}{2\,tp + fp + fn + d}\right)
+
+    Where dice is small this is half its square, so hard images get most of the gradient. Empty masks are as in `dice`.
+
+    Args:
+        predictions: Probabilities of the foreground.
+        targets: 1 in the foreground, 0 elsewhere.
+        mask: True keeps a pixel.
+        smooth_numerator: s, pixels added to the numerator.
+        smooth_denominator: d, pixels added to the denominator.
+
+    >>> log_cosh_dice(jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]]))
+    Array(0.01016948, dtype=float32)
+
+    References:
+        Jadon, A survey of loss functions for semantic segmentation, 2020. https://arxiv.org/abs/2006.14822
+    """
+    error, total = _error_and_total(predictions, targets, mask)
+    missed = safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
+    return log_cosh(missed)
+
+
+@loss("(*s),(*s),(*s)->()", "unit unit mask")
+@hint(any_pixel_order=True)
+def mcc(predictions: Array, targets: Array, *, mask: Array | None = None, **reduce: Unpack[PerClass]) -> Array:
+    r"""One minus the Matthews correlation of two masks: it also counts the background that was found.
+
+    .. math::
+        \ell = 1 - \frac{tp\,tn - fp\,fn}{\sqrt{(tp + fp)(tp + fn)(tn + fp)(tn + fn)}}
+
+    0 for equal masks, 1 for masks that have nothing to do with each other, 2 for opposite ones. It treats foreground and
+    background alike. Where the correlation is undefined, because a mask is empty or full (to within 1e-14) or all pixels are
+    ignored, the loss is 1 with gradient 0, as scikit-learn's coefficient is then 0; implementations that add a constant above
+    and below give 1/2 for a perfect prediction of a full mask, and 3/2 for an empty one. So combine it with `dice` where empty
+    masks occur.
+
+    Args:
+        predictions: Probabilities of the foreground.
+        targets: 1 in the foreground, 0 elsewhere.
+        mask: True keeps a pixel.
+
+    >>> mcc(jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]]))
+    Array(0.22540331, dtype=float32)
+
+    References:
+        Abhishek, Hamarneh, Matthews Correlation Coefficient Loss for Deep Convolutional Networks, 2020.
+        https://arxiv.org/abs/2010.13454
+    """
+    p, y = _kept(mask, predictions, targets)
+    pixels = jnp.asarray(p.size) if mask is None else jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1)
+    tp, fp, fn = (x / pixels.astype(p.dtype) for x in _counts(p, y))
+    tn = _mean(_absent(p, y), mask)
+    p_spread, y_spread = (jnp.where(x <= MIN_PROBABILITY**2, 0.0, x) for x in ((tp + fp) * (tn + fn), (tp + fn) * (tn + fp)))
+    covariance = tp * tn - fp * fn
+    return 1 - safe_divide(covariance, safe_sqrt(p_spread) * safe_sqrt(y_spread))
+
+
+@loss("(*s),(*s),(*s)->()", "unit unit mask", alpha="unit", ce_ratio="unit", **SMOOTH)
+@hint(any_pixel_order=True)
+def combo(
+    predictions: Array,
+    targets: Array,
+    *,
+    mask: Array | None = None,
+    alpha: float = 0.5,
+    ce_ratio: float = 0.5,
+    smooth_numerator: float = 1e-5,
+    smooth_denominator: float = 1e-5,
+    **reduce: Unpack[PerClass],
+) -> Array:
+    r"""Weighted cross entropy per pixel plus `dice` per region.
+
+    .. math::
+        \ell = -\frac{\text{ce\_ratio}}{n} \sum \left[\alpha\,y \log p + (1 - \alpha)(1 - y) \log(1 - p)\right]
+               + (1 - \text{ce\_ratio})\left(1 - \frac{2\,tp + s}{2\,tp + fp + fn + d}\right)
+
+    The cross entropy gives every pixel a gradient from the start, the overlap keeps a small foreground from being ignored. The
+    paper subtracts the overlap; one minus it has the same gradient and is 0 at a perfect match. `alpha` is the paper's beta:
+    above 1/2 it makes missed foreground dearer (in a Keras version that is often copied, a misplaced bracket puts alpha in
+    front of both terms). Logarithms are taken of probabilities of at least 1e-7. An image whose pixels are all ignored gives
+    ``(1 - ce_ratio) (1 - s/d)``, 0 by default.
+
+    Args:
+        predictions: Probabilities of the foreground.
+        targets: 1 in the foreground, 0 elsewhere.
+        mask: True keeps a pixel.
+        alpha: Weight of the foreground in the cross entropy; the background has the rest.
+        ce_ratio: Weight of the cross entropy; dice has the rest.
+        smooth_numerator: s, pixels added to the numerator of dice.
+        smooth_denominator: d, pixels added to the denominator of dice.
+
+    >>> combo(jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]]))
+    Array(0.11475006, dtype=float32)
+
+    References:
+        Taghanaki, Zheng, Zhou, Georgescu, Sharma, Xu, Comaniciu, Hamarneh, Combo Loss, 2018. https://arxiv.org/abs/1805.02798
+    """
+    p, y = _kept(mask, predictions, targets)
+    pixel = alpha * y * _log(p) + (1 - alpha) * (1 - y) * _log(1 - p)
+    error, total = _error_and_total(p, y, None)
+    region = safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
+    return (1 - ce_ratio) * region - ce_ratio * _mean(pixel, mask)
+
+
+@loss("(*s),(*s),(*s)->()", "unit unit mask", weight="unit", delta="unit", gamma="unit", **SMOOTH)
+@hint(any_pixel_order=True)
+def unified_focal(
+    predictions: Array,
+    targets: Array,
+    *,
+    mask: Array | None = None,
+    weight: float = 0.5,
+    delta: float = 0.6,
+    gamma: float = 0.5,
+    smooth_numerator: float = 1e-5,
+    smooth_denominator: float = 1e-5,
+    **reduce: Unpack[PerClass],
+) -> Array:
+    r"""Focal cross entropy and focal Tversky with common parameters, the background suppressed, the foreground enhanced.
+
+    .. math::
+        \ell = -\frac{\text{weight}}{n} \sum \left[\delta\,y \log p + (1 - \delta)(1 - y)\,p^{\gamma} \log(1 - p)\right]
+               + \frac{1 - \text{weight}}{2} \left[(1 - T_b) + (1 - T_f)^{1 - \gamma}\right], \qquad
+        T_f = \frac{tp + s}{tp + \delta\,fn + (1 - \delta)\,fp + d}
+
+    This is the asymmetric form. :math:`T_b` is the same index of the background (tn for tp, fp and fn exchanged). `delta` is
+    the cost of a false negative, the foreground the rare class. `weight` is on the cross entropy, as in the paper (in the
+    authors' code it is on the Tversky part, which the default hides), and the two indices are averaged, as in the authors'
+    code (the paper adds them). Logarithms and powers are taken of probabilities of at least 1e-7; at a perfect match, where
+    the power has an infinite slope, the gradient is 0. MONAI's version documents logits, but takes probabilities.
+
+    Args:
+        predictions: Probabilities of the foreground.
+        targets: 1 in the foreground, 0 elsewhere.
+        mask: True keeps a pixel.
+        weight: Weight of the focal cross entropy; the focal Tversky part has the rest.
+        delta: Cost of missed foreground; wrong foreground costs the rest.
+        gamma: How much easy background is suppressed, and the match of the foreground enhanced; 0 to 1.
+        smooth_numerator: s, pixels added to the numerators.
+        smooth_denominator: d, pixels added to the denominators.
+
+    >>> unified_focal(jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]]))
+    Array(0.17677501, dtype=float32)
+
+    References:
+        Yeung, Sala, Schoenlieb, Rundo, Unified Focal loss, 2021. https://arxiv.org/abs/2102.04525
+    """
+    p, y = _kept(mask, predictions, targets)
+    pixel = delta * y * _log(p) + (1 - delta) * (1 - y) * jnp.maximum(p, MIN_PROBABILITY) ** gamma * _log(1 - p)
+    tp, fp, fn = _counts(p, y)
+    (both_absent,) = _kept(mask, _absent(p, y))
+    tn = pixel_sum(both_absent)
+    fore = _miss(tp, delta * fn + (1 - delta) * fp, smooth_numerator, smooth_denominator)
+    back = _miss(tn, delta * fp + (1 - delta) * fn, smooth_numerator, smooth_denominator)
+    return 0.5 * (1 - weight) * (back + _power(fore, 1 - gamma)) - weight * _mean(pixel, mask)
+
+
+@loss("(*s,k),(*s,k),(*s)->()", "unit unit mask", **SMOOTH)
+def generalized_dice(
+    predictions: Array,
+    targets: Array,
+    *,
+    mask: Array | None = None,
+    weighting: Literal["square", "simple", "uniform"] = "square",
+    smooth_numerator: float = 1e-5,
+    smooth_denominator: float = 1e-5,
+    **reduce: Unpack[SpatialOverClasses],
+) -> Array:
+    r"""One Dice over all classes, each weighted by its rarity: for classes of very different sizes.
+
+    .. math::
+        \ell = 1 - \frac{2 \sum_c w_c\,tp_c + s}{\sum_c w_c\,(2\,tp_c + fp_c + fn_c) + d},
+        \qquad w_c = \left(\frac{\min_i g_i}{g_c}\right)^{2}, \qquad g_c = \sum \text{targets}_c
+
+    The inverse squares of the class sizes (constants for the gradient) make every class count alike, however small. They are
+    scaled so that the rarest class that is present has weight 1, which changes the smoothing only: with the plain ``1 / g**2``
+    the smoothing outweighs the masks on large images. A class that is absent has weight 1, too; its false positives count, but
+    do not dominate. If all classes are absent (all pixels ignored) the loss is 1 - s/d, 0 by default.
+
+    The loss of optax of this name is another one: a weighted mean of the Dice of the classes, where an absent class takes
+    nearly all the weight from those that are there.
+
+    Args:
+        predictions: Probabilities of each class.
+        targets: One-hot, or soft labels.
+        mask: True keeps a pixel.
+        weighting: ``"square"``, the paper's; ``"simple"``, ``1 / g``; ``"uniform"``, all classes by their pixels.
+        smooth_numerator: s, pixels of the rarest class added to the numerator.
+        smooth_denominator: d, pixels of the rarest class added to the denominator.
+
+    >>> labels = jnp.array([[0, 0], [0, 1]])
+    >>> generalized_dice(jnp.full((2, 2, 3), 1 / 3), jax.nn.one_hot(labels, 3))
+    Array(0.7857123, dtype=float32)
+
+    References:
+        Sudre, Li, Vercauteren, Ourselin, Cardoso, Generalised Dice overlap as a deep learning loss function for highly
+        unbalanced segmentations, 2017. https://arxiv.org/abs/1707.03237
+    """
+    p, y = _kept(None if mask is None else mask[..., None], predictions, targets)
+    size = lax.stop_gradient(class_sums(y))
+    present = size > 0
+    rarest = jnp.min(jnp.where(present, size, jnp.inf))
+    weights = jnp.where(present, jnp.where(present, rarest, 1.0) / jnp.where(present, size, 1.0), 1.0) ** _POWERS[weighting]
+    error, total = _error_and_total(p, y, None, by_class=True)
+    error, total = jnp.sum(weights * error), jnp.sum(weights * total)
+    return safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
+
+
+@loss("(*s,k),(*s,k),(k,k),(*s)->()", "prob unit unit mask", **SMOOTH)
+def wasserstein_dice(
+    probabilities: Array,
+    targets: Array,
+    distances: Array,
+    *,
+    mask: Array | None = None,
+    background: int = 0,
+    smooth_numerator: float = 1e-5,
+    smooth_denominator: float = 1e-5,
+    **reduce: Unpack[SpatialOverClasses],
+) -> Array:
+    r"""Dice over classes of which some are nearer to each other than others: confusing near classes costs less.
+
+    .. math::
+        \ell = 1 - \frac{2\,T + s}{2\,T + \sum_i \delta_i + d}, \qquad
+        \delta_i = \sum_{l, m} \text{targets}_{il}\,\text{distances}_{lm}\,\text{probabilities}_{im}, \qquad
+        T = \sum_i (1 - \delta_i) \sum_{l \ne \text{background}} \text{targets}_{il}
+
+    :math:`\delta` is the earth mover's distance from the prediction to the label of a pixel. With distances of 1 between all
+    classes a pixel costs the probability of the wrong ones. An image that holds only well predicted background, or whose pixels
+    are all ignored, gives 1 - s/d, 0 by default.
+
+    Args:
+        probabilities: Of each class, after a softmax.
+        targets: One-hot, or soft labels.
+        distances: Cost of calling class l class m, between 0 and 1; 0 on the diagonal. One matrix for all examples.
+        mask: True keeps a pixel.
+        background: The class that gives no true positives.
+        smooth_numerator: s, pixels added to the numerator.
+        smooth_denominator: d, pixels added to the denominator.
+
+    >>> near = jnp.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.2], [1.0, 0.2, 0.0]])
+    >>> predicted, labels = jnp.array([[1, 2]]), jnp.array([[1, 1]])
+    >>> wasserstein_dice(jax.nn.one_hot(predicted, 3), jax.nn.one_hot(labels, 3), near)
+    Array(0.0526315, dtype=float32)
+
+    References:
+        Fidon, Li, Garcia-Peraza-Herrera, Ekanayake, Kitchen, Ourselin, Vercauteren, Generalised Wasserstein Dice Score for
+        Imbalanced Multi-class Segmentation using Holistic Convolutional Networks, 2017. https://arxiv.org/abs/1707.00478
+    """
+    classes = targets.shape[-1]
+    if not 0 <= background < classes:
+        raise ValueError(f"wasserstein_dice: `background` must be one of the {classes} classes, got {background}.")
+    p, y = _kept(None if mask is None else mask[..., None], probabilities, targets)
+    cost = jnp.sum(y * jnp.matmul(p, distances.T, precision="highest"), axis=-1)
+    hit = jnp.sum((1 - cost) * (jnp.sum(y, axis=-1) - y[..., background]))
+    return _miss(2 * hit, jnp.sum(cost), smooth_numerator, smooth_denominator)
+
+
+# ---------------------------------------------------------------- sums over the pixels of one example
+
+_POWERS = {"square": 2, "simple": 1, "uniform": 0}
+
+
+def _kept(mask: Array | None, *arrays: Array) -> list[Array]:
+    """The arrays with zeros at ignored pixels, which then count nowhere and have no gradient, whatever they held.
+
+    The zeros are made from the mask, so that they lie as it does: to meet a constant, vmap would move the class axis to the
+    front, which doubles the time of the sums on CPUs.
+    """
+    return [a if mask is None else jnp.where(mask, a, (mask & ~mask).astype(a.dtype)) for a in arrays]
+
+
+def _mean(x: Array, mask: Array | None) -> Array:
+    """The mean over the kept pixels; 0 if none is kept."""
+    if mask is None:
+        return pixel_sum(x) / jnp.asarray(x.size).astype(x.dtype)
+    return pixel_sum(jnp.where(mask, x, 0.0)) / jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1).astype(x.dtype)
+
+
+def _counts(predictions: Array, targets: Array, mask: Array | None = None, soft_labels: bool = False) -> tuple[Array, Array, Array]:
+    """True positives, false positives, false negatives.
+
+    Each sum has a product of its own: XLA on CPUs sums ``p y`` as it multiplies, but writes what two sums share.
+    """
+    p, y = _kept(mask, predictions, targets)
+    if soft_labels:
+        over = positive_part(p - y)
+        return pixel_sum(p - over), pixel_sum(over), pixel_sum(positive_part(y - p))
+    return pixel_sum((p + p) * y) / 2, pixel_sum(p - p * y), pixel_sum(y + -p * y)
+
+
+def _absent(p: Array, y: Array) -> Array:
+    """``(1 - p) (1 - y)``, whose gradient needs no other array than `y`."""
+    return (1 - p) - (1 - p) * y
+
+
+def _error_and_total(
+    predictions: Array,
+    targets: Array,
+    mask: Array | None,
+    squared: bool = False,
+    soft_labels: bool = False,
+    by_class: bool = False,
+) -> tuple[Array, Array]:
+    """``fp + fn`` and ``2 tp + fp + fn``, by sums that need no temporary: ``p (1 - y)`` would write the array ``1 - y``."""
+    p, y = _kept(mask, predictions, targets)
+    if squared:
+        error, first, second = jnp.square(p - y), jnp.square(p), jnp.square(y)
+    elif soft_labels:
+        error, first, second = absolute(p - y), p, y
+    else:
+        both = p * y
+        error, first, second = (p - both) + (y - both), p, y
+    add_up = class_sums if by_class else pixel_sum
+    return add_up(error), add_up(first) + add_up(second)
+
+
+def _miss(tp: Array, error: Array, smooth_numerator: Array | float, smooth_denominator: Array | float) -> Array:
+    """``1 - (tp + s) / (tp + error + d)`` without its cancellation; 0 for two empty masks that nothing smooths."""
+    return safe_divide(error + (smooth_denominator - smooth_numerator), tp + error + smooth_denominator)
+
+
+def _log(p: Array) -> Array:
+    return jnp.log(jnp.maximum(p, MIN_PROBABILITY))
+
+
+def _power(x: Array, exponent: Array | float) -> Array:
+    """``x ** exponent`` for ``x >= 0`` and a positive exponent; gradient 0 at 0."""
+    positive = x > 0
+    return jnp.where(positive, jnp.where(positive, x, 1.0) ** exponent, jnp.where(jnp.isnan(x), x, 0.0))

@@ -1,0 +1,256 @@
+"""Large arrays, which CPUs compute in another order: the same numbers, and no temporary as large as an input."""
+
+import contextlib
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+import jloss
+from jloss._core import backend, layout
+from jloss._core.backend import RECOMPUTE_FROM, REORDER_FROM
+from jloss.testing import samples
+from notebooks import scale_table
+
+# The temporaries of value and gradient, at most, in inputs (next to nothing is 0); from REORDER_FROM numbers and from RECOMPUTE_FROM bytes on.
+# What compares, and what shares an exponential or a logarithm with its gradient, keeps some while it is small.
+KEPT = {
+    "absolute_error": (0, 0),
+    "absolute_percentage_error": (0, 0),
+    "asymmetric": (12, 7),
+    "binary_cross_entropy": (0, 0),
+    "epsilon_insensitive": (0, 0),
+    "expectile": (0, 0),
+    "gaussian_nll": (0, 0),
+    "geman_mcclure": (3, 0),
+    "hinge": (0, 0),
+    "hinge_embedding": (0, 0),
+    "huber": (0, 0),
+    "js_divergence": (5, 2),
+    "kl_divergence": (0, 0),
+    "kl_divergence_with_log_targets": (1, 0),
+    "generalized_kl_divergence": (2, 0),
+    "linex": (2, 0),
+    "log_cosh": (1, 0),
+    "logistic": (1, 0),
+    "margin_ranking": (0, 0),
+    "multi_margin": (1, 1),
+    "perceptron": (0, 0),
+    "poisson_nll": (1, 0),
+    "quality_focal": (5, 0),
+    "quantile": (0, 0),
+    "reverse_kl_divergence": (2, 0),
+    "sigmoid_cross_entropy": (1, 0),
+    "sigmoid_focal": (4, 1),
+    "smooth_l1": (0, 0),
+    "squared_error": (0, 0),
+    "tukey_biweight": (0, 0),
+    "welsch": (2, 0),
+}
+
+
+def inputs(name, size):
+    """A batch whose first input has about `size` numbers: a thousand examples again and again."""
+    drawn = samples(getattr(jloss, name), batch=(1009,), optional=False)
+    count = -(-size // (next(iter(drawn.values())).size // 1009))
+    return {n: np.resize(a, (count, *np.shape(a)[1:])) for n, a in drawn.items()}
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """Counts as large what is quick to compile and run: sizes that no other test has."""
+    monkeypatch.setattr(backend, "REORDER_FROM", 1 << 10)
+    monkeypatch.setattr(backend, "RECOMPUTE_FROM", 1 << 12)
+    return 40_001
+
+
+@contextlib.contextmanager
+def as_small():
+    """Counts nothing as large: what the others are compared with must not take their path."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "REORDER_FROM", math.inf)
+        patch.setattr(backend, "RECOMPUTE_FROM", math.inf)
+        yield
+
+
+def excess():
+    """The losses with larger temporaries than the table says."""
+    found = []
+    for name, kept in KEPT.items():
+        for size, allowed in zip((REORDER_FROM, RECOMPUTE_FROM // 4), kept, strict=True):
+            given = inputs(name, size)
+            loss = getattr(jloss, name)
+            step = jax.jit(jax.value_and_grad(lambda first, rest, loss=loss: loss(first, **rest)))
+            first, *_ = given.values()
+            rest = {n: a for i, (n, a) in enumerate(given.items()) if i}
+            temporary = step.lower(first, rest).compile().memory_analysis().temp_size_in_bytes / first.nbytes
+            if temporary > allowed + 0.3:
+                found.append(f"{name} of {first.nbytes >> 20} MiB has temporaries of {temporary:.2f} inputs, not {allowed}")
+    return found
+
+
+@pytest.mark.slow
+def test_no_temporary_as_large_as_an_input():
+    """In optimised code, which the other tests do not compile."""
+    environment = {n: v for n, v in os.environ.items() if n != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
+    code = "from tests.core.test_backend import excess; print(*excess(), sep='\\n')"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout.strip(), done.stdout
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    "name", ["asymmetric", "eiou", "hinge", "js_divergence", "kl_divergence", "poisson_nll", "quantile", "squared_error"]
+)
+def test_large_is_many_small(name, masked, soon):
+    """Value and gradient of a batch that is computed in another order, against those of a block of it, one NaN included."""
+    loss, given = getattr(jloss, name), inputs(name, soon)
+    first = next(iter(given))
+    given[first] = np.array(given[first])
+    given[first][(3,) * given[first].ndim if given[first].ndim == 1 else (3, 0)] = np.nan
+    where = np.arange(len(given[first])) % 3 != 0 if masked else np.full(len(given[first]), True)
+    keywords = {"where": where} if masked else {}
+
+    def step(reduction):
+        def of_first(given, keywords):
+            rest = {n: a for n, a in given.items() if n != first}
+            return jax.value_and_grad(lambda a: loss(a, **rest, reduction=reduction, **keywords))(given[first])
+
+        return jax.jit(of_first)
+
+    block = 1009 * 3  # where inputs and mask begin again
+    value, gradient = step("mean")(given, keywords)
+    total, mass = loss(**given, reduction="parts", **keywords)
+    with as_small():
+        _, expected = step("sum")(*({n: a[:block] for n, a in of.items()} for of in (given, keywords)))
+    assert float(mass) == where.sum()
+    assert np.isnan(value) == np.isnan(total) == (not masked)
+    expected = np.asarray(expected / mass)
+    np.testing.assert_allclose(gradient[:block], expected, rtol=1e-6, atol=1e-6 * np.nanmax(np.abs(expected)))
+    rest, kept = {n: a[block:] for n, a in given.items()}, where[block:]  # without the NaN
+    exact = np.asarray(loss(**rest, reduction="none"), np.float64)[kept].mean()
+    again = loss(**rest, **({"where": kept} if masked else {}))
+    np.testing.assert_allclose(again, exact, rtol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["huber", "log_cosh", "logistic", "sigmoid_focal", "generalized_kl_divergence"])
+def test_every_transformation_of_a_large_batch(name, soon):
+    """Forward mode, second derivatives, vmap and options with a gradient."""
+    loss, given = getattr(jloss, name), inputs(name, soon)
+    first, *rest = map(jnp.asarray, given.values())
+    small = [a[:1009] for a in (first, *rest)]
+    along = jnp.cos(jnp.arange(first.size, dtype=first.dtype)).reshape(first.shape)
+
+    def total(first, *rest):
+        return loss(first, *rest, reduction="sum")
+
+    def curvature(first, along, *rest):
+        return jax.jvp(jax.grad(total), (first, *rest), (along, *map(jnp.zeros_like, rest)))[1]
+
+    forward = jax.jit(jax.linearize(total, first, *rest)[1])(along, *map(jnp.zeros_like, rest))
+    assert abs(forward - jnp.vdot(jax.grad(total)(first, *rest), along)) <= 1e-4 * abs(forward) + 1
+    both = jax.jit(curvature)(first, along, *rest)
+    with as_small():
+        expected = curvature(small[0], along[:1009], *small[1:])
+    np.testing.assert_allclose(both[:1009], expected, rtol=1e-5, atol=1e-6)
+    twice = jax.jit(jax.vmap(loss))(jnp.stack([first, first]), *(jnp.stack([a, a]) for a in rest))
+    np.testing.assert_allclose(twice, loss(first, *rest), rtol=1e-6)
+    if name == "huber":
+        slope = jax.jit(jax.grad(lambda delta: loss(first, *rest, delta=delta)))(jnp.float32(0.5))
+        size = np.abs(np.asarray(first, np.float64) - np.asarray(rest[0]))
+        np.testing.assert_allclose(slope, np.where(size > 0.5, size - 0.5, 0).mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["hinge", "poisson_nll", "kl_divergence"])
+def test_large_batch_on_several_devices(name, soon):
+    """The order costs no exchange: devices send one number, and the mean is that of one device."""
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
+    loss, given = getattr(jloss, name), [jnp.asarray(a[: len(a) // 4 * 4]) for a in inputs(name, soon).values()]
+    placed = [jax.device_put(a, jax.NamedSharding(mesh, P("data"))) for a in given]
+    alone = jax.jit(jax.value_and_grad(loss))(*given)
+    inside = jax.shard_map(lambda *a: loss(*a, axis_name="data"), mesh=mesh, in_specs=P("data"), out_specs=P())
+    for step in (loss, inside):
+        compiled = jax.jit(jax.value_and_grad(step)).lower(*placed).compile()
+        value, gradient = compiled(*placed)
+        np.testing.assert_allclose(value, alone[0], rtol=1e-6)
+        np.testing.assert_allclose(gradient, alone[1], rtol=1e-6, atol=0)
+        sent = [shape for _, arrays, _ in scale_table.collectives(compiled.as_text()) for _, shape in arrays]
+        assert {math.prod(shape) for shape in sent} == {1}, sent
+
+
+MASKS = ["dice", "focal_tversky", "mcc", "unified_focal", "generalized_dice"]
+
+
+@pytest.mark.parametrize("shape", [(5, 64), (3, 40, 48), (2, 6, 8, 16)], ids=str)
+@pytest.mark.parametrize("name", MASKS)
+def test_classes_behind_the_pixels_are_classes_in_front(name, shape, soon, monkeypatch):
+    """Pixels are added up in rows, and then without. One is NaN and masked; second derivatives agree, too."""
+    rng, loss = np.random.default_rng(0), getattr(jloss, name)
+    p, y = rng.uniform(size=(2, *shape, 3)).astype(np.float32)
+    mask = rng.uniform(size=shape) < 0.9
+    p[(0,) * p.ndim], mask[(0,) * mask.ndim] = np.nan, False
+    where = None if name == "generalized_dice" else rng.uniform(size=(shape[0], 3)) < 0.8
+
+    def step(axis, front):
+        def value(p):
+            return loss(p, front(y), mask=mask, where=where, axis=axis, spatial_ndim=len(shape) - 1)
+
+        slope = jax.jit(jax.value_and_grad(value))(front(p))
+        bent = jax.jvp(jax.grad(value), (front(p),), (front(np.cos(np.arange(p.size, dtype=np.float32)).reshape(p.shape)),))[1]
+        return *slope, bent
+
+    value, gradient, bent = step(-1, lambda a: a)
+    monkeypatch.setattr(layout, "ROW", 1)
+    expected = step(1, lambda a: np.moveaxis(a, -1, 1))
+    np.testing.assert_allclose(value, expected[0], rtol=1e-6)
+    for got, want, floor in ((gradient, expected[1], 2e-6), (bent, expected[2], 1e-5)):  # what curves mcc nearly cancels
+        want = np.moveaxis(want, 1, -1)
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=floor * np.abs(want).max())
+
+
+def test_rows_of_pixels_are_not_gathered(soon):
+    """Whichever axis the devices share, also that which is cut: they send sums."""
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
+    p, y = np.random.default_rng(0).uniform(size=(2, 4, 16, 128, 3)).astype(np.float32)
+    step = jax.jit(jax.value_and_grad(lambda p, y: jloss.dice(p, y, axis=-1)))
+    alone = step(p, y)
+    for spec in (P("data"), P(None, "data"), P(None, None, "data")):
+        placed = [jax.device_put(a, jax.NamedSharding(mesh, spec)) for a in (p, y)]
+        compiled = step.lower(*placed).compile()
+        value, gradient = compiled(*placed)
+        np.testing.assert_allclose(value, alone[0], rtol=1e-6)
+        np.testing.assert_allclose(gradient, alone[1], rtol=1e-5, atol=0)
+        sent = [shape for _, arrays, _ in scale_table.collectives(compiled.as_text()) for _, shape in arrays]
+        assert max(map(math.prod, sent)) <= 4 * 128 * 3, sent
+
+
+@pytest.mark.parametrize(
+    ("pixels", "classes", "row"), [(512, 2, 512), (256, 21, 32), (48, 3, 16), (255, 21, 1), (12, 3, 1), (256, 2000, 1), (0, 3, 1)]
+)
+def test_rows_are_about_a_thousand_numbers_or_none(pixels, classes, row):
+    assert layout.row_length(jnp.zeros((3, pixels, classes)), 1) == row
+
+
+@pytest.mark.parametrize("name", ["dice", "generalized_dice"])
+def test_rows_of_pixels_under_explicit_sharding(name, soon):
+    """Every axis that devices share, by type."""
+    loss = getattr(jloss, name)
+    p, y = np.random.default_rng(0).uniform(size=(2, 4, 16, 64, 3)).astype(np.float32)
+    step = jax.value_and_grad(lambda p, y: loss(p, y, axis=-1))
+    alone = step(p, y)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,), devices=jax.devices()[:4])
+    with jax.set_mesh(mesh):
+        for spec in (P("data"), P(None, "data"), P(None, None, "data")):
+            placed = [jax.device_put(a, jax.NamedSharding(mesh, spec)) for a in (p, y)]
+            value, gradient = jax.jit(step)(*placed)
+            np.testing.assert_allclose(value, alone[0], rtol=1e-6)
+            np.testing.assert_allclose(gradient, alone[1], rtol=1e-6, atol=1e-6 * np.abs(alone[1]).max())

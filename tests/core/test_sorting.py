@@ -1,0 +1,81 @@
+"""Sorting by packed integers (CPUs) and by `lax.sort` (elsewhere), against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jloss
+from jloss._core import sorting
+
+RNG = np.random.default_rng(0)
+AWKWARD = np.array([3.0, -1.0, 0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1e-30, -1e-30, 3.0, -1.0, 2.5, 1e38], np.float32)
+KEYS = [
+    AWKWARD,
+    RNG.integers(-3, 4, 50).astype(np.float32),
+    RNG.normal(size=(7, 3000)).astype(np.float32),  # large: in two halves
+]
+
+
+@pytest.fixture(params=["packed", "carried"])
+def way(request, monkeypatch):
+    """As on a CPU, and as elsewhere."""
+    if request.param == "carried":
+        monkeypatch.setattr(sorting.lax, "platform_dependent", lambda *inputs, default, **_: default(*inputs))
+
+
+@pytest.mark.parametrize("keys", KEYS, ids=["awkward", "ties", "large"])
+def test_order_and_its_inverse(keys, way):
+    """A stable order, zeros of either sign alike, NaN of either sign last."""
+    order = np.asarray(jax.jit(lambda x: sorting.order_of(x))(keys))
+    np.testing.assert_array_equal(order, np.argsort(keys, axis=-1, kind="stable"))
+    ranks = np.asarray(jax.jit(lambda x: sorting.inverse_of(x))(order))
+    np.testing.assert_array_equal(np.take_along_axis(ranks, order, -1), np.broadcast_to(np.arange(keys.shape[-1]), keys.shape))
+
+
+@pytest.mark.parametrize("keys", KEYS, ids=["awkward", "ties", "large"])
+def test_by_rank(keys, way):
+    """The number of flags up to each key; of equal keys those without a flag come first."""
+    flags = RNG.uniform(size=keys.shape) < 0.4
+    got = np.asarray(jax.jit(lambda k, f: sorting.by_rank(lambda f: jnp.cumsum(f, axis=-1, dtype=jnp.int32), k, f))(keys, flags))
+    for key, flag, counts in zip(np.atleast_2d(keys), np.atleast_2d(flags), np.atleast_2d(got), strict=True):
+        order = np.lexsort((flag, key))
+        np.testing.assert_array_equal(counts[order], np.cumsum(flag[order]))
+
+
+def test_float64_keys():
+    with jax.enable_x64(True):
+        keys = jnp.asarray([1.0, 1.0 + 1e-12, 1.0 - 1e-12])
+        np.testing.assert_array_equal(sorting.order_of(keys), [2, 0, 1])
+        np.testing.assert_array_equal(sorting.ascending(keys), np.sort(np.asarray(keys)))
+
+
+def test_ascending():
+    x = np.abs(AWKWARD)
+    np.testing.assert_array_equal(sorting.ascending(jnp.asarray(x)), np.sort(x))
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_nan_score_is_not_lost(holds):
+    """Whatever its rank, also where no other class comes too close."""
+    scores = jnp.array([jnp.nan, 5.0, 0.0, -5.0])
+    assert jnp.isnan(jloss.multilabel_margin(scores, jnp.array([holds, True, False, False])))
+
+
+@pytest.mark.parametrize("labels", [[1, 0, 1, 0], [1, 0, 0, 2]], ids=["positive", "negative"])
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf], ids=["nan", "inf"])
+@pytest.mark.parametrize("place", [0, 3])
+@pytest.mark.parametrize("loss", [jloss.batch_all_triplet, jloss.batch_semi_hard_triplet, jloss.batch_hard_triplet])
+def test_a_nan_embedding_is_not_lost(loss, labels, place, value):
+    """As a positive of others, and as a negative that is an anchor of no triplet; but one that is masked is."""
+    embeddings, labels = jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array(labels)
+    assert jnp.isnan(loss(embeddings.at[place].set(value), labels))
+    mask = jnp.arange(4) != place
+    assert loss(embeddings.at[place].set(value), labels, mask) == loss(embeddings, labels, mask)
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("loss", [jloss.batch_all_triplet, jloss.batch_semi_hard_triplet], ids=["all", "semi_hard"])
+def test_a_distance_that_overflows_is_not_lost(loss, squared):
+    """The fourth item is a positive, 1e25 from the others: the square is infinite, and rounding could tell it from nothing."""
+    assert not jnp.isfinite(loss(jnp.array([[0.0], [2.0], [1.0], [1e25]]), jnp.array([0, 1, 0, 1]), squared=squared))

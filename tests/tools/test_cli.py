@@ -1,0 +1,497 @@
+"""The commands, run in this process with few steps: what they print, what they write, and what they say to a mistake."""
+
+import csv
+import importlib.util
+import io
+import os
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jloss
+from jloss.__main__ import DATA, families, main
+from jloss._core.lookup import MissingExtra, UsageError, find_entry, import_extra, option
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture
+def say(capsys, monkeypatch):
+    """Runs a command and gives its exit status, what it printed and what it complained of."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*argv):
+        status = main(argv)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def at_ease():
+    """Without the strict switches, which the code of other packages does not stand."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# ---------------------------------------------------------------- list, show
+
+
+def test_list_prints_every_loss(say):
+    status, out, _ = say("list")
+    listed = {line.split()[0] for line in out.splitlines() if line.startswith("  ")}
+    assert status == 0
+    assert listed == set(jloss.CATALOGUE)
+
+
+def test_list_of_a_family(say):
+    _, out, _ = say("list", "--family", "regression")
+    assert "huber" in out
+    assert "cross_entropy" not in out
+    assert out.startswith(f"regression ({len(families()['regression'])})")
+
+
+def test_unknown_family_gives_the_nearest(say):
+    status, out, err = say("list", "--family", "regresion")
+    assert (status, out) == (2, "")
+    assert err.startswith("jloss: no family is called `regresion`; nearest: regression")
+
+
+def test_show_prints_signature_docstring_and_shapes(say):
+    _, out, _ = say("show", "cross_entropy")
+    assert out.startswith("jloss.cross_entropy(logits, labels, *, label_smoothing=0.0")
+    for part in (".. math::", "Args:", "Shapes:", "a class index", "https://"):
+        assert part in out
+
+
+def test_show_draws(say, tmp_path):
+    target = tmp_path / "new" / "huber.png"
+    status, out, _ = say("show", "huber", "--plot", str(target))
+    assert status == 0
+    assert str(target) in out
+    assert target.read_bytes().startswith(PNG)
+
+
+def test_show_refuses_an_unknown_picture_format(say, tmp_path):
+    status, _, err = say("show", "huber", "--plot", str(tmp_path / "huber.docx"))
+    assert status == 2
+    assert ".png" in err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("hubr", "huber"), ("CrossEntropy", "cross_entropy"), ("HuberLoss", "huber"), ("entropy", "cross_entropy")]
+)
+def test_unknown_name_gives_the_nearest(say, typed, meant):
+    status, out, err = say("show", typed)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"jloss: no loss is called `{typed}`; nearest: ")
+    assert meant in err.split("nearest:")[1]
+
+
+# ---------------------------------------------------------------- train
+
+
+def test_train_digits_compares_losses(say, at_ease, tmp_path):
+    status, out, _ = say(
+        *("train", "--loss", "cross_entropy,softmax_focal", "--option", "softmax_focal.gamma=1.5"),
+        *("--steps", "50", "--seed", "1", "--out", str(tmp_path / "a")),
+    )
+    assert status == 0
+    assert "softmax_focal gamma=1.5" in out
+    table = rows(tmp_path / "a" / "table.csv")
+    assert [r["loss"] for r in table] == ["cross_entropy", "softmax_focal gamma=1.5"]
+    assert all(0.5 < float(r["test acc"]) <= 1 for r in table), table
+    assert all(float(r["ms/step"]) > 0 and float(r["grad norm"]) > 0 for r in table)
+    assert (tmp_path / "a" / "curves.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.slow
+def test_train_is_repeatable_and_the_seed_matters(at_ease):
+    from jloss.tools import train
+
+    def final(seed):
+        (result,) = train.train(train.load("diabetes", seed=seed), {"huber": {}}, steps=3, batch=16, seed=seed)
+        return result.numbers()[:4]
+
+    assert final(0) == final(0) != final(1)
+
+
+@pytest.mark.slow
+def test_outliers_show_why_the_loss_matters(at_ease, tmp_path):
+    main(
+        [
+            "train",
+            "--data",
+            "diabetes",
+            "--loss",
+            "squared_error,absolute_error",
+            "--noise",
+            "0.1",
+            "--steps",
+            "150",
+            "--out",
+            str(tmp_path),
+        ]
+    )
+    squared, absolute = (float(r["test MAE"]) for r in rows(tmp_path / "table.csv"))
+    assert absolute < 0.9 * squared
+
+
+@pytest.mark.slow
+def test_defaults_of_the_data(at_ease, tmp_path):
+    from jloss.tools import train
+
+    assert set(train.DEFAULTS) == set(DATA)
+    assert all(set(names) <= set(train.fitting(train.load(data))) for data, names in train.DEFAULTS.items())
+    assert main(["train", "--data", "breast_cancer", "--steps", "2", "--noise", "--out", str(tmp_path)]) == 0
+    assert [row["loss"] for row in rows(tmp_path / "table.csv")] == list(train.DEFAULTS["breast_cancer"])
+
+
+def test_imbalance_makes_classes_rare():
+    from jloss.tools import train
+
+    plain, tailed = train.load("digits"), train.load("digits", imbalance=20.0)
+    assert tailed.kept[0] == plain.kept[0]
+    assert plain.kept[-1] / 25 < tailed.kept[-1] < plain.kept[-1] / 15
+    assert (tailed.test_y == plain.test_y).all()
+
+
+def test_noise_only_touches_the_training_part():
+    from jloss.tools import train
+
+    plain, noisy = train.load("digits"), train.load("digits", noise=0.3)
+    assert (plain.test_y == noisy.test_y).all()
+    assert 0.25 < (plain.y != noisy.y).mean() < 0.35
+
+
+def test_every_loss_that_fits_takes_a_step():
+    """What `fitting` promises is true, and what it leaves out says why."""
+    from jloss.tools import train
+
+    for data in map(train.load, DATA):
+        fits = train.fitting(data)
+        for name, entry in jloss.CATALOGUE.items():
+            if name not in fits:
+                with pytest.raises(UsageError, match=rf"^{name} does not fit {data.name}, which has "):
+                    train.feed(entry, data)
+                continue
+            fed = train.feed(entry, data)
+            outputs = jnp.asarray(np.random.default_rng(0).normal(size=(8, fed.width)), jnp.float32)
+            shapes = jax.eval_shape(
+                lambda o, y, fed=fed, entry=entry: (entry.public(**fed.inputs(o, y)), fed.predict(o)), outputs, data.y[:8]
+            )
+            assert [s.shape for s in shapes] == [(), (8,)], name
+
+
+@pytest.mark.parametrize(
+    ("argv", "parts"),
+    [
+        (["--data", "mnist"], ["no data are called `mnist`", "there are digits, breast_cancer, diabetes."]),
+        (["--loss", "crossentropy"], ["no loss is called `crossentropy`; nearest: cross_entropy"]),
+        (
+            ["--loss", "huber"],
+            ["huber does not fit digits, which has 10 classes: `targets` is any real number.", "Losses that fit digits:"],
+        ),
+        (
+            ["--data", "diabetes", "--loss", "cross_entropy"],
+            ["which has numbers: `labels` is a class index.", ", huber"],
+        ),
+        (["--loss", "triplet_margin"], ["it compares `anchors`, `positives`, `negatives`, not predictions with targets"]),
+        (["--loss", "cross_entropy", "--option", "cross_entropy.gama=1"], ["cross_entropy has no option `gama`", "label_smoothing=0.0"]),
+        (["--loss", "softmax_focal", "--option", "softmax_focal.gamma=big"], ["softmax_focal: `gamma` is a number, got 'big'."]),
+        (["--loss", "softmax_focal", "--option", "gamma=1"], ["--option reads LOSS.NAME=VALUE"]),
+        (["--loss", "cross_entropy", "--option", "huber.delta=1"], ["huber is not among the losses to train: cross_entropy."]),
+        (
+            ["--loss", "cross_entropy", "--option", "cross_entropy.label_smoothing=2"],
+            ["cross_entropy: `label_smoothing` must be between 0 and 1, got 2."],
+        ),
+        (["--data", "diabetes", "--imbalance"], ["diabetes has numbers; --noise makes outliers there."]),
+        (["--noise", "2"], ["--noise is a fraction between 0 and 1, got 2."]),
+        (["--imbalance", "0.5"], ["--imbalance is a ratio of 1 or more, got 0.5."]),
+        (["--steps", "0"], ["--steps is 1 or more, got 0."]),
+    ],
+)
+def test_mistakes_are_told_in_a_line(say, tmp_path, argv, parts):
+    status, _, err = say("train", "--out", str(tmp_path), "--steps", "1", *argv)
+    assert status == 2
+    assert err.startswith("jloss: ")
+    for part in parts:
+        assert part in err
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- bench
+
+
+def test_bench_writes_table_and_figure(say, tmp_path):
+    status, out, _ = say("bench", "--loss", "huber,cross_entropy", "--size", "1000", "--repeats", "2", "--out", str(tmp_path))
+    assert status == 0
+    assert "optax" in out
+    table = rows(tmp_path / "bench.csv")
+    assert [r["loss"] for r in table] == ["huber", "cross_entropy"]
+    assert all(
+        float(r[c]) > 0
+        for r in table
+        for c in ("ms", "optax_ms", "optax_ratio", "compile_ms", "call_us", "moved_mb", "must_mb", "masked_ratio", "optax_masked_ratio")
+    )
+    page = (tmp_path / "bench.md").read_text()
+    assert "| huber | jloss |" in page
+    assert "Over 2 rows jloss takes" in page
+    assert (tmp_path / "bench.png").read_bytes().startswith(PNG)
+
+
+def test_bench_refuses_a_device_that_is_not_there(say, tmp_path):
+    status, _, err = say("bench", "--loss", "huber", "--device", "abacus", "--out", str(tmp_path))
+    assert (status, err) == (2, "jloss: JAX finds no device `abacus` here; it finds cpu.\n")
+
+
+def test_bench_rows_are_losses_with_peers_of_the_same_value(at_ease):
+    """A peer that computes something else would make the comparison meaningless."""
+    from jloss.tools import bench
+
+    ignored = {"ctc", "kl_divergence", "kl_divergence_with_log_targets"}
+    for name, row in bench.ROWS.items():
+        if name not in jloss.CATALOGUE and not row.loss:
+            continue
+        entry = jloss.entry(row.loss) if row.loss else find_entry(name)
+        arrays = bench.inputs_of(entry, row._replace(sizes={"k": 7, "d": 5}), 60)
+        ours = float(entry.public(*arrays, **row.options))
+        for peer in filter(None, (row.optax, row.plain)):
+            if name not in ignored:
+                given = [*map(jax.numpy.asarray, arrays)]
+                values = peer(*given)
+                assert float(bench.mean_of(peer)(*given)) == pytest.approx(ours, rel=1e-4), name
+                where = np.arange(values.size).reshape(values.shape) % 3 == 0
+                masked = float(entry.public(*given, **row.options, where=where))
+                assert float(bench.masked_mean_of(peer)(where, *given)) == pytest.approx(masked, rel=1e-4), name
+        if row.rax and importlib.util.find_spec("rax"):
+            assert float(row.rax(importlib.import_module("rax"), *map(jax.numpy.asarray, arrays))) == pytest.approx(ours, rel=1e-4), name
+        if row.torch:
+            torch = sys.modules.get("torch") or pytest.importorskip("torch")
+            given = row.torch_inputs(*arrays) if row.torch_inputs else arrays
+            theirs = float(row.torch(torch.nn.functional, *(torch.tensor(np.asarray(a)) for a in given)))
+            if name not in ignored:
+                assert theirs == pytest.approx(ours, rel=1e-4), name
+
+
+# ---------------------------------------------------------------- the pieces
+
+
+def test_options_from_text():
+    assert option(find_entry("huber"), "delta", "2") == 2
+    assert option(find_entry("huber"), "delta", "inf") == float("inf")
+    with pytest.raises(UsageError, match=r"huber has no option `dleta`; nearest: delta; its options: delta=1.0."):
+        option(find_entry("huber"), "dleta", "2")
+
+
+def test_a_missing_extra_says_what_to_install():
+    with pytest.raises(MissingExtra, match=r"^surely_absent is not installed; get it with: pip install 'jloss\[examples\]'$"):
+        import_extra("surely_absent.inner", "examples")
+
+
+@pytest.mark.slow
+def test_every_loss_has_a_path_to_plot_and_inputs_to_time():
+    from jloss.plotting.curves import path_of
+    from jloss.tools import bench
+
+    for name, entry in jloss.CATALOGUE.items():
+        if entry.kind != "loss" or "tree" in entry.domains.values():
+            with pytest.raises(UsageError, match=f"^{name} has parameters or a state of its own"):
+                path_of(entry)
+            assert not bench.can_measure(entry)
+            continue
+        path = path_of(entry)
+        assert jax.eval_shape(lambda t, e=entry, p=path: e.public(**p.inputs(t)), jnp.ones(())).shape == (), name
+        arrays = bench.inputs_of(entry, bench.ROWS.get(name, bench.Row()), 64)
+        assert jax.eval_shape(entry.public, *arrays).shape == (), name
+
+
+def test_module_and_console_script_run():
+    for command in ([sys.executable, "-m", "jloss"], [shutil.which("jloss")]):
+        if command[0]:
+            done = subprocess.run([*command, "list", "--family", "regression"], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert "huber" in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "ascii", "cp932", "cp437"])
+def test_consoles_without_all_letters(monkeypatch, encoding):
+    accented = [name for name, entry in jloss.CATALOGUE.items() if not (entry.public.__doc__ or "").isascii()]
+    assert {"tweedie_deviance", "renyi_divergence", "wasserstein_1d"} <= {*accented}
+    for argv in (["list"], ["list", "--markdown"], *(["show", name] for name in accented)):
+        raw = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+        assert main(argv) == 0
+        sys.stdout.flush()
+        said = raw.getvalue().decode(encoding)
+        assert argv[-1] in said if argv[0] == "show" else all(name in said for name in jloss.CATALOGUE)
+
+
+def test_a_russian_console():
+    command = [sys.executable, "-m", "jloss", "list", "--family", "divergence"]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "cp1251"}, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"R?nyi" in done.stdout
+
+
+# ---------------------------------------------------------------- check
+
+
+MINE = """
+import functools
+from typing import Unpack
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+import jloss
+
+
+@jloss.loss("(d),(d)->()", "real real")
+def sound(predictions: Array, targets: Array, *, scale: float = 1.0, **reduce: Unpack[jloss.Reduce]) -> Array:
+    return jnp.sum(jnp.square(predictions - targets)) / scale
+
+
+@jloss.loss("(k),()->()", "real class")
+def clamped(logits: Array, labels: Array, **reduce: Unpack[jloss.Reduce]) -> Array:
+    return jax.nn.logsumexp(logits) - logits[labels]
+
+
+@jloss.loss("(),()->()", "real real")
+def halved(predictions: Array, targets: Array, **reduce: Unpack[jloss.Reduce]) -> Array:
+    error = predictions - targets
+    return error * jax.lax.stop_gradient(error)
+
+
+@jloss.loss("(d),(d)->()", "real real")
+def branches(predictions: Array, targets: Array, **reduce: Unpack[jloss.Reduce]) -> Array:
+    error = jnp.sum(predictions - targets)
+    if error > 0:
+        return error
+    return -error
+
+
+def plain(predictions, targets):
+    return jnp.mean((predictions - targets) ** 2)
+
+
+def one_number(predictions, targets):
+    if predictions.shape != targets.shape:
+        raise ValueError("shapes differ")
+    error = predictions.astype(jnp.float32) - targets.astype(jnp.float32)
+    return jnp.mean(jnp.square(error)) if predictions.dtype == jnp.bfloat16 else jnp.mean(jnp.square(predictions - targets))
+
+
+tilted, narrow = jloss.tilted(jloss.huber, 2.0), functools.partial(jloss.huber, delta=0.5)
+arrays = np.array([0.7, -0.4, 1.3], np.float32), np.array([0.1, 0.2, 1.0], np.float32)
+seven, remembers = 7, jloss.wiou_v3()
+"""
+
+
+@pytest.fixture
+def mine(say, tmp_path, monkeypatch):
+    """`check` in a directory with a module of losses: status, report, complaint."""
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "broken.py").write_text("x = 1 / 0")
+    (tmp_path / "needy.py").write_text("import surely_absent")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield lambda *argv: say("check", *argv)
+    for module in ("mine", "broken", "needy"):
+        sys.modules.pop(module, None)
+
+
+QUICK = ("--law", "batch_equals_one_by_one,gradient_is_the_derivative,label_out_of_range_is_nan,hard_points_have_no_nan")
+
+
+@pytest.mark.parametrize("target", ["mine:sound", "mine.py:narrow", "mine:tilted", "jloss:absolute_error"])
+def test_check_passes_a_sound_loss(mine, target):
+    status, out, err = mine(target, *QUICK)
+    assert (status, err) == (0, "")
+    assert out.count("  ok ") == 4
+    assert out.endswith("all 4 laws hold.\n")
+
+
+def test_check_of_all_laws(mine):
+    status, out, _ = mine("mine:sound", "--option", "scale=2.0")
+    assert status == 0, out
+    assert "all 23 laws hold" in out
+    assert mine("mine:sound", "--option", "scale=0.0", *QUICK)[0] == 1  # a division by 0, and the report says so
+
+
+def test_check_reports_law_example_and_remedy(mine):
+    status, out, _ = mine("mine:clamped", *QUICK)
+    assert status == 1
+    assert "clamped: 3 laws hold, 1 broken." in out
+    for part in (
+        "BROKEN  label_out_of_range_is_nan",
+        "label -1 gives",
+        "not NaN",
+        "With inputs    logits = ",
+        "What to do     pick the label's",
+    ):
+        assert part in out
+    assert "Run it alone   python -m jloss check mine:clamped --law label_out_of_range_is_nan" in out
+
+
+def test_check_finds_a_small_example(mine):
+    status, out, _ = mine("mine:halved", *QUICK)
+    assert status == 1
+    assert "With inputs    predictions = 0.1\n                  targets = 0.4\n                  in each of 5 examples" in out
+    assert mine("mine:halved", "--stops-gradients", *QUICK)[0] == 0
+
+
+def test_check_names_the_line_once_however_many_laws_it_stops(mine):
+    status, out, _ = mine("mine:branches", *QUICK)
+    assert status == 1
+    assert out.count("What to do") == 1
+    assert "Where          mine.py:" in out
+    assert ": if error > 0:" in out
+    assert "`jnp.where(condition, a, b)` instead of `if`" in out
+
+
+def test_check_of_a_plain_function(mine, at_ease):
+    status, out, _ = mine("mine:plain", "--inputs", "arrays")
+    assert status == 1
+    assert "BROKEN  never_broadcasts" in out
+    assert "BROKEN  half_gives_float32" in out
+    assert "What to do     require equal shapes" in out
+    assert mine("mine:one_number", "--inputs", "mine:arrays")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("mine",), "check reads MODULE:LOSS, as mylosses:my_loss; got `mine`."),
+        (("min:sound",), "no module is called `min`"),
+        (("needy:loss",), "`needy` cannot be imported: it needs `surely_absent`, which is not installed."),
+        (("broken:loss",), "`broken` cannot be imported: ZeroDivisionError: division by zero (broken.py:1)"),
+        (("mine:clampt",), "`mine` has no `clampt`; nearest: clamped."),
+        (("mine:xyz",), "`mine` has no `xyz`; its losses: sound, clamped, halved, branches, tilted."),
+        (("mine:seven",), "`mine:seven` is not a loss, but an int."),
+        (("mine:plain",), "`mine:plain` is a plain function. Write it with @jloss.loss"),
+        (("mine:plain", "--inputs", "seven"), "--inputs: `mine:seven` must be a tuple of arrays"),
+        (("mine:remembers",), "this is a loss with memory"),
+        (("jloss:l2",), "l2 is a penalty function"),
+        (("mine:sound", "--law", "masked_equal"), "no law is called `masked_equal`; nearest: masked_equals_absent"),
+        (("mine:sound", "--option", "scal=2"), "sound has no option `scal`; nearest: scale"),
+        (("mine:sound", "--option", "scale"), "--option reads NAME=VALUE, as delta=2.0; got `scale`."),
+    ],
+)
+def test_check_explains_what_it_cannot_check(mine, argv, said):
+    status, out, err = mine(*argv)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"jloss: {said}")
