@@ -7,6 +7,14 @@ from typing import Any, NamedTuple
 from jloss._core.axes import Dims
 
 
+class BatchTransform(NamedTuple):
+    """How a transform of batches is taken apart: what it was applied to, and how it is applied anew."""
+
+    inner: Callable[..., Any]  # the loss inside
+    again: Callable[[Callable[..., Any]], Callable[..., Any]]  # the same transform, of another loss
+    unreduced: Callable[..., Any] | None = None  # values, where, weights of a call; None where the loss itself gives them
+
+
 class Entry(NamedTuple):
     """A row of the catalogue: everything that is known of a loss."""
 
@@ -20,6 +28,7 @@ class Entry(NamedTuple):
     keywords: frozenset[str]  # where, weights, reduction, axis_name, and axis or spatial_ndim where it has them
     kind: str  # "loss", "stateful" (a factory of (init, apply)), "penalty" (of a pytree)
     constants: frozenset[str] = frozenset()  # inputs that have no gradient, such as a teacher's logits
+    batch: BatchTransform | None = None  # of a loss that takes hold of a whole batch
 
     @property
     def family(self) -> str:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jloss._core.arguments import check_argument, check_option, check_static
-from jloss._core.catalogue import Entry
+from jloss._core.catalogue import BatchTransform, Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.loss import loss, loss_by
 from jloss._core.reduction import mean_of, reduce
@@ -48,12 +48,13 @@ def _rewrapped(entry: Entry, preset: dict[str, Any]) -> Loss:
     public.__name__, public.__doc__, public.__signature__ = entry.name, entry.public.__doc__, shown  # type: ignore[attr-defined]
     core = functools.wraps(entry.core)(lambda *args, **kwargs: entry.core(*args, **{**preset, **kwargs}))
     core.__signature__ = _preset(inspect.signature(entry.core), preset)  # type: ignore[attr-defined]
-    public.__jloss__ = entry._replace(public=public, core=core, options={**entry.options, **preset})  # type: ignore[attr-defined]
-    if hasattr(entry.public, "_examples"):
-        public._examples = lambda *a, **k: entry.public._examples(*a, **{**preset, **k})  # type: ignore[attr-defined]
-        inner, again = entry.public._below  # type: ignore[attr-defined]
-        own = {n: v for n, v in preset.items() if n in loss_entry(inner).options}
-        public._below = functools.partial(inner, **own), again  # type: ignore[attr-defined]
+    batch = entry.batch
+    if batch is not None:
+        inner = functools.partial(batch.inner, **{n: v for n, v in preset.items() if n in loss_entry(batch.inner).options})
+        unreduced = batch.unreduced and functools.partial(batch.unreduced, **preset)
+        batch = BatchTransform(inner, batch.again, unreduced)
+    options = {**entry.options, **preset}
+    public.__jloss__ = entry._replace(public=public, core=core, options=options, batch=batch)  # type: ignore[attr-defined]
     return public
 
 
@@ -64,19 +65,27 @@ def _preset(shown: inspect.Signature, preset: dict[str, Any]) -> inspect.Signatu
 def entry_unless_batch_transform(loss: Loss) -> Entry | None:
     """The entry, unless the loss is one whose batch another transform has taken hold of."""
     entry = loss_entry(loss)
-    return None if hasattr(entry.public, "_below") else entry
+    return entry if entry.batch is None else None
 
 
 def apply_inside(loss: Loss, transform: Callable[[Loss], Loss]) -> Loss:
     """Applies a transform of examples below one of batches."""
-    inner, again = loss_entry(loss).public._below  # type: ignore[attr-defined]
+    inner, again, _ = batch_transform_of(loss)
     return again(transform(inner))
+
+
+def batch_transform_of(loss: Loss) -> BatchTransform:
+    """How the transform of batches that made this loss is taken apart."""
+    batch = loss_entry(loss).batch
+    assert batch is not None, "only asked of losses that are made by one"
+    return batch
 
 
 def per_example_values(loss: Loss, **given: Any) -> tuple[Array, Array | None, Array | None]:
     """One value per example, and the `where` and `weights` with which they are to be reduced."""
-    if hasattr(loss, "_examples"):
-        return loss._examples(**given)
+    batch = loss_entry(loss).batch
+    if batch is not None and batch.unreduced is not None:
+        return batch.unreduced(**given)
     given.pop("axis_name", None)
     values, where, weights = loss(**given, reduction=UNREDUCED)
     return values, _spread(where, values), _spread(weights, values)
@@ -178,8 +187,7 @@ def batch_transform(whole: Entry, public: Loss, examples: Callable[..., Any], in
     public.__module__ = __name__
     public.__doc__ = whole.public.__doc__
     public.__signature__ = inspect.signature(whole.public)  # type: ignore[attr-defined]
-    public.__jloss__ = whole._replace(public=public)  # type: ignore[attr-defined]
-    public._examples, public._below = examples, (inner, again)  # type: ignore[attr-defined]
+    public.__jloss__ = whole._replace(public=public, batch=BatchTransform(inner, again, examples))  # type: ignore[attr-defined]
     return public
 
 
@@ -189,13 +197,13 @@ def combined(
     """Several losses as one, of the total ``combine(parts, unit, setting)``; `unit` is what a constant 1 would give."""
     if not losses:
         raise ValueError(f"{title}: needs at least one loss.")
-    members = {n: loss_entry(member) for n, member in losses.items()}
-    name = f"{title}({', '.join(found.name for found in members.values())})"
+    members = {n: loss_entry(each) for n, each in losses.items()}
+    name = f"{title}({', '.join(member.name for member in members.values())})"
     first = next(iter(members.values()))
-    same = len({tuple(found.domains.values()) for found in members.values()}) == 1
-    rename = {n: dict(zip(found.inputs, first.inputs if same else found.inputs, strict=True)) for n, found in members.items()}
+    same = len({tuple(member.domains.values()) for member in members.values()}) == 1
+    rename = {n: dict(zip(member.inputs, first.inputs if same else member.inputs, strict=True)) for n, member in members.items()}
     shown = _united(members, rename, setting)
-    if setting != "step" and (nested := [n for n, found in members.items() if setting in found.options]):
+    if setting != "step" and (nested := [n for n, member in members.items() if setting in member.options]):
         raise ValueError(f"{title}: {nested[0]!r} takes `{setting}` itself; put its losses beside the others.")
     if clash := [n for n in members if n in shown.parameters]:
         raise ValueError(f"{title}: {clash[0]!r} is an input or option of these losses; call the part otherwise.")
@@ -209,23 +217,23 @@ def combined(
             raise TypeError(f"{name}: {error}.") from None
         chosen = {setting: given[setting]} if setting in given else {}
         calls = {}
-        for n, found in members.items():
-            mine = {p: given[p] for p in inspect.signature(found.public).parameters if p in given and p not in found.inputs}
-            data = dict(zip(found.inputs, own[n], strict=False)) if n in own else {i: given[j] for i, j in rename[n].items() if j in given}
+        for n, member in members.items():
+            mine = {p: given[p] for p in inspect.signature(member.public).parameters if p in given and p not in member.inputs}
+            data = dict(zip(member.inputs, own[n], strict=False)) if n in own else {i: given[j] for i, j in rename[n].items() if j in given}
             calls[n] = {**data, **mine}
         if reduction == "none":
-            examples = {n: per_example_values(found.public, **calls[n]) for n, found in members.items()}
+            examples = {n: per_example_values(member.public, **calls[n]) for n, member in members.items()}
             parts = {n: reduce(v, where, weights, "none") for n, (v, where, weights) in examples.items()}
             values, where, weights = next(iter(examples.values()))
             return combine(parts, reduce(jnp.ones_like(values), where, weights, reduction), **chosen), parts
-        pairs = {n: found.public(**calls[n], reduction="parts") for n, found in members.items()}
+        pairs = {n: member.public(**calls[n], reduction="parts") for n, member in members.items()}
         mass = next(iter(pairs.values()))[1]
         total = combine({n: t * safe_divide(mass, m) for n, (t, m) in pairs.items()}, mass, **chosen)
         return reduced(total, mass, reduction), {n: reduced(t, m, reduction) for n, (t, m) in pairs.items()}
 
     public.__name__ = public.__qualname__ = name
     public.__module__ = __name__
-    public.__doc__ = "\n".join([f"The total and the parts of {title}:", *(f"    {n}: {found.name}" for n, found in members.items())])
+    public.__doc__ = "\n".join([f"The total and the parts of {title}:", *(f"    {n}: {member.name}" for n, member in members.items())])
     public.__signature__ = shown  # type: ignore[attr-defined]
     total = _total(name, members, rename, combine, shown, setting)
     if total is not None:
@@ -237,9 +245,9 @@ def _united(members: dict[str, Entry], rename: dict[str, dict[str, str]], settin
     """The inputs and options of all members."""
     inputs: dict[str, inspect.Parameter] = {}
     others: dict[str, inspect.Parameter] = {}
-    for n, found in members.items():
-        for p in inspect.signature(found.public).parameters.values():
-            if p.name in found.inputs:
+    for n, member in members.items():
+        for p in inspect.signature(member.public).parameters.values():
+            if p.name in member.inputs:
                 inputs.setdefault(rename[n][p.name], p.replace(name=rename[n][p.name], kind=p.POSITIONAL_OR_KEYWORD))
             elif p.name != setting:  # a schedule within a schedule asks at the same step
                 others.setdefault(p.name, p)
@@ -256,11 +264,11 @@ def _total(
     """The total as a loss of one example, for other transforms; None if the examples of the members are not the same."""
     dims: dict[str, tuple[str, ...]] = {}
     domains: dict[str, str] = {}
-    for n, found in members.items():
+    for n, member in members.items():
         for i, j in rename[n].items():
-            if dims.setdefault(j, found.inputs[i]) != found.inputs[i] or domains.setdefault(j, found.domains[i]) != found.domains[i]:
+            if dims.setdefault(j, member.inputs[i]) != member.inputs[i] or domains.setdefault(j, member.domains[i]) != member.domains[i]:
                 return None
-    if any(hasattr(found.public, "_below") for found in members.values()):
+    if any(member.batch is not None for member in members.values()):
         return None
     order = [p for p in shown.parameters if p in dims]
     defaults = {o: [f.options[o] for f in members.values() if o in f.options] for f in members.values() for o in f.options}
@@ -271,8 +279,8 @@ def _total(
     def core(*args: Any, **kwargs: Any) -> Array:
         given = dict(zip(order, args, strict=False)) | kwargs
         parts = {
-            n: found.core(**{i: given[j] for i, j in rename[n].items()}, **{o: given[o] for o in found.options if o in given})
-            for n, found in members.items()
+            n: member.core(**{i: given[j] for i, j in rename[n].items()}, **{o: given[o] for o in member.options if o in given})
+            for n, member in members.items()
         }
         return combine(parts, jnp.ones(()), **({setting: given[setting]} if given.get(setting) is not None else {}))
 

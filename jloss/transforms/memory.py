@@ -7,10 +7,20 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.catalogue import BatchTransform
+from jloss._core.catalogue import entry as entry_of
 from jloss._core.chunks import Backward
 from jloss._core.made import made
 from jloss.transforms._chunks import check_schedule, head_logits, in_chunks
-from jloss.transforms._compose import Loss, apply_inside, entry_unless_batch_transform, example_transform, loss_entry, with_inputs
+from jloss.transforms._compose import (
+    Loss,
+    apply_inside,
+    batch_transform_of,
+    entry_unless_batch_transform,
+    example_transform,
+    loss_entry,
+    with_inputs,
+)
 
 
 @made
@@ -41,7 +51,8 @@ def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cac
             return maker(inner, chunk_size, backward)
         return apply_inside(loss, functools.partial(chunked, chunk_size=chunk_size, backward=backward))
     same = example_transform(f"chunked({entry.name})", entry, lambda core, given: core(**given), {}, {}, in_chunks(chunk_size, backward))
-    same._below = loss, functools.partial(chunked, chunk_size=chunk_size, backward=backward)  # type: ignore[attr-defined]
+    again = functools.partial(chunked, chunk_size=chunk_size, backward=backward)
+    same.__jloss__ = entry_of(same)._replace(batch=BatchTransform(loss, again))  # type: ignore[attr-defined]
     return same
 
 
@@ -113,11 +124,12 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
 
     evaluate = in_chunks(chunk_size, backward, per_class if elementwise else None, frozenset({"hidden", "kernel"}))
     head = example_transform(f"linear_head({entry.name})", headed, per_token, own, {"soft_cap": "positive"}, evaluate)
-    head._below = loss, functools.partial(linear_head, chunk_size=chunk_size, backward=backward)  # type: ignore[attr-defined]
+    again = functools.partial(linear_head, chunk_size=chunk_size, backward=backward)
+    head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again))  # type: ignore[attr-defined]
     return head
 
 
 def _made_by(loss: Loss) -> tuple[Loss, Callable[..., Loss]]:
     """The loss inside a transform of batches, and that transform."""
-    inner, again = loss_entry(loss).public._below  # type: ignore[attr-defined]
-    return inner, again.func
+    inner, again, _ = batch_transform_of(loss)
+    return inner, again.func  # type: ignore[attr-defined]
