@@ -411,5 +411,5 @@ def _dot(x: Array, y: Array) -> Array:
 def _entropy(logits: Array) -> Array:
     logs = log_softmax(logits)
     absent = logs == -jnp.inf
-    logs = jnp.where(absent, 0, logs)
-    return -jnp.sum(jnp.where(absent, 0, jnp.exp(logs) * logs))
+    logs = jnp.where(absent, 0.0, logs)
+    return -jnp.sum(jnp.where(absent, 0.0, jnp.exp(logs) * logs))

@@ -58,11 +58,11 @@ def inverse_norm(x: Array, axis: int = -1) -> Array:
 def _scale(x: Array, axis: int | tuple[int, ...] | None) -> Array:
     """A power of two, by which numbers are scaled without rounding: 1, or such that their squares neither over- nor underflow.
 
-    It goes by the sum of sizes, which is faster than a maximum.
+    It goes by the sum of sizes, which is faster than a maximum. Its own square is in range, too, as XLA may multiply it out.
     """
     range_of = jnp.finfo(x.dtype).maxexp  # 128 in float32
     size = jnp.sum(jnp.abs(lax.stop_gradient(x)), axis=axis, keepdims=True)
-    high, low = 2.0 ** (range_of * 5 // 8), 2.0 ** -(range_of * 5 // 8)
+    high, low = 2.0 ** (range_of * 31 // 64), 2.0 ** -(range_of * 31 // 64)
     return jnp.where(size > 2.0 ** (range_of // 4), high, jnp.where(size < 2.0 ** -(range_of // 4), low, jnp.ones_like(size)))
 
 
@@ -147,7 +147,7 @@ def log_partition(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] 
     peak = jnp.max(lax.stop_gradient(x), axis=axis, keepdims=True)
     if axis_name is not None:
         peak = lax.pmax(peak, axis_name)
-    peak = jnp.where(peak == -jnp.inf, 0.0, peak)
+    peak = jnp.where(peak > -jnp.inf, peak, 0.0)  # 0 also for NaN, which is not to reach the gradients of its neighbours
     total = jnp.sum(jnp.exp(below(x, peak)), axis=axis, keepdims=True)
     if axis_name is not None:
         total = lax.psum(total, axis_name)

@@ -36,6 +36,8 @@ def recursion(
     `prepare(*rows)` turns the rows of a chunk into what the steps read, again inside the chunk. The results of the primitives `kept`
     stay, too: where the gradient needs no more than them, they stand in for the states.
     """
+    if any(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(state)):
+        kept = ()  # jax rounds what is kept, by an operation that a TPU has not in float64
     light = jax.checkpoint(step, prevent_cse=False, policy=lambda primitive, *_, **__: primitive in kept)
 
     def run(state: State, rows: Any) -> State:

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jloss
+from jloss import numerics
 from jloss.numerics import _special
 
 RNG = np.random.default_rng(0)
@@ -35,3 +37,31 @@ def test_angle_has_the_derivatives_of_arctan2(y, x):
 def test_angle_in_double_precision_is_arctan2():
     with jax.enable_x64(True):
         np.testing.assert_array_equal(_special.angle(jnp.float64(0.3), jnp.float64(-0.7)), np.arctan2(0.3, -0.7))
+
+
+def test_a_nan_that_does_not_count_leaves_the_gradients_of_its_neighbours_alone():
+    rows = jnp.array([[1.0, jnp.nan, 2.0], [0.0, 1.0, 2.0]])
+    kept = jnp.array([False, True])
+    gradient = jax.grad(lambda x: jnp.sum(jnp.where(kept, numerics.logsumexp(x), 0.0)))(rows)
+    np.testing.assert_array_equal(gradient[0, jnp.array([0, 2])], 0)
+    np.testing.assert_allclose(gradient[1], jax.nn.softmax(rows[1]), rtol=1e-6)
+    assert np.isnan(numerics.logsumexp(rows)[0])
+
+
+def test_zeros_are_normalised_beside_others_in_one_program():
+    """XLA multiplies the scales of a zero vector with each other."""
+    first, second = (jnp.asarray(RNG.normal(size=(8, 3)), jnp.float32) for _ in range(2))
+    kept = jnp.arange(8) != 3
+    gradient = jax.jit(jax.grad(lambda a, scale: jloss.siglip(a, second, kept, scale=scale)))(first, jnp.float32(2))
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("size", [1e-36, 1e-30, 1e-12, 1.0, 1e12, 1e30, 1e36])
+def test_norms_neither_overflow_nor_underflow(size):
+    vector = jnp.array([3.0, 4.0, 0.0]) * jnp.float32(size)
+    value, gradient = jax.jit(jax.value_and_grad(numerics.safe_norm))(vector)
+    np.testing.assert_allclose(value, 5 * size, rtol=1e-6)
+    np.testing.assert_allclose(gradient, [0.6, 0.8, 0], rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(numerics.normalize)(vector), [0.6, 0.8, 0], rtol=1e-6)
+    slopes = jax.jit(jax.jacobian(numerics.normalize))(vector) * jnp.float32(size)
+    np.testing.assert_allclose(slopes, (np.eye(3) - np.outer([0.6, 0.8, 0], [0.6, 0.8, 0])) / 5, atol=1e-6)
