@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jloss._core.catalogue import Entry
 from jloss._core.domains import DOMAINS
+from jloss._core.remedies import of_ignored_labels, remedies
 
 hints_of = functools.cache(get_type_hints)
 _TOP = np.iinfo(np.int32).max
@@ -125,15 +127,15 @@ def is_cut_to_32_bits(value: Any) -> bool:
 # What other libraries call our keywords.
 KEYWORDS_OF_PEERS = {
     "mask": ["where"],
-    "ignore_index": ["where"],
     "sample_weight": ["weights"],
     "dim": ["axis"],
     "smoothing": ["label_smoothing"],
 }
 
 
-def raise_plainly(name: str, shown: inspect.Signature, args: Any, kwargs: Any, error: Exception) -> None:
-    """Raises the plain reason, if the call itself was wrong."""
+def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any, error: Exception) -> None:
+    """Raises the plain reason, if the call itself was wrong, and what to do."""
+    name = entry.name
     maker = name.partition("(")[0]
     if maker in ("linear_head", "chunked") and "custom_vjp" in str(error):  # as jax says it
         remedy = f'{maker}(loss, backward="recompute")'
@@ -147,6 +149,8 @@ def raise_plainly(name: str, shown: inspect.Signature, args: Any, kwargs: Any, e
         raise TypeError(f"{name}: takes {positional} inputs, got {len(args)}; options are given by keyword.{call}") from None
     for option, value in kwargs.items():
         if option not in shown.parameters:
+            if option == "ignore_index" and "where" in shown.parameters:
+                raise TypeError(f"{name}: unknown keyword `ignore_index`; {of_ignored_labels(entry, value)}.") from None
             near = [n for n in KEYWORDS_OF_PEERS.get(option, ()) if n in shown.parameters]
             near = near or difflib.get_close_matches(option, shown.parameters, n=1)
             hint = f"; did you mean `{near[0]}`?" if near else "."
@@ -157,7 +161,12 @@ def raise_plainly(name: str, shown: inspect.Signature, args: Any, kwargs: Any, e
                     here = ", ".join(map(repr, filter(_is_bound, jax.sharding.get_abstract_mesh().axis_names)))
                     advice = f"the axes are {here}." if here else "call it inside `jax.shard_map`."
                     raise NameError(f"{name}: `{option}` is {axis!r}, no axis here; {advice}") from None
-    check_arrays(name, list(shown.parameters.values()), dict(zip(shown.parameters, args, strict=False)) | kwargs)
+    given = dict(zip(shown.parameters, args, strict=False)) | kwargs
+    check_arrays(name, list(shown.parameters.values()), given)
+    if type(error) in (TypeError, ValueError) and str(error).startswith(f"{name}: "):
+        sentences = list(remedies(entry, given))
+        if sentences:
+            raise type(error)("\n  ".join([str(error), *sentences])) from None
 
 
 def _is_bound(axis: str) -> bool:

@@ -126,7 +126,7 @@ def batch_shape(
             mine,
             expected,
             message=lambda: (
-                f"{loss}: `{name}` has batch axes {mine}, but {expected} before; losses do not broadcast batch axes."
+                f"{loss}: `{name}` has batch axes {mine}, but `{first}` has {expected}; losses do not broadcast batch axes."
                 + describe(inputs, given)
             ),
             error=ValueError,

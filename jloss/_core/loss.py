@@ -90,7 +90,7 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
             try:
                 return jitted()(*args, **kwargs)
             except Exception as error:
-                raise_plainly(name, read.signature, args, kwargs, error)
+                raise_plainly(entry, read.signature, args, kwargs, error)
                 raise
 
         public.__signature__ = read.signature  # type: ignore[attr-defined]

@@ -19,6 +19,8 @@ from jloss.vision.boxes import pairwise_iou as pairwise_iou
 from jloss.vision.boxes import shape_iou as shape_iou
 from jloss.vision.boxes import siou as siou
 from jloss.vision.boxes import to_center_size as to_center_size
+from jloss.vision.combined import combo as combo
+from jloss.vision.combined import unified_focal as unified_focal
 from jloss.vision.detection import detr as detr
 from jloss.vision.detection import distribution_focal as distribution_focal
 from jloss.vision.detection import quality_focal as quality_focal
@@ -33,7 +35,6 @@ from jloss.vision.rotated import gwd as gwd
 from jloss.vision.rotated import kfiou as kfiou
 from jloss.vision.rotated import probiou as probiou
 from jloss.vision.rotated import rotated_kld as rotated_kld
-from jloss.vision.segmentation import combo as combo
 from jloss.vision.segmentation import dice as dice
 from jloss.vision.segmentation import focal_tversky as focal_tversky
 from jloss.vision.segmentation import generalized_dice as generalized_dice
@@ -42,7 +43,6 @@ from jloss.vision.segmentation import log_cosh_dice as log_cosh_dice
 from jloss.vision.segmentation import log_dice as log_dice
 from jloss.vision.segmentation import mcc as mcc
 from jloss.vision.segmentation import tversky as tversky
-from jloss.vision.segmentation import unified_focal as unified_focal
 from jloss.vision.segmentation import wasserstein_dice as wasserstein_dice
 from jloss.vision.surface import boundary as boundary
 from jloss.vision.surface import cldice as cldice

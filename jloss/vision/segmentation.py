@@ -9,7 +9,8 @@ are the predictions and y the targets; s and d are `smooth_numerator` and `smoot
 The last axes are the spatial ones. Arrays that end in one channel, (N, H, W, 1), want ``axis=-1`` (or ``[..., 0]``): without, they are
 N * H masks of W x 1 pixels, which is another number.
 
-All of them take probabilities, and none has an activation inside. Losses of the boundary and of ranks are in `jloss.surface`.
+All of them take probabilities, and none has an activation inside. Losses of the boundary and of ranks are in
+`jloss.vision.surface`, overlap with cross entropy in `jloss.vision.combined`.
 """
 
 from typing import Literal, Unpack
@@ -18,14 +19,22 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.backend import hint
-from jloss._core.layout import class_sums, pixel_sum
+from jloss._core.layout import class_sums
 from jloss._core.loss import loss
 from jloss._core.signature import PerClass, SpatialOverClasses
-from jloss.numerics import absolute, positive_part, safe_divide, safe_sqrt
+from jloss.numerics import safe_divide, safe_sqrt
 from jloss.numerics._special import log_cosh
-
-SMOOTH = {"smooth_numerator": "nonnegative", "smooth_denominator": "nonnegative"}
-MIN_PROBABILITY = 1e-7  # under a logarithm or a root of a probability: its gradient is finite, and 0 below
+from jloss.vision._pixels import (
+    MIN_PROBABILITY,
+    SMOOTH,
+    both_absent,
+    confusion,
+    error_and_total,
+    keep_pixels,
+    missed_share,
+    pixel_mean,
+    power,
+)
 
 
 @loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
@@ -73,7 +82,7 @@ def dice(
         Milletari, Navab, Ahmadi, V-Net, 2016. https://arxiv.org/abs/1606.04797
         Wang, Popordanoska, Bertels, Lemmens, Blaschko, Dice Semimetric Losses, 2023. https://arxiv.org/abs/2303.16296
     """
-    error, total = _error_and_total(predictions, targets, mask, squared, soft_labels)
+    error, total = error_and_total(predictions, targets, mask, squared, soft_labels)
     return safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
 
 
@@ -115,8 +124,8 @@ def jaccard(
         https://doi.org/10.1007/978-3-319-50835-1_22
         Wang, Ning, Blaschko, Jaccard Metric Losses, 2023. https://arxiv.org/abs/2302.05666
     """
-    error, total = _error_and_total(predictions, targets, mask, soft_labels=soft_labels)
-    return _miss((total - error) / 2, error, smooth_numerator, smooth_denominator)
+    error, total = error_and_total(predictions, targets, mask, soft_labels=soft_labels)
+    return missed_share((total - error) / 2, error, smooth_numerator, smooth_denominator)
 
 
 @loss("(*s),(*s),(*s)->()", "unit unit mask", fp_weight="nonnegative", fn_weight="nonnegative", **SMOOTH)
@@ -162,8 +171,8 @@ def tversky(
         Salehi, Erdogmus, Gholipour, Tversky loss function for image segmentation using 3D fully convolutional deep networks,
         2017. https://arxiv.org/abs/1706.05721
     """
-    tp, fp, fn = _counts(predictions, targets, mask, soft_labels)
-    return _miss(tp, fp_weight * fp + fn_weight * fn, smooth_numerator, smooth_denominator)
+    tp, fp, fn = confusion(predictions, targets, mask, soft_labels)
+    return missed_share(tp, fp_weight * fp + fn_weight * fn, smooth_numerator, smooth_denominator)
 
 
 @loss("(*s),(*s),(*s)->()", "unit unit mask", fp_weight="nonnegative", fn_weight="nonnegative", gamma="positive", **SMOOTH)
@@ -207,8 +216,8 @@ def focal_tversky(
         Abraham, Khan, A Novel Focal Tversky Loss Function with Improved Attention U-Net for Lesion Segmentation, 2018.
         https://arxiv.org/abs/1810.07842
     """
-    tp, fp, fn = _counts(predictions, targets, mask)
-    return _power(_miss(tp, fp_weight * fp + fn_weight * fn, smooth_numerator, smooth_denominator), gamma)
+    tp, fp, fn = confusion(predictions, targets, mask)
+    return power(missed_share(tp, fp_weight * fp + fn_weight * fn, smooth_numerator, smooth_denominator), gamma)
 
 
 @loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
@@ -244,7 +253,7 @@ def log_dice(
         Wong, Moradi, Tang, Syeda-Mahmood, 3D Segmentation with Exponential Logarithmic Loss for Highly Unbalanced Object Sizes,
         2018. https://arxiv.org/abs/1809.00076
     """
-    error, total = _error_and_total(predictions, targets, mask)
+    error, total = error_and_total(predictions, targets, mask)
     overlap = total - error + smooth_numerator
     missed = error + (smooth_denominator - smooth_numerator)
     return jnp.where((overlap == 0) & (missed > 0), jnp.inf, jnp.log1p(safe_divide(missed, overlap)))
@@ -281,7 +290,7 @@ def log_cosh_dice(
     References:
         Jadon, A survey of loss functions for semantic segmentation, 2020. https://arxiv.org/abs/2006.14822
     """
-    error, total = _error_and_total(predictions, targets, mask)
+    error, total = error_and_total(predictions, targets, mask)
     missed = safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
     return log_cosh(missed)
 
@@ -312,113 +321,13 @@ def mcc(predictions: Array, targets: Array, *, mask: Array | None = None, **redu
         Abhishek, Hamarneh, Matthews Correlation Coefficient Loss for Deep Convolutional Networks, 2020.
         https://arxiv.org/abs/2010.13454
     """
-    p, y = _kept(mask, predictions, targets)
+    p, y = keep_pixels(mask, predictions, targets)
     pixels = jnp.asarray(p.size) if mask is None else jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1)
-    tp, fp, fn = (x / pixels.astype(p.dtype) for x in _counts(p, y))
-    tn = _mean(_absent(p, y), mask)
+    tp, fp, fn = (x / pixels.astype(p.dtype) for x in confusion(p, y))
+    tn = pixel_mean(both_absent(p, y), mask)
     p_spread, y_spread = (jnp.where(x <= MIN_PROBABILITY**2, 0.0, x) for x in ((tp + fp) * (tn + fn), (tp + fn) * (tn + fp)))
     covariance = tp * tn - fp * fn
     return 1 - safe_divide(covariance, safe_sqrt(p_spread) * safe_sqrt(y_spread))
-
-
-@loss("(*s),(*s),(*s)->()", "unit unit mask", alpha="unit", ce_ratio="unit", **SMOOTH)
-@hint(any_pixel_order=True)
-def combo(
-    predictions: Array,
-    targets: Array,
-    *,
-    mask: Array | None = None,
-    alpha: float = 0.5,
-    ce_ratio: float = 0.5,
-    smooth_numerator: float = 1e-5,
-    smooth_denominator: float = 1e-5,
-    **reduce: Unpack[PerClass],
-) -> Array:
-    r"""Weighted cross entropy per pixel plus `dice` per region.
-
-    .. math::
-        \ell = -\frac{\text{ce\_ratio}}{n} \sum \left[\alpha\,y \log p + (1 - \alpha)(1 - y) \log(1 - p)\right]
-               + (1 - \text{ce\_ratio})\left(1 - \frac{2\,tp + s}{2\,tp + fp + fn + d}\right)
-
-    The cross entropy gives every pixel a gradient from the start, the overlap keeps a small foreground from being ignored. The
-    paper subtracts the overlap; one minus it has the same gradient and is 0 at a perfect match. `alpha` is the paper's beta:
-    above 1/2 it makes missed foreground dearer (in a Keras version that is often copied, a misplaced bracket puts alpha in
-    front of both terms). Logarithms are taken of probabilities of at least 1e-7. An image whose pixels are all ignored gives
-    ``(1 - ce_ratio) (1 - s/d)``, 0 by default.
-
-    Args:
-        predictions: Probabilities of the foreground.
-        targets: 1 in the foreground, 0 elsewhere.
-        mask: True keeps a pixel.
-        alpha: Weight of the foreground in the cross entropy; the background has the rest.
-        ce_ratio: Weight of the cross entropy; dice has the rest.
-        smooth_numerator: s, pixels added to the numerator of dice.
-        smooth_denominator: d, pixels added to the denominator of dice.
-
-    >>> combo(jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]]))
-    Array(0.11475006, dtype=float32)
-
-    References:
-        Taghanaki, Zheng, Zhou, Georgescu, Sharma, Xu, Comaniciu, Hamarneh, Combo Loss, 2018. https://arxiv.org/abs/1805.02798
-    """
-    p, y = _kept(mask, predictions, targets)
-    pixel = alpha * y * _log(p) + (1 - alpha) * (1 - y) * _log(1 - p)
-    error, total = _error_and_total(p, y, None)
-    region = safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
-    return (1 - ce_ratio) * region - ce_ratio * _mean(pixel, mask)
-
-
-@loss("(*s),(*s),(*s)->()", "unit unit mask", weight="unit", delta="unit", gamma="unit", **SMOOTH)
-@hint(any_pixel_order=True)
-def unified_focal(
-    predictions: Array,
-    targets: Array,
-    *,
-    mask: Array | None = None,
-    weight: float = 0.5,
-    delta: float = 0.6,
-    gamma: float = 0.5,
-    smooth_numerator: float = 1e-5,
-    smooth_denominator: float = 1e-5,
-    **reduce: Unpack[PerClass],
-) -> Array:
-    r"""Focal cross entropy and focal Tversky with common parameters, the background suppressed, the foreground enhanced.
-
-    .. math::
-        \ell = -\frac{\text{weight}}{n} \sum \left[\delta\,y \log p + (1 - \delta)(1 - y)\,p^{\gamma} \log(1 - p)\right]
-               + \frac{1 - \text{weight}}{2} \left[(1 - T_b) + (1 - T_f)^{1 - \gamma}\right], \qquad
-        T_f = \frac{tp + s}{tp + \delta\,fn + (1 - \delta)\,fp + d}
-
-    This is the asymmetric form. :math:`T_b` is the same index of the background (tn for tp, fp and fn exchanged). `delta` is
-    the cost of a false negative, the foreground the rare class. `weight` is on the cross entropy, as in the paper (in the
-    authors' code it is on the Tversky part, which the default hides), and the two indices are averaged, as in the authors'
-    code (the paper adds them). Logarithms and powers are taken of probabilities of at least 1e-7; at a perfect match, where
-    the power has an infinite slope, the gradient is 0. MONAI's version documents logits, but takes probabilities.
-
-    Args:
-        predictions: Probabilities of the foreground.
-        targets: 1 in the foreground, 0 elsewhere.
-        mask: True keeps a pixel.
-        weight: Weight of the focal cross entropy; the focal Tversky part has the rest.
-        delta: Cost of missed foreground; wrong foreground costs the rest.
-        gamma: How much easy background is suppressed, and the match of the foreground enhanced; 0 to 1.
-        smooth_numerator: s, pixels added to the numerators.
-        smooth_denominator: d, pixels added to the denominators.
-
-    >>> unified_focal(jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]]))
-    Array(0.17677501, dtype=float32)
-
-    References:
-        Yeung, Sala, Schoenlieb, Rundo, Unified Focal loss, 2021. https://arxiv.org/abs/2102.04525
-    """
-    p, y = _kept(mask, predictions, targets)
-    pixel = delta * y * _log(p) + (1 - delta) * (1 - y) * jnp.maximum(p, MIN_PROBABILITY) ** gamma * _log(1 - p)
-    tp, fp, fn = _counts(p, y)
-    (both_absent,) = _kept(mask, _absent(p, y))
-    tn = pixel_sum(both_absent)
-    fore = _miss(tp, delta * fn + (1 - delta) * fp, smooth_numerator, smooth_denominator)
-    back = _miss(tn, delta * fp + (1 - delta) * fn, smooth_numerator, smooth_denominator)
-    return 0.5 * (1 - weight) * (back + _power(fore, 1 - gamma)) - weight * _mean(pixel, mask)
 
 
 @loss("(*s,k),(*s,k),(*s)->()", "unit unit mask", **SMOOTH)
@@ -462,12 +371,12 @@ def generalized_dice(
         Sudre, Li, Vercauteren, Ourselin, Cardoso, Generalised Dice overlap as a deep learning loss function for highly
         unbalanced segmentations, 2017. https://arxiv.org/abs/1707.03237
     """
-    p, y = _kept(None if mask is None else mask[..., None], predictions, targets)
+    p, y = keep_pixels(None if mask is None else mask[..., None], predictions, targets)
     size = lax.stop_gradient(class_sums(y))
     present = size > 0
     rarest = jnp.min(jnp.where(present, size, jnp.inf))
     weights = jnp.where(present, jnp.where(present, rarest, 1.0) / jnp.where(present, size, 1.0), 1.0) ** _POWERS[weighting]
-    error, total = _error_and_total(p, y, None, by_class=True)
+    error, total = error_and_total(p, y, None, by_class=True)
     error, total = jnp.sum(weights * error), jnp.sum(weights * total)
     return safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
 
@@ -516,81 +425,10 @@ def wasserstein_dice(
     classes = targets.shape[-1]
     if not 0 <= background < classes:
         raise ValueError(f"wasserstein_dice: `background` must be one of the {classes} classes, got {background}.")
-    p, y = _kept(None if mask is None else mask[..., None], probabilities, targets)
+    p, y = keep_pixels(None if mask is None else mask[..., None], probabilities, targets)
     cost = jnp.sum(y * jnp.matmul(p, distances.T, precision="highest"), axis=-1)
     hit = jnp.sum((1 - cost) * (jnp.sum(y, axis=-1) - y[..., background]))
-    return _miss(2 * hit, jnp.sum(cost), smooth_numerator, smooth_denominator)
+    return missed_share(2 * hit, jnp.sum(cost), smooth_numerator, smooth_denominator)
 
-
-# ---------------------------------------------------------------- sums over the pixels of one example
 
 _POWERS = {"square": 2, "simple": 1, "uniform": 0}
-
-
-def _kept(mask: Array | None, *arrays: Array) -> list[Array]:
-    """The arrays with zeros at ignored pixels, which then count nowhere and have no gradient, whatever they held.
-
-    The zeros are made from the mask, so that they lie as it does: to meet a constant, vmap would move the class axis to the
-    front, which doubles the time of the sums on CPUs.
-    """
-    return [a if mask is None else jnp.where(mask, a, (mask & ~mask).astype(a.dtype)) for a in arrays]
-
-
-def _mean(x: Array, mask: Array | None) -> Array:
-    """The mean over the kept pixels; 0 if none is kept."""
-    if mask is None:
-        return pixel_sum(x) / jnp.asarray(x.size).astype(x.dtype)
-    return pixel_sum(jnp.where(mask, x, 0.0)) / jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1).astype(x.dtype)
-
-
-def _counts(predictions: Array, targets: Array, mask: Array | None = None, soft_labels: bool = False) -> tuple[Array, Array, Array]:
-    """True positives, false positives, false negatives.
-
-    Each sum has a product of its own: XLA on CPUs sums ``p y`` as it multiplies, but writes what two sums share.
-    """
-    p, y = _kept(mask, predictions, targets)
-    if soft_labels:
-        over = positive_part(p - y)
-        return pixel_sum(p - over), pixel_sum(over), pixel_sum(positive_part(y - p))
-    return pixel_sum((p + p) * y) / 2, pixel_sum(p - p * y), pixel_sum(y + -p * y)
-
-
-def _absent(p: Array, y: Array) -> Array:
-    """``(1 - p) (1 - y)``, whose gradient needs no other array than `y`."""
-    return (1 - p) - (1 - p) * y
-
-
-def _error_and_total(
-    predictions: Array,
-    targets: Array,
-    mask: Array | None,
-    squared: bool = False,
-    soft_labels: bool = False,
-    by_class: bool = False,
-) -> tuple[Array, Array]:
-    """``fp + fn`` and ``2 tp + fp + fn``, by sums that need no temporary: ``p (1 - y)`` would write the array ``1 - y``."""
-    p, y = _kept(mask, predictions, targets)
-    if squared:
-        error, first, second = jnp.square(p - y), jnp.square(p), jnp.square(y)
-    elif soft_labels:
-        error, first, second = absolute(p - y), p, y
-    else:
-        both = p * y
-        error, first, second = (p - both) + (y - both), p, y
-    add_up = class_sums if by_class else pixel_sum
-    return add_up(error), add_up(first) + add_up(second)
-
-
-def _miss(tp: Array, error: Array, smooth_numerator: Array | float, smooth_denominator: Array | float) -> Array:
-    """``1 - (tp + s) / (tp + error + d)`` without its cancellation; 0 for two empty masks that nothing smooths."""
-    return safe_divide(error + (smooth_denominator - smooth_numerator), tp + error + smooth_denominator)
-
-
-def _log(p: Array) -> Array:
-    return jnp.log(jnp.maximum(p, MIN_PROBABILITY))
-
-
-def _power(x: Array, exponent: Array | float) -> Array:
-    """``x ** exponent`` for ``x >= 0`` and a positive exponent; gradient 0 at 0."""
-    positive = x > 0
-    return jnp.where(positive, jnp.where(positive, x, 1.0) ** exponent, jnp.where(jnp.isnan(x), x, 0.0))

@@ -16,7 +16,7 @@ from jloss._core.loss import loss
 from jloss._core.signature import PerClass, SpatialOverClasses
 from jloss._core.sorting import by_rank
 from jloss.numerics import absolute, positive_part, safe_divide, select_by_sign
-from jloss.vision.segmentation import _kept, _mean, _power
+from jloss.vision._pixels import keep_pixels, pixel_mean, power
 
 
 @loss("(*s),(*s),(*s)->()", "real unit mask")
@@ -115,8 +115,8 @@ def boundary(predictions: Array, distance_map: Array, *, mask: Array | None = No
         Kervadec, Bouchtiba, Desrosiers, Granger, Dolz, Ben Ayed, Boundary loss for highly unbalanced segmentation, 2018.
         https://arxiv.org/abs/1812.07032
     """
-    p, distance = _kept(mask, predictions, distance_map)
-    return _mean(p * distance, mask)
+    p, distance = keep_pixels(mask, predictions, distance_map)
+    return pixel_mean(p * distance, mask)
 
 
 @loss("(*s),(*s),(*s),(*s),(*s)->()", "unit unit real real mask", constants="prediction_distances target_distances", alpha="positive")
@@ -157,9 +157,9 @@ def hausdorff_dt(
         Karimi, Salcudean, Reducing the Hausdorff Distance in Medical Image Segmentation with Convolutional Neural Networks,
         2019. https://arxiv.org/abs/1904.10030
     """
-    p, y, dp, dy = _kept(mask, predictions, targets, prediction_distances, target_distances)
-    far = [_power(jnp.abs(lax.stop_gradient(d)), alpha) for d in (dp, dy)]
-    return _mean(jnp.square(p - y) * (far[0] + far[1]), mask)
+    p, y, dp, dy = keep_pixels(mask, predictions, targets, prediction_distances, target_distances)
+    far = [power(jnp.abs(lax.stop_gradient(d)), alpha) for d in (dp, dy)]
+    return pixel_mean(jnp.square(p - y) * (far[0] + far[1]), mask)
 
 
 @loss("(*s),(*s),(*s)->()", "unit unit mask", alpha="nonnegative")
@@ -202,14 +202,14 @@ def hausdorff_er(
     """
     if erosions < 1:
         raise ValueError(f"hausdorff_er: `erosions` must be at least 1, got {erosions}.")
-    p, y = _kept(mask, predictions, targets)
+    p, y = keep_pixels(mask, predictions, targets)
 
     def erode(error: Array, _: None) -> tuple[Array, Array]:
-        (eroded,) = _kept(mask, positive_part(_cross_mean(error) - 0.5))
+        (eroded,) = keep_pixels(mask, positive_part(_cross_mean(error) - 0.5))
         low = jnp.min(eroded)
         height = jnp.max(eroded) - low
         eroded = jnp.where(height > 0, (eroded - low) / jnp.where(height > 0, height, 1.0), eroded)
-        return eroded, _mean(eroded, mask)
+        return eroded, pixel_mean(eroded, mask)
 
     _, remains = lax.scan(jax.checkpoint(erode), jnp.square(p - y), None, length=erosions)
     return jnp.sum(remains * jnp.arange(1, erosions + 1, dtype=p.dtype) ** alpha)
@@ -256,7 +256,7 @@ def cldice(
     """
     if iterations < 0:
         raise ValueError(f"cldice: `iterations` must be 0 or more, got {iterations}.")
-    p, y = _kept(mask, predictions, targets)
+    p, y = keep_pixels(mask, predictions, targets)
     p_line, y_line = _skeleton(p, iterations), _skeleton(y, iterations)
     precision = safe_divide(jnp.sum(p_line * y) + smooth, jnp.sum(p_line) + smooth, 1.0)
     sensitivity = safe_divide(jnp.sum(y_line * p) + smooth, jnp.sum(y_line) + smooth, 1.0)

@@ -42,7 +42,7 @@ def test_wrong_fixed_axis():
 
 def test_batch_axes_that_would_broadcast():
     assert message(ValueError, lambda: jloss.cross_entropy(f((8, 5)), i(8, 1))) == (
-        "cross_entropy: `labels` has batch axes (8, 1), but (8,) before; losses do not broadcast batch axes.\n"
+        "cross_entropy: `labels` has batch axes (8, 1), but `logits` has (8,); losses do not broadcast batch axes.\n"
         "  expected  logits(..., k), labels(...)\n"
         "  got       logits(8, 5), labels(8, 1)"
     )
@@ -50,7 +50,7 @@ def test_batch_axes_that_would_broadcast():
 
 def test_batch_axes_that_would_broadcast_elementwise():
     assert message(ValueError, lambda: jloss.huber(f((8, 1)), f(8))) == (
-        "huber: `targets` has batch axes (8,), but (8, 1) before; losses do not broadcast batch axes.\n"
+        "huber: `targets` has batch axes (8,), but `predictions` has (8, 1); losses do not broadcast batch axes.\n"
         "  expected  predictions(...), targets(...)\n"
         "  got       predictions(8, 1), targets(8)"
     )
@@ -270,9 +270,7 @@ def test_unknown_keyword():
     assert message(TypeError, lambda: jloss.huber(f(8), f(8), delat=2.0)) == "huber: unknown keyword `delat`; did you mean `delta`?"
 
 
-@pytest.mark.parametrize(
-    ("theirs", "ours"), [("mask", "where"), ("ignore_index", "where"), ("sample_weight", "weights"), ("weight", "weights"), ("dim", "axis")]
-)
+@pytest.mark.parametrize(("theirs", "ours"), [("mask", "where"), ("sample_weight", "weights"), ("weight", "weights"), ("dim", "axis")])
 def test_the_keyword_of_another_library(theirs, ours):
     assert message(TypeError, lambda: jloss.cross_entropy(f((8, 5)), i(8), **{theirs: 0})) == (
         f"cross_entropy: unknown keyword `{theirs}`; did you mean `{ours}`?"
@@ -296,7 +294,7 @@ def test_axis_out_of_range():
 
 def test_errors_are_the_same_under_jit():
     call = jax.jit(lambda: jloss.huber(f(8), f((8, 1))))
-    assert message(ValueError, call).startswith("huber: `targets` has batch axes (8, 1), but (8,) before")
+    assert message(ValueError, call).startswith("huber: `targets` has batch axes (8, 1), but `predictions` has (8,)")
 
 
 def test_disable_asserts_keeps_its_meaning():
@@ -360,3 +358,50 @@ def test_an_axis_that_no_mesh_has(axis):
     over_devices = jax.shard_map(lambda x: jloss.huber(x, x, axis_name=axis), mesh=mesh, in_specs=P("i"), out_specs=P())
     with pytest.raises(NameError, match="huber: `axis_name` is 'nope', no axis here; the axes are 'i'"):
         over_devices(jnp.ones(4))
+
+
+# ---------------------------------------------------------------- what to do
+
+
+@pytest.mark.parametrize(
+    ("call", "advice"),
+    [
+        (lambda: jloss.cross_entropy(f((8, 5)), i(8, 5)), "Of one-hot rows: labels.argmax(-1). For probabilities see soft_cross_entropy."),
+        (lambda: jloss.cross_entropy(f((2, 21, 4, 4)), i(2, 4, 4)), "If the classes are on axis 1, say axis=1."),
+        (lambda: jloss.cross_entropy(i(8), f((8, 5))), "Are `logits` and `labels` exchanged?"),
+        (lambda: jloss.cross_entropy(f((8, 5)), i(8), weights=f(5)), "If there is one weight per class, w, say weights=w[labels]."),
+        (
+            lambda: jloss.cross_entropy(f((8, 5, 4)), i(8, 4), axis=1, weights=f(5)),
+            "If there is one weight per class, w, say weights=w[labels].",
+        ),
+        (lambda: jloss.dice(f((2, 4, 4)), f((2, 4, 4)), where=jnp.ones((2, 4, 4), bool)), "Pixels are masked by `mask`; `where` masks"),
+        (lambda: jloss.info_nce(f((6, 3)), f((6, 3)), where=jnp.ones((6, 3), bool)), "Single items are masked by `mask`"),
+        (lambda: jloss.cross_entropy(f((8, 5)), i(8), ignore_index=-100), "unknown keyword `ignore_index`; say where=labels != -100."),
+        (lambda: jloss.huber(f(8), f(8), ignore_index=0), "unknown keyword `ignore_index`; say it with `where`."),
+    ],
+)
+def test_errors_say_what_to_do(call, advice):
+    with pytest.raises((TypeError, ValueError)) as error:
+        call()
+    assert advice in str(error.value)
+
+
+def test_an_error_that_gives_nothing_away_has_no_advice():
+    assert message(ValueError, lambda: jloss.huber(f(8), f(7))).count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("signature", "domains", "said"),
+    [
+        ("(k),()->()", "real klass", "wrong: 'klass' is not a domain; nearest: class; domains: real, unit, positive"),
+        ("(k)->()", "real class", "has 1 inputs, the domains 'real class' are 2"),
+    ],
+)
+def test_mistakes_of_authors(signature, domains, said):
+    with pytest.raises(TypeError) as error:
+
+        @jloss.loss(signature, domains)
+        def wrong(logits: Array, labels: Array, **reduce: Unpack[jloss.Reduce]) -> Array:
+            return logits[0]
+
+    assert said in str(error.value)

@@ -19,7 +19,8 @@ from jloss._core.backend import RECOMPUTE_FROM, REORDER_FROM
 from jloss.testing import samples
 from notebooks import scale_table
 
-# The temporaries of value and gradient, at most, in inputs (next to nothing is 0); from REORDER_FROM numbers and from RECOMPUTE_FROM bytes on.
+# The temporaries of value and gradient, at most, in inputs (next to nothing is 0); from REORDER_FROM numbers and from RECOMPUTE_FROM
+# bytes on.
 # What compares, and what shares an exponential or a logarithm with its gradient, keeps some while it is small.
 KEPT = {
     "absolute_error": (0, 0),

@@ -1,4 +1,6 @@
-"""Losses of torchvision, MONAI, segmentation_models_pytorch and kornia beside ours; `python -m tests.families.vision.cases` writes the golden file.
+"""Losses of torchvision, MONAI, segmentation_models_pytorch and kornia beside ours.
+
+`python -m tests.families.vision.cases` writes the golden file.
 
 A case names a peer, our call and its call on the same NumPy inputs; both are reduced to one number, and the gradient is taken in the
 first input. The losses of torchvision and segmentation_models_pytorch are read from their files, since torchvision as a whole loads only

@@ -1,7 +1,7 @@
 """Boxes and masks against torchvision, MONAI, segmentation_models_pytorch and kornia: values and gradients, from the golden file and live.
 
-The golden file is made by ``python -m tests.families.vision.cases``. docs/disagreements/vision.md says where a peer is not followed; what it says of
-jloss is evaluated here.
+The golden file is made by ``python -m tests.families.vision.cases``. docs/disagreements/vision.md says where a peer is not followed;
+what it says of jloss is evaluated here.
 """
 
 import importlib.metadata

@@ -94,7 +94,7 @@ def test_a_mask_without_batch_axes_is_shared():
 
 
 def test_wrong_axes_are_named():
-    with pytest.raises(ValueError, match=r"dice: `mask` has batch axes \(2, 3\), but \(2,\) before"):
+    with pytest.raises(ValueError, match=r"dice: `mask` has batch axes \(2, 3\), but `predictions` has \(2,\)"):
         jloss.dice(P, Y, mask=Y > 0.5, axis=1)
     with pytest.raises(ValueError, match=r"dice: axis `s0` of `mask` has size 5, but 4 is expected from `predictions`"):
         jloss.dice(P, Y, mask=KEEP.swapaxes(1, 2), axis=1)
