@@ -17,12 +17,20 @@ SLOW = {
     "options_matter",
     "gradient_is_the_derivative",  # in every run test_oracles.py compares gradients with the oracle's differences
 }
+# Smallest of largest of smallest: at a constant image no derivative of a pixel's tie lies between the slopes of the whole.
+IRREGULAR = {"cldice": "gradient_at_hard_points"}
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_laws(name):
-    report = check(case(name), laws=[law for law in LAWS if law not in ELSEWHERE and (name in FIRST or law not in SLOW)])
+    laws = [law for law in LAWS if law not in ELSEWHERE and law != IRREGULAR.get(name) and (name in FIRST or law not in SLOW)]
+    report = check(case(name), laws=laws)
     assert report, str(report)
+
+
+@pytest.mark.parametrize("name", IRREGULAR)
+def test_what_is_irregular_is_so(name):
+    assert not check(case(name), laws=[IRREGULAR[name]]), f"{name} obeys {IRREGULAR[name]} now: take it off the list"
 
 
 @pytest.mark.slow
@@ -33,7 +41,7 @@ def test_slow_laws(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in LOSSES if name in ORACLES and len(ORACLES[name].options) > 1])
+@pytest.mark.parametrize("name", [name for name in LOSSES if name in ORACLES and len(ORACLES[name].options) > 1 and name not in IRREGULAR])
 def test_hard_points_under_options(name):
     for options in ORACLES[name].options[1:]:
         report = check(case(name, options), laws=["gradient_at_hard_points"])
