@@ -58,8 +58,8 @@ def _assign(cost: Array, exists: Array) -> Array:
     left = max(m - n, 0) if is_known(n, m) else m
     spare = jnp.broadcast_to((n + 1) * worst, (m, left))  # for whom no prediction is left
     cost = jnp.concatenate([cost, spare], axis=1)
-    zeros, nobody = _zeros(cost, cost.dtype), _zeros(cost, jnp.int32) - 1
-    start = _State(zeros[:, 0], zeros[0], nobody[0], nobody[:, 0])
+    zeros, unassigned = _zeros(cost, cost.dtype), _zeros(cost, jnp.int32) - 1
+    start = _State(zeros[:, 0], zeros[0], unassigned[0], unassigned[:, 0])
     state, _ = lax.scan(functools.partial(_add_target, cost), start, (jnp.arange(m, dtype=jnp.int32), exists))
     return jnp.where(state.prediction < n, state.prediction, -1)
 
@@ -70,7 +70,7 @@ def _zeros(like: Array, dtype: DTypeLike) -> Array:
 
 
 class _State(NamedTuple):
-    """Of the assignment: the prices that prove it optimal, and who has whom (-1: nobody)."""
+    """Of the assignment: the prices that prove it optimal, and who has whom (-1: unassigned)."""
 
     target_price: Array
     price: Array
@@ -82,7 +82,7 @@ def _add_target(cost: Array, state: _State, new: tuple[Array, Array]) -> tuple[_
     """Dijkstra from a new target to the nearest free prediction; a target that does not exist changes nothing."""
     target, exists = new
     blank = _zeros(cost[0], cost.dtype)
-    nobody = _zeros(cost[0], jnp.int32) - 1
+    unassigned = _zeros(cost[0], jnp.int32) - 1
 
     def is_searching(search: _Search) -> Array:
         return (search.free < 0) & ~jnp.all(search.done)
@@ -103,7 +103,7 @@ def _add_target(cost: Array, state: _State, new: tuple[Array, Array]) -> tuple[_
             free=jnp.where(owner < 0, nearest, -1),
         )
 
-    start = _Search(blank + jnp.inf, nobody, jnp.isnan(cost[0]) | ~exists, target - nobody[0] - 1, blank[0], nobody[0])
+    start = _Search(blank + jnp.inf, unassigned, jnp.isnan(cost[0]) | ~exists, target - unassigned[0] - 1, blank[0], unassigned[0])
     search = lax.while_loop(is_searching, visit, start)
     gain = jnp.where(search.done & exists, search.length - search.distance, 0.0)
     has_one = state.prediction >= 0

@@ -210,7 +210,9 @@ def map_examples(core: Any, arrays: Any, axes: Any, options: Any, levels: int, e
     for level in reversed(range(levels)):
         outer = [[at for at in axes[n].batch[:level] if at is not None] for n in names]  # mapped before, so no longer there
         now = [axes[n].batch[level] for n in names]
-        one = jax.vmap(one, in_axes=[None if at is None else at - sum(o < at for o in gone) for at, gone in zip(now, outer, strict=True)])
+        one = jax.vmap(
+            one, in_axes=[None if at is None else at - sum(o < at for o in mapped) for at, mapped in zip(now, outer, strict=True)]
+        )
     return one(*(arrays[n] for n in names))
 
 

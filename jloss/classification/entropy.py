@@ -50,7 +50,7 @@ def cross_entropy(
     Args:
         logits: Unnormalised log-probabilities.
         labels: The class.
-        label_smoothing: Share of the target that is spread evenly over all classes, the label's own included.
+        label_smoothing: Part of the target's probability that is given to all classes alike, the label's own included.
         z_loss: Weight of the squared log-partition, which keeps logits from drifting; 1e-4 is usual.
         class_axis_name: Mesh axis over which the classes are split, inside `jax.shard_map`.
 
@@ -88,7 +88,7 @@ def soft_cross_entropy(
     Args:
         logits: Unnormalised log-probabilities.
         targets: A probability per class; rows that do not sum to 1 are taken as they are.
-        label_smoothing: Share of the target that is spread evenly over all classes.
+        label_smoothing: Part of the target's probability that is given to all classes alike.
         class_axis_name: Mesh axis over which the classes are split, inside `jax.shard_map`.
 
     >>> soft_cross_entropy(jnp.array([2.0, 0.0, -jnp.inf]), jnp.array([0.5, 0.5, 0.0]))
@@ -99,9 +99,9 @@ def soft_cross_entropy(
     """
     log_total, peak = _partition(logits, class_axis_name)
     log_odds = below(logits, peak)
-    gone = log_odds == -jnp.inf
-    gaps = jnp.where(gone, lax.stop_gradient(targets), targets) * -log_odds  # infinite where gone: not for the targets' gradient
-    mass, gap = _total((jnp.sum(targets), jnp.sum(jnp.where(gone & (targets == 0), 0.0, gaps))), class_axis_name)
+    absent = log_odds == -jnp.inf
+    gaps = jnp.where(absent, lax.stop_gradient(targets), targets) * -log_odds  # infinite where absent: not for the targets' gradient
+    mass, gap = _total((jnp.sum(targets), jnp.sum(jnp.where(absent & (targets == 0), 0.0, gaps))), class_axis_name)
     away = _mean_gap(logits, peak, label_smoothing, class_axis_name)[0]
     return (1 - label_smoothing) * (mass * log_total + gap) + label_smoothing * (log_total + away)
 
@@ -211,7 +211,7 @@ def sigmoid_cross_entropy(
     wrong = jnp.where(logits > 0, 1 - targets, weight * targets)
     mass = (1 - targets) + weight * targets
     limit = jnp.where(wrong == 0, 0.0, jnp.abs(logits))
-    # A select as the last step makes XLA fuse all of this into one loop on CPUs, in front of the sum.
+    # The select comes last: XLA for CPUs then fuses all of this into one loop, in front of the sum.
     return jnp.where(infinite, limit, wrong * distance + mass * jnp.log1p(jnp.exp(-distance)))
 
 
@@ -302,7 +302,7 @@ def poly1_cross_entropy(
         logits: Unnormalised log-probabilities.
         labels: The class; outside 0..k-1 the example is NaN.
         epsilon: What is added to the leading coefficient 1.
-        label_smoothing: Share of the target that is spread evenly over all classes.
+        label_smoothing: Part of the target's probability that is given to all classes alike.
         class_axis_name: Mesh axis over which the classes are split, inside `jax.shard_map`.
 
     >>> poly1_cross_entropy(jnp.array([0.0, 0.0]), jnp.array(1))

@@ -128,7 +128,7 @@ def normalized_cross_entropy(logits: Array, labels: Array, *, class_axis_name: s
     References:
         Ma et al., Normalized Loss Functions for Deep Learning with Noisy Labels, 2020. https://arxiv.org/abs/2006.13554
     """
-    return _normalized(logits, labels, lambda surprises: surprises, class_axis_name)
+    return _normalized(logits, labels, lambda surprisal: surprisal, class_axis_name)
 
 
 @loss("(k),()->()", "real class", gamma="nonnegative")
@@ -154,7 +154,7 @@ def normalized_focal(
     References:
         Ma et al., Normalized Loss Functions for Deep Learning with Noisy Labels, 2020. https://arxiv.org/abs/2006.13554
     """
-    return _normalized(logits, labels, lambda surprises: focal(surprises, gamma), class_axis_name)
+    return _normalized(logits, labels, lambda surprisal: focal(surprisal, gamma), class_axis_name)
 
 
 @loss("(k),(k)->()", "real prob", t1="unit", t2="one_or_more")

@@ -37,7 +37,7 @@ def kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverC
     References:
         Kullback and Leibler, On Information and Sufficiency, 1951. https://doi.org/10.1214/aoms/1177729694
     """
-    return jnp.sum(_surprises_beyond(targets, safe_log(targets), log_predictions))
+    return jnp.sum(_excess_surprisal(targets, safe_log(targets), log_predictions))
 
 
 @loss("(k),(k)->()", "log_prob log_prob")
@@ -59,7 +59,7 @@ def kl_divergence_with_log_targets(log_predictions: Array, log_targets: Array, *
     References:
         Kullback and Leibler, On Information and Sufficiency, 1951. https://doi.org/10.1214/aoms/1177729694
     """
-    return jnp.sum(_surprises_beyond(jnp.exp(log_targets), log_targets, log_predictions))
+    return jnp.sum(_excess_surprisal(jnp.exp(log_targets), log_targets, log_predictions))
 
 
 @loss("(k),(k)->()", "log_prob prob")
@@ -356,7 +356,7 @@ def _relative_entropies(weights: Array, log_first: Array, log_second: Array) -> 
     return jnp.where(impossible, jnp.inf, jnp.where(counts, weights, 0.0) * gaps)
 
 
-def _surprises_beyond(weights: Array, log_weights: Array, logs: Array) -> Array:
+def _excess_surprisal(weights: Array, log_weights: Array, logs: Array) -> Array:
     """``weights * (log_weights - logs)``, 0 where the weight is 0. The gradient in `logs` is ``-weights`` even at -inf.
 
     So it is read off the weights, in one pass that does not look at the logs; the gradient in the weights is 0 at a log of -inf.

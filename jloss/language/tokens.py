@@ -48,7 +48,7 @@ def sequence_cross_entropy(
         logits: Unnormalised log-probabilities of each step.
         labels: The class of each step.
         mask: Which steps count; all by default.
-        label_smoothing: Share of the target that is spread evenly over all classes.
+        label_smoothing: Part of the target's probability that is given to all classes alike.
         z_loss: Weight of the squared log-partition of each step.
         steps: ``"mean"`` over the steps of a sequence, or ``"sum"``, its negative log-likelihood.
         class_axis_name: Mesh axis over which the classes are split, inside `jax.shard_map`.

@@ -137,7 +137,7 @@ def surprisal(logits: Array, label: Array, *, axis_name: str | tuple[str, ...] |
 
 
 def focal(surprisal: Array, gamma: Array | float) -> Array:
-    """``(1 - p)**gamma * surprise`` for ``p = exp(-surprise)``; 0 with gradient 0 where p has rounded to 1."""
+    """``(1 - p)**gamma * surprisal`` for ``p = exp(-surprisal)``; 0 with gradient 0 where p has rounded to 1."""
     matched = surprisal <= 0
     surprisal = jnp.where(matched, 1.0, surprisal)
     return jnp.where(matched, 0.0, jnp.exp(gamma * log1mexp(-surprisal)) * surprisal)

@@ -89,7 +89,7 @@ def totals(values: Array, keep: Array) -> tuple[Array, Array]:
 
 
 def mean_of_totals(given: tuple[Array, Array]) -> Array:
-    """The mean of the kept values of all rows; 0 if there is none, and NaN if one that nobody counts is."""
+    """The mean of the kept values of all rows; 0 if there is none, and NaN if one that does not count is."""
     count = jnp.sum(given[1])
     return jnp.sum(given[0]) / jnp.where(count == 0, 1.0, count)
 

@@ -67,10 +67,10 @@ def info_nce(
         queries: Vectors, normalised here.
         keys: The vector that belongs to each query, normalised here.
         mask: Which pairs to use; all by default.
-        temperature: Small is sharp; may be learned.
+        temperature: Divides the cosines; small values sharpen the softmax. May be learned.
         chunk_size: Rows at once; all by default.
         negatives_axis_name: Mesh axis over which the set lies.
-        ring: Whether keys of other devices come one device at a time.
+        ring: Whether shards of the keys are passed around (`ppermute`, one held at a time) instead of gathered.
 
     >>> round(float(info_nce(jnp.eye(2), jnp.eye(2), temperature=1.0)), 4)
     0.3133
@@ -113,10 +113,10 @@ def nt_xent(
         first: First views, normalised here.
         second: Second views, normalised here.
         mask: Which items to use; all by default.
-        temperature: Small is sharp; SimCLR has 0.1 for ImageNet and 0.5 for CIFAR.
+        temperature: Divides the cosines; small values sharpen the softmax. SimCLR has 0.1 for ImageNet and 0.5 for CIFAR.
         chunk_size: Rows at once; by default what is fast.
         negatives_axis_name: Mesh axis over which the set lies.
-        ring: Whether views on other devices come one device at a time.
+        ring: Whether shards of the views are passed around (`ppermute`, one held at a time) instead of gathered.
 
     >>> round(float(nt_xent(jnp.eye(2), jnp.eye(2), temperature=1.0)), 4)
     0.5514
@@ -157,10 +157,10 @@ def supervised_contrastive(
         embeddings: One vector per item, normalised here.
         labels: Which items belong together: any integers.
         mask: Which items to use; all by default.
-        temperature: Small is sharp.
+        temperature: Divides the cosines; small values sharpen the softmax.
         chunk_size: Rows at once; by default what is fast.
         negatives_axis_name: Mesh axis over which the set lies.
-        ring: Whether items on other devices come one device at a time.
+        ring: Whether shards of the items are passed around (`ppermute`, one held at a time) instead of gathered.
 
     >>> round(float(supervised_contrastive(jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 0, 1]), temperature=1.0)), 4)
     0.3133
@@ -201,11 +201,11 @@ def decoupled_contrastive(
         first: First views, normalised here.
         second: Second views, normalised here.
         mask: Which items to use; all by default.
-        temperature: Small is sharp.
+        temperature: Divides the cosines; small values sharpen the softmax.
         sigma: Weighs hard positives more; 0.5 in the paper, None for equal weights.
         chunk_size: Rows at once; by default what is fast.
         negatives_axis_name: Mesh axis over which the set lies.
-        ring: Whether views on other devices come one device at a time.
+        ring: Whether shards of the views are passed around (`ppermute`, one held at a time) instead of gathered.
 
     >>> round(float(decoupled_contrastive(jnp.eye(2), jnp.eye(2), temperature=1.0)), 4)
     -0.3069
@@ -252,7 +252,7 @@ def clip(
         scale: The inverse temperature; learned in practice, as ``jnp.minimum(jnp.exp(log_scale), 100)``.
         chunk_size: Rows at once; all by default.
         negatives_axis_name: Mesh axis over which the set lies.
-        ring: Whether texts of other devices come one device at a time.
+        ring: Whether shards of the texts are passed around (`ppermute`, one held at a time) instead of gathered.
 
     >>> round(float(clip(jnp.eye(2), jnp.eye(2), scale=1.0)), 4)
     0.3133
@@ -299,7 +299,7 @@ def siglip(
         bias: Added to every logit; learned, it starts low because most pairs are negative.
         chunk_size: Rows at once; all by default.
         negatives_axis_name: Mesh axis over which the set lies.
-        ring: Whether texts of other devices come one device at a time.
+        ring: Whether shards of the texts are passed around (`ppermute`, one held at a time) instead of gathered.
 
     >>> round(float(siglip(jnp.eye(2), jnp.eye(2))), 4)
     0.6932

@@ -158,7 +158,7 @@ def normalized_softmax(
         embeddings: Vectors, normalised here.
         labels: Their classes.
         prototypes: One vector per class, normalised here.
-        temperature: Small is sharp.
+        temperature: Divides the cosines; small values sharpen the softmax.
 
     >>> round(float(normalized_softmax(jnp.array([4.0, 3.0]), 0, jnp.array([[1.0, 0.0], [0.0, 1.0]]), temperature=0.1)), 4)
     0.1269

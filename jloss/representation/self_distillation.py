@@ -193,7 +193,7 @@ def dino(
         teacher: Scores of the teacher for another view of the same items; constants.
         center: Subtracted from the teacher's scores, against collapse to one prototype; a constant.
         mask: Which items to use; all by default.
-        student_temperature: Small is sharp.
+        student_temperature: Divides the student's scores; small values sharpen its softmax.
         teacher_temperature: Sharper than the student's; the paper warms it up from 0.04 to 0.07.
 
     >>> round(float(dino(jnp.eye(2), jnp.eye(2), jnp.zeros(2), student_temperature=1.0, teacher_temperature=1.0)), 4)
@@ -236,7 +236,7 @@ def ibot(
         teacher: Scores of the teacher for each patch of the whole image; constants.
         center: Subtracted from the teacher's scores; a constant.
         mask: True for the patches that were hidden, which are those that count; all by default.
-        student_temperature: Small is sharp.
+        student_temperature: Divides the student's scores; small values sharpen its softmax.
         teacher_temperature: Sharper than the student's.
 
     >>> hidden = jnp.array([True, False])

@@ -110,7 +110,7 @@ def cast_like(values: Array, number: Any) -> Array:
 
 
 def with_inputs(entry: Entry, inputs: dict[str, tuple[str, ...]], domains: dict[str, str], optional: str = "", axis: bool = True) -> Entry:
-    """The entry with other inputs, which the one who calls its core takes away again; the one named `optional` may be None."""
+    """The entry with other inputs, which the caller of its core takes away again; the one named `optional` may be None."""
     shown = inspect.signature(entry.core).parameters
     *options, last = (p for n, p in shown.items() if n not in entry.inputs)
     if clash := [p.name for p in options if p.name in inputs]:

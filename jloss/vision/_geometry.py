@@ -24,7 +24,7 @@ class Pair(NamedTuple):
     sides: tuple[Array, Array]  # width and height of the prediction, negative where corners are exchanged
     target_sides: tuple[Array, Array]
     offset: tuple[Array, Array]  # from the target's centre to the prediction's
-    hull: tuple[Array, Array]  # width and height of the smallest box around all corners
+    enclosing: tuple[Array, Array]  # width and height of the smallest box around all corners
     overlap: Array
     union: Array
 
@@ -34,18 +34,18 @@ class Pair(NamedTuple):
 
     @property
     def empty_share(self) -> Array:
-        """The share of the hull that neither box fills."""
-        area = self.hull[0] * self.hull[1]
+        """The share of the enclosing box that neither fills."""
+        area = self.enclosing[0] * self.enclosing[1]
         return share(area - self.union, area)
 
     @property
     def diagonal(self) -> Array:
-        """Of the hull, squared."""
-        return squared_length(self.hull)
+        """Of the enclosing box, squared."""
+        return squared_length(self.enclosing)
 
     @property
     def distance(self) -> Array:
-        """Of the centres, relative to the diagonal of the hull, both squared; at most 1."""
+        """Of the centres, relative to the diagonal of the enclosing box, both squared; at most 1."""
         return share(squared_length(self.offset), self.diagonal)
 
     @property
@@ -70,13 +70,13 @@ def compare(first: Array, second: Array) -> Pair:
     """Measures two boxes, or two arrays of boxes of equal rank."""
     x0, y0, x1, y1 = columns(first)
     a0, b0, a1, b1 = columns(second)
-    (width, overlap_x, hull_x), (height, overlap_y, hull_y) = _side(x0, x1, a0, a1), _side(y0, y1, b0, b1)
+    (width, overlap_x, enclosing_x), (height, overlap_y, enclosing_y) = _side(x0, x1, a0, a1), _side(y0, y1, b0, b1)
     overlap = overlap_x * overlap_y
     union = positive_part(width) * positive_part(height) + positive_part(a1 - a0) * positive_part(b1 - b0) - overlap
     offset = ((x0 - a0) + (x1 - a1)) / 2, ((y0 - b0) + (y1 - b1)) / 2  # exactly 0 at a match
     # The target's sides are written another way than above: XLA on CPUs would keep an array for both uses, and that of `ciou` 43
     # instead of 29 MB for a million boxes, which is more than an allocator hands out again.
-    return Pair((width, height), (-(a0 - a1), -(b0 - b1)), offset, (hull_x, hull_y), overlap, union)
+    return Pair((width, height), (-(a0 - a1), -(b0 - b1)), offset, (enclosing_x, enclosing_y), overlap, union)
 
 
 def columns(boxes: Array) -> list[Array]:
@@ -102,7 +102,7 @@ def power(x: Array, exponent: Array | float) -> Array:
 
 
 def _side(low: Array, high: Array, target_low: Array, target_high: Array) -> tuple[Array, Array, Array]:
-    """Along one axis: the length of the prediction, of the overlap, and of the hull of all four corners in whatever order."""
+    """Along one axis: the length of the prediction, of the overlap, and of what encloses all four corners in whatever order."""
     overlap = positive_part(jnp.minimum(high, target_high) - jnp.maximum(low, target_low))
     top = jnp.maximum(jnp.maximum(low, high), jnp.maximum(target_low, target_high))
     bottom = jnp.minimum(jnp.minimum(low, high), jnp.minimum(target_low, target_high))

@@ -71,7 +71,7 @@ def log_iou(predictions: Array, targets: Array, *, epsilon: float = 1e-6, **redu
 
 @loss("(4),(4)->()", "box box")
 def giou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
-    r"""`iou` plus the share of the hull that neither box fills: disjoint boxes attract each other.
+    r"""`iou` plus the empty share of the enclosing box: disjoint boxes still get a gradient that moves them together.
 
     .. math::
         \ell = 1 - \mathrm{IoU} + \frac{|C| - |\text{predictions} \cup \text{targets}|}{|C|}
@@ -97,7 +97,7 @@ def giou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
 
 @loss("(4),(4)->()", "box box")
 def diou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
-    r"""`iou` plus the distance of the centres, relative to the hull: moves disjoint boxes straight onto each other.
+    r"""`iou` plus the distance of the centres, relative to the enclosing box: moves disjoint boxes straight onto each other.
 
     .. math::
         \ell = 1 - \mathrm{IoU} + \frac{\rho^2}{c^2}
@@ -156,8 +156,8 @@ def eiou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     .. math::
         \ell = 1 - \mathrm{IoU} + \frac{\rho^2}{c^2} + \frac{(w_p - w_t)^2}{C_w^2} + \frac{(h_p - h_t)^2}{C_h^2}
 
-    with :math:`C_w, C_h` the sides of the smallest box around both. Not bounded by 2. All terms are relative to that hull, so
-    far apart boxes of different size also push apart: a larger hull makes the differences smaller. This is the efficient IoU
+    with :math:`C_w, C_h` the sides of the box that encloses both. Not bounded by 2. All terms are relative to that box, so
+    far apart boxes of different size also push apart: a larger one makes the differences smaller. This is the efficient IoU
     of Zhang; mmdetection's loss of the same name is another (the extended IoU of Peng and Yu).
 
     Args:
@@ -172,7 +172,7 @@ def eiou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     """
     pair = compare(predictions, targets)
     (width, height), (target_width, target_height) = pair.sides, pair.target_sides
-    wider, higher = share(width - target_width, pair.hull[0]), share(height - target_height, pair.hull[1])
+    wider, higher = share(width - target_width, pair.enclosing[0]), share(height - target_height, pair.enclosing[1])
     return fused(1 - pair.iou + pair.distance + squared_length((wider, higher)))
 
 
@@ -184,7 +184,7 @@ def siou(predictions: Array, targets: Array, *, theta: float = 4.0, **reduce: Un
         \ell = 1 - \mathrm{IoU} + \tfrac12 \sum_{t \in \{x, y\}} \left(1 - e^{-(2 - \Lambda) \rho_t}\right)
                + \tfrac12 \sum_{s \in \{w, h\}} \left(1 - e^{-\omega_s}\right)^\theta
 
-    with :math:`\rho_x = (d_x / C_w)^2` from the offset of the centres and the hull, :math:`\Lambda = \sin 2\varphi` of the
+    with :math:`\rho_x = (d_x / C_w)^2` from the offset of the centres and the enclosing box, :math:`\Lambda = \sin 2\varphi` of the
     offset's angle, and :math:`\omega_w = |w_p - w_t| / \max(w_p, w_t)`. The angle is taken as
     :math:`2 |d_x| |d_y| / (d_x^2 + d_y^2)`, which has no arcsine whose derivative is infinite along the axes, needs no case for
     more than 45 degrees, and is 0 for concentric boxes. The sign of the exponent is the paper's: mmdetection's default has the
@@ -206,7 +206,7 @@ def siou(predictions: Array, targets: Array, *, theta: float = 4.0, **reduce: Un
     longer = jnp.maximum(dx, dy)
     dx, dy = share(dx, longer), share(dy, longer)  # the squares of a tiny offset underflow
     sine = share(2 * dx * dy, dx * dx + dy * dy)
-    distances = (jnp.square(share(offset, side)) for offset, side in zip(pair.offset, pair.hull, strict=True))
+    distances = (jnp.square(share(offset, side)) for offset, side in zip(pair.offset, pair.enclosing, strict=True))
     far = sum(-jnp.expm1((sine - 2) * distance) for distance in distances)
     unlike = sum(power(-jnp.expm1(-difference), theta) for difference in pair.differences)
     return 1 - pair.iou + (far + unlike) / 2

@@ -45,7 +45,7 @@ def combo(
 
     The cross entropy gives every pixel a gradient from the start, the overlap keeps a small foreground from being ignored. The
     paper subtracts the overlap; one minus it has the same gradient and is 0 at a perfect match. `alpha` is the paper's beta:
-    above 1/2 it makes missed foreground dearer (in a Keras version that is often copied, a misplaced bracket puts alpha in
+    above 1/2 it raises the cost of missed foreground (in a Keras version that is often copied, a misplaced bracket puts alpha in
     front of both terms). Logarithms are taken of probabilities of at least 1e-7. An image whose pixels are all ignored gives
     ``(1 - ce_ratio) (1 - s/d)``, 0 by default.
 

@@ -174,9 +174,9 @@ def detr(
     owner = jnp.arange(n, dtype=jnp.int32)[:, None] == found[None, :]
     busy = jnp.any(owner, axis=1)
     classes = jnp.where(busy, jnp.sum(jnp.where(owner, labels[None, :], 0), axis=1, dtype=labels.dtype), k - 1)
-    surprise = -jax.vmap(pick)(log_probs, classes)
+    surprisal = -jax.vmap(pick)(log_probs, classes)
     weight = jnp.where(busy, 1.0, no_object_weight)
     count = jnp.maximum(1, jnp.sum(paired)).astype(boxes.dtype)
     count = jnp.where(boxes_per_image > 0, boxes_per_image, count)
     unsound = jnp.any(jnp.isnan(boxes)) | jnp.any(jnp.isnan(target_boxes))  # also of a box that finds no partner
-    return class_cost * safe_divide(jnp.sum(weight * surprise), jnp.sum(weight)) + jnp.where(unsound, jnp.nan, box_term / count)
+    return class_cost * safe_divide(jnp.sum(weight * surprisal), jnp.sum(weight)) + jnp.where(unsound, jnp.nan, box_term / count)

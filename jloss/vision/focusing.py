@@ -88,7 +88,7 @@ def wiou_v1(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Arr
     .. math::
         \ell = \exp\left(\frac{\rho^2}{c^2}\right) (1 - \mathrm{IoU})
 
-    with the diagonal :math:`c` of the hull a constant for the gradient, so that no box gains by making the hull larger. The
+    with the diagonal :math:`c` of the enclosing box a constant for the gradient, so that no box gains by making it larger. The
     factor is between 1 and e. Disjoint boxes are moved straight onto each other.
 
     Args:
