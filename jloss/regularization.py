@@ -22,7 +22,8 @@ from jloss._core.loss import loss
 from jloss._core.reduction import reduce
 from jloss._core.signature import OverClasses, Reduce
 from jloss._core.stateful import listed_as
-from jloss.numerics import absolute, log_softmax, normalize, positive_part, safe_norm, safe_sqrt
+from jloss.numerics import absolute, normalize, positive_part, safe_norm, safe_sqrt
+from jloss.numerics._special import softmax_entropy
 
 Where = Callable[[str], bool] | None
 
@@ -287,7 +288,7 @@ def entropy_penalty(logits: Array, **reduce: Unpack[OverClasses]) -> Array:
         Grandvalet and Bengio, Semi-supervised Learning by Entropy Minimization, 2005.
         https://papers.nips.cc/paper/2740-semi-supervised-learning-by-entropy-minimization
     """
-    return _entropy(logits)
+    return softmax_entropy(logits)
 
 
 @loss("(k)->()", "real")
@@ -307,7 +308,7 @@ def confidence_penalty(logits: Array, **reduce: Unpack[OverClasses]) -> Array:
     References:
         Pereyra et al., Regularizing Neural Networks by Penalizing Confident Output Distributions, 2017. https://arxiv.org/abs/1701.06548
     """
-    return -_entropy(logits)
+    return -softmax_entropy(logits)
 
 
 @loss("(h,w,c)->()", "real")
@@ -406,10 +407,3 @@ def _wide(x: Array) -> Array:
 
 def _dot(x: Array, y: Array) -> Array:
     return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
-
-
-def _entropy(logits: Array) -> Array:
-    logs = log_softmax(logits)
-    absent = logs == -jnp.inf
-    logs = jnp.where(absent, 0.0, logs)
-    return -jnp.sum(jnp.where(absent, 0.0, jnp.exp(logs) * logs))

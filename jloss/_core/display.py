@@ -6,14 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from jloss._core.catalogue import Entry
-
 MATH = re.compile(r"^( *)\.\. math::[ ]*(?P<first>[^\n]*)\n(?P<rest>(?:\1[ ]+[^\n]*\n|[ ]*\n)*)", re.M)
 
 
 def doc(thing: Any) -> str:
     """The docstring of a function, or of an entry's loss."""
-    return inspect.getdoc(thing.public if isinstance(thing, Entry) else thing) or ""
+    return inspect.getdoc(getattr(thing, "public", thing)) or ""
 
 
 def formula(thing: Any) -> str:
@@ -79,7 +77,7 @@ class Table(str):
         return f"a table of {self.count('<tr>') - 1} rows"
 
 
-def details(catalogue: Mapping[str, Entry]) -> Table:
+def details(catalogue: Mapping[str, Any]) -> Table:
     """The losses as an HTML table: formula, and in words when to use each."""
     rows = []
     for entry in catalogue.values():
@@ -89,7 +87,7 @@ def details(catalogue: Mapping[str, Entry]) -> Table:
     return Table(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
 
 
-def table(catalogue: Mapping[str, Entry]) -> str:
+def table(catalogue: Mapping[str, Any]) -> str:
     """The losses as an HTML table, a family after the other, with their formulas."""
     rows, family = [], ""
     for entry in catalogue.values():
@@ -106,7 +104,7 @@ def table(catalogue: Mapping[str, Entry]) -> str:
     return f'<div style="{style}"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _math(entry: Entry) -> str:
+def _math(entry: Any) -> str:
     return f"$\\displaystyle {html.escape(formula(entry))}$"
 
 

@@ -8,7 +8,9 @@ from jax import Array, lax
 
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
-from jloss.numerics import below, log_partition, log_softmax, logsumexp, safe_divide
+from jloss.language._steps import masked_steps, over_steps
+from jloss.numerics import log_softmax, logsumexp, safe_divide
+from jloss.numerics._special import softmax_entropy
 
 
 @loss("(n,e),(n)->()", "real mask")
@@ -30,7 +32,7 @@ def router_z(logits: Array, mask: Array | None = None, **reduce: Unpack[Reduce])
     References:
         Zoph et al., ST-MoE: Designing Stable and Transferable Sparse Expert Models, 2022. https://arxiv.org/abs/2202.08906
     """
-    total, count = _over(jnp.square(logsumexp(_masked(logits, mask))), mask)
+    total, count = over_steps(jnp.square(logsumexp(masked_steps(logits, mask))), mask)
     return safe_divide(total, count)
 
 
@@ -64,7 +66,7 @@ def load_balancing(
     experts = logits.shape[-1]
     if not 1 <= top_k <= experts:
         raise ValueError(f"load_balancing: `top_k` must be from 1 to the number of experts, {experts}, got {top_k}.")
-    logits = _masked(logits, mask)
+    logits = masked_steps(logits, mask)
     chosen = _top(lax.stop_gradient(logits), top_k).astype(logits.dtype)
     kept = jnp.ones_like(logits[:, 0]) if mask is None else mask.astype(logits.dtype)
     sums = kept @ chosen, kept @ jnp.exp(jax.vmap(log_softmax)(logits)), jnp.sum(kept)
@@ -91,7 +93,7 @@ def router_entropy(logits: Array, mask: Array | None = None, **reduce: Unpack[Re
         Shazeer et al., Outrageously Large Neural Networks: The Sparsely-Gated Mixture-of-Experts Layer, 2017.
         https://arxiv.org/abs/1701.06538
     """
-    total, count = _over(jax.vmap(_entropy)(_masked(logits, mask)), mask)
+    total, count = over_steps(jax.vmap(softmax_entropy)(masked_steps(logits, mask)), mask)
     return safe_divide(total, count)
 
 
@@ -102,28 +104,3 @@ def _top(logits: Array, count: int) -> Array:
         first = jnp.arange(logits.shape[1])[None] == jnp.argmax(left, axis=1, keepdims=True)
         left = jnp.where(first, -jnp.inf, left)
     return left == -jnp.inf
-
-
-def _entropy(logits: Array, axis_name: str | None = None) -> Array:
-    """The entropy of a softmax; classes at -inf add nothing."""
-    log_total, peak = log_partition(logits, axis_name=axis_name)
-    log_odds = below(logits, peak)
-    absent = log_odds == -jnp.inf
-    gaps = log_total - jnp.where(absent, 0.0, log_odds)
-    return _sum_over(jnp.sum(jnp.where(absent, 0.0, jnp.exp(-gaps) * gaps)), axis_name)
-
-
-def _sum_over(value: Array, axis_name: str | None) -> Array:
-    return value if axis_name is None else lax.psum(value, axis_name)
-
-
-def _masked(values: Array, mask: Array | None) -> Array:
-    """Zeros (class 0) in the steps that do not count."""
-    return values if mask is None else jnp.where(jnp.expand_dims(mask, range(1, values.ndim)), values, jnp.zeros_like(values))
-
-
-def _over(values: Array, mask: Array | None) -> tuple[Array, Array]:
-    """The sum over the steps that count, and their number."""
-    if mask is None:
-        return jnp.sum(values), jnp.asarray(values.shape[0]).astype(values.dtype)
-    return jnp.sum(jnp.where(mask, values, 0.0)), jnp.sum(mask.astype(values.dtype))

@@ -17,8 +17,9 @@ from jloss._core.chunks import chunked_map
 from jloss._core.loss import batch_of, loss
 from jloss._core.signature import Reduce
 from jloss.classification.entropy import cross_entropy
-from jloss.language.experts import _entropy, _masked, _over, _sum_over
+from jloss.language._steps import masked_steps, over_steps, sum_over
 from jloss.numerics import below, log1mexp, log_partition, logsumexp, pick, safe_divide
+from jloss.numerics._special import softmax_entropy
 from jloss.transforms._chunks import check_schedule, head_logits
 from jloss.transforms.memory import linear_head
 
@@ -62,12 +63,12 @@ def sequence_cross_entropy(
         Sutskever, Vinyals, Le, Sequence to Sequence Learning with Neural Networks, 2014. https://arxiv.org/abs/1409.3215
         Szegedy et al., Rethinking the Inception Architecture (label smoothing), 2016. https://arxiv.org/abs/1512.00567
     """
-    logits, labels = _masked(logits, mask), _masked(labels, mask)
+    logits, labels = masked_steps(logits, mask), masked_steps(labels, mask)
 
     def one(logits: Array, labels: Array) -> Array:
         return entry_of(cross_entropy).core(logits, labels, label_smoothing=label_smoothing, z_loss=z_loss, class_axis_name=class_axis_name)
 
-    total, count = _over(jax.vmap(one)(logits, labels), mask)
+    total, count = over_steps(jax.vmap(one)(logits, labels), mask)
     return total if steps == "sum" else safe_divide(total, count)
 
 
@@ -94,12 +95,12 @@ def sequence_log_prob(
     References:
         Rafailov et al., Direct Preference Optimization, 2023. https://arxiv.org/abs/2305.18290
     """
-    logits, labels = _masked(logits, mask), _masked(labels, mask)
+    logits, labels = masked_steps(logits, mask), masked_steps(labels, mask)
 
     def one(logits: Array, labels: Array) -> Array:
         return -entry_of(cross_entropy).core(logits, labels, class_axis_name=class_axis_name)
 
-    return _over(jax.vmap(one)(logits, labels), mask)[0]
+    return over_steps(jax.vmap(one)(logits, labels), mask)[0]
 
 
 @loss("(k),(k)->()", "real multi_hot")
@@ -124,7 +125,7 @@ def unlikelihood(logits: Array, candidates: Array, *, class_axis_name: str | Non
     """
     log_total, peak = log_partition(logits, axis_name=class_axis_name)
     is_peak = logits == peak
-    ties = _sum_over(jnp.sum(is_peak), class_axis_name)
+    ties = sum_over(jnp.sum(is_peak), class_axis_name)
     is_sure = is_peak & (ties == 1)  # the only class whose probability can pass one half
     others = logsumexp(jnp.where(is_sure, -jnp.inf, logits), axis_name=class_axis_name, keepdims=True)
     log_p = jnp.where(is_sure, -1.0, below(logits, peak) - log_total)
@@ -132,7 +133,7 @@ def unlikelihood(logits: Array, candidates: Array, *, class_axis_name: str | Non
     complement = jnp.where(alone, jnp.inf, log_total + (peak - jnp.where(alone, 0.0, others)))
     terms = jnp.where(is_sure, complement, -log1mexp(log_p))
     wanted = candidates != 0
-    return _sum_over(jnp.sum(jnp.where(wanted, candidates * jnp.where(wanted, terms, 0.0), 0.0)), class_axis_name)
+    return sum_over(jnp.sum(jnp.where(wanted, candidates * jnp.where(wanted, terms, 0.0), 0.0)), class_axis_name)
 
 
 @functools.partial(jax.jit, static_argnames=("agreement", "class_axis_name", "chunk_size"))
@@ -184,7 +185,7 @@ def token_log_probs(
         log_total, peak = log_partition(logits, axis_name=class_axis_name)
         label_logit = pick(logits, labels, axis_name=class_axis_name)
         log_p = below(label_logit, peak[0]) - log_total[0]
-        return log_p, _entropy(logits, class_axis_name), lax.stop_gradient(label_logit) == peak[0]
+        return log_p, softmax_entropy(logits, class_axis_name), lax.stop_gradient(label_logit) == peak[0]
 
     def function(rows: Any, shared: Any, where: Array | None) -> Any:
         each = one

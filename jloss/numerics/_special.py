@@ -141,3 +141,13 @@ def focal(surprisal: Array, gamma: Array | float) -> Array:
     matched = surprisal <= 0
     surprisal = jnp.where(matched, 1.0, surprisal)
     return jnp.where(matched, 0.0, jnp.exp(gamma * log1mexp(-surprisal)) * surprisal)
+
+
+def softmax_entropy(logits: Array, axis_name: str | None = None) -> Array:
+    """The entropy of a softmax, over devices too where the classes are sharded over `axis_name`; classes at -inf add nothing."""
+    log_total, peak = log_partition(logits, axis_name=axis_name)
+    log_odds = below(logits, peak)
+    absent = log_odds == -jnp.inf
+    gaps = log_total - jnp.where(absent, 0.0, log_odds)
+    entropy = jnp.sum(jnp.where(absent, 0.0, jnp.exp(-gaps) * gaps))
+    return entropy if axis_name is None else lax.psum(entropy, axis_name)

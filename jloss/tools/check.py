@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jloss._core.display import summary
 from jloss._core.domains import DOMAINS
 from jloss._core.lookup import UsageError, nearest, option
 from jloss._core.stateful import StatefulLoss
@@ -296,11 +297,6 @@ def _place(subject: Any, law: Callable[..., Any]) -> str:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
         return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: {frames[-1].line}" if frames else ""
     return ""
-
-
-def summary(law: Callable[..., Any]) -> str:
-    """A law in a line."""
-    return (inspect.getdoc(law) or "").partition("\n")[0]
 
 
 def _line(error: BaseException) -> str:
