@@ -92,14 +92,14 @@ class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
         return self._evaluate(y_true, y_pred, None, None, **self.options | {"reduction": "none"})
 
     def _evaluate(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any, **options: Any) -> Any:
-        found, predictions = entry_of(self.function), jnp.asarray(y_pred)
-        at = _axes(found, predictions, options)
-        targets = _targets(found, jnp.asarray(y_true), predictions, at)
-        given = _label_length(found, targets)
+        entry, predictions = entry_of(self.function), jnp.asarray(y_pred)
+        at = _axes(entry, predictions, options)
+        targets = _targets(entry, jnp.asarray(y_true), predictions, at)
+        given = _label_length(entry, targets)
         if sample_weight is not None:
-            given["weights"] = _weights(found, jnp.asarray(sample_weight), predictions, at)
+            given["weights"] = _weights(entry, jnp.asarray(sample_weight), predictions, at)
         if mask is not None:
-            predictions, masks = _masked(found, predictions, jnp.asarray(mask, bool), at)
+            predictions, masks = _masked(entry, predictions, jnp.asarray(mask, bool), at)
             given |= masks
         return self.function(predictions, targets, **given, **options)
 

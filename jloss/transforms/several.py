@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jloss._core.arguments import check_array
-from jloss._core.catalogue import entry
+from jloss._core.catalogue import entry as entry_of
 from jloss._core.made import made
 from jloss._core.reduction import reduce
 from jloss._core.signature import Reduction
@@ -130,13 +130,13 @@ def deep_supervision(loss: Loss, weights: Sequence[float | Array]) -> Loss:
     References:
         Lee, Xie, Gallagher, Zhang, Tu, Deeply-Supervised Nets, 2015. https://arxiv.org/abs/1409.5185
     """
-    found, factors = loss_entry(loss), list(weights) if isinstance(weights, Iterable) else []
+    entry, factors = loss_entry(loss), list(weights) if isinstance(weights, Iterable) else []
     if not factors:
         raise ValueError("deep_supervision: `weights` needs a number for each depth.")
     for i, weight in enumerate(factors):
         check_array("deep_supervision", f"weights[{i}]", weight)
-    whole = entry(example_transform(f"deep_supervision({found.name})", found, lambda core, given: core(**given), {}, {}))
-    first = next(iter(found.inputs))
+    whole = entry_of(example_transform(f"deep_supervision({entry.name})", entry, lambda core, given: core(**given), {}, {}))
+    first = next(iter(entry.inputs))
 
     def calls(given: dict[str, Any]) -> list[dict[str, Any]]:
         if not isinstance(given.get(first), list | tuple) or len(given[first]) != len(factors):
@@ -147,7 +147,7 @@ def deep_supervision(loss: Loss, weights: Sequence[float | Array]) -> Loss:
         return [{n: v[i] if n in several else v for n, v in given.items()} for i in range(len(factors))]
 
     def examples(**given: Any) -> Any:
-        each = [per_example_values(found.public, **call) for call in calls(given)]
+        each = [per_example_values(entry.public, **call) for call in calls(given)]
         return sum(cast_like(v, w) * v for w, (v, _, _) in zip(factors, each, strict=True)), each[0][1], each[0][2]
 
     def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
@@ -155,7 +155,7 @@ def deep_supervision(loss: Loss, weights: Sequence[float | Array]) -> Loss:
         if reduction == "none":
             values, where, weights = examples(**given)
             return reduce(values, where, weights, "none")
-        pairs = [found.public(**call, reduction="parts") for call in calls(given)]
+        pairs = [entry.public(**call, reduction="parts") for call in calls(given)]
         mass = pairs[0][1]
         total = sum(cast_like(t, w) * t * safe_divide(mass, m) for w, (t, m) in zip(factors, pairs, strict=True))
         return reduced(total, mass, reduction)

@@ -166,12 +166,12 @@ def detr(
     likeness = jnp.take(jnp.exp(log_probs), jnp.clip(labels, 0, k - 1), axis=1)
     cost = box_terms(boxes[:, None, :], target_boxes[None, :, :])
     cost = cost - jnp.min(cost, axis=0, keepdims=True) - class_cost * likeness  # far boxes must not drown the classes
-    found = match(cost, exists)
-    paired = found >= 0
-    chosen = jnp.take(boxes, jnp.where(paired, found, 0), axis=0)
+    partner = match(cost, exists)
+    paired = partner >= 0
+    chosen = jnp.take(boxes, jnp.where(paired, partner, 0), axis=0)
     box_term = jnp.sum(jnp.where(paired, box_terms(chosen, target_boxes), 0.0))
 
-    owner = jnp.arange(n, dtype=jnp.int32)[:, None] == found[None, :]
+    owner = jnp.arange(n, dtype=jnp.int32)[:, None] == partner[None, :]
     busy = jnp.any(owner, axis=1)
     classes = jnp.where(busy, jnp.sum(jnp.where(owner, labels[None, :], 0), axis=1, dtype=labels.dtype), k - 1)
     surprisal = -jax.vmap(pick)(log_probs, classes)
