@@ -2,7 +2,6 @@
 
 import argparse
 import inspect
-import itertools
 import sys
 from collections.abc import Container, Iterable, Sequence
 from io import TextIOWrapper
@@ -94,7 +93,7 @@ def markdown(entries: Iterable[Entry] | None = None) -> str:
 
 
 def domains() -> dict[str, list[Entry]]:
-    """The catalogue by domain, in the order in which the domains were imported."""
+    """The catalogue by domain, in its order."""
     found: dict[str, list[Entry]] = {}
     for entry in CATALOGUE.values():
         found.setdefault(entry.domain, []).append(entry)
@@ -102,9 +101,9 @@ def domains() -> dict[str, list[Entry]]:
 
 
 def families(entries: Iterable[Entry] | None = None) -> dict[str, list[Entry]]:
-    """Losses by family, those of a domain beside one another; the whole catalogue if left out."""
+    """Losses by family, in the order of the catalogue; all of them if left out."""
     found: dict[str, list[Entry]] = {}
-    for entry in itertools.chain(*domains().values()) if entries is None else entries:
+    for entry in CATALOGUE.values() if entries is None else entries:
         found.setdefault(entry.family, []).append(entry)
     return found
 
@@ -128,7 +127,7 @@ def _list(arguments: argparse.Namespace) -> None:
         if name is not None and name not in known:
             other = f"; `--domain {name}` is there" if name in domains() else nearest(name, known)
             raise UsageError(f"no {kind} is called `{name}`{other}; {plural}: {', '.join(known)}.")
-    chosen = [e for e in itertools.chain(*domains().values()) if arguments.domain in (None, e.domain) and arguments.family in (None, e.family)]
+    chosen = [e for e in CATALOGUE.values() if arguments.domain in (None, e.domain) and arguments.family in (None, e.family)]
     if arguments.markdown:
         print(markdown(chosen))
         return

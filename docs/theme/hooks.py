@@ -97,7 +97,7 @@ def generated() -> dict[str, str | bytes]:
             if entries:
                 picture = drawn(family)
                 files |= {f"losses/{domain}/{family}.png": picture} if picture else {}
-                lines += [f'<div class="notebook" markdown="0"><img src="{family}.png" alt="{family}"></div>\n'] if picture else []
+                lines += [shown(f"{family}.png", family) + "\n"] if picture else []
                 lines += [cards(family), ""]
         more = [n for n in exported(package) if HOMES.get(n) == f"jloss.{domain}.{n}" and is_private(home_of(getattr(jloss, n)))]
         lines += [f"{explained(HOMES[n], getattr(jloss, n))}\n" for n in more]
@@ -184,6 +184,11 @@ def png(figure: Any) -> bytes:
     return file.getvalue()
 
 
+def shown(source: str, alternative: str) -> str:
+    """A picture that scrolls by itself on a narrow screen."""
+    return f'<div class="notebook" markdown="0"><img src="{source}" alt="{alternative}"></div>'
+
+
 CODE = re.compile(r"^```python\n(.*?)^```\n", re.M | re.S)
 
 
@@ -197,8 +202,7 @@ def with_pictures(text: str) -> str:
         exec(match[1], names)
         pictures = [base64.b64encode(png(pyplot.figure(number))).decode() for number in pyplot.get_fignums()]
         pyplot.close("all")
-        shown = (f'<div class="notebook" markdown="0"><img src="data:image/png;base64,{p}" alt="what the code draws"></div>' for p in pictures)
-        return match[0] + "\n" + "\n\n".join(shown) + "\n"
+        return match[0] + "".join(f"\n{shown(f'data:image/png;base64,{picture}', 'what the code draws')}\n" for picture in pictures)
 
     return CODE.sub(run, text)
 
@@ -265,7 +269,7 @@ def page(notebook: dict[str, Any], name: str) -> tuple[str, dict[str, bytes]]:
             if "image/png" in data:
                 file = f"{name}-{len(pictures)}.png"
                 pictures[file] = base64.b64decode("".join(data["image/png"]))
-                lines += [f'<div class="notebook" markdown="0"><img src="../{file}" alt="{name}, figure {len(pictures)}"></div>', ""]
+                lines += [shown(f"../{file}", f"{name}, figure {len(pictures)}"), ""]
             elif "text/html" in data:
                 lines += [f'<div class="notebook" markdown="0">{_math("".join(data["text/html"]))}</div>', ""]
             else:
