@@ -27,7 +27,7 @@ from jloss.__main__ import parser
 
 sys.path.insert(0, str(Path(__file__).parent))
 from docstrings import markdown
-from links import HOMES, ROOT, domains, exported, home_of, is_private, linked, peers
+from links import HOMES, ROOT, domains, exported, home_of, linked, peers
 
 GUIDES = {
     "Home": "index.md",
@@ -62,7 +62,7 @@ def on_config(config: Any) -> Any:
     docs = Path(config.docs_dir)
     others = [p.relative_to(docs).as_posix() for p in sorted(docs.rglob("*.md"))]
     disagreements = [p for p in others if p.startswith("disagreements")]
-    losses = [{title(domain): [page for page in pages_of(domain)]} for domain in domains()]
+    losses = [{title(domain): pages_of(domain)} for domain in domains()]
     config.nav = [
         *({heading: page} for heading, page in GUIDES.items()),
         {"Where libraries disagree": disagreements},
@@ -85,26 +85,13 @@ def generated() -> dict[str, str | bytes]:
     """All files made here, by path; once, also when `mkdocs serve` builds again."""
     files: dict[str, str | bytes] = {"losses/index.md": all_losses(), "tools/contract.md": contract(), "tools/commands.md": commands()}
     for domain, families in domains().items():
-        package = importlib.import_module(f"jloss.{domain}")
-        lines = [f"# {title(domain)}\n", markdown(inspect.getdoc(package) or ""), ""]
-        for family, module in families.items():
-            if family == domain:
-                files[f"losses/{domain}/index.md"] = family_page(module, family)
-                continue
-            files[f"losses/{domain}/{family}.md"] = family_page(module, family)
-            lines += [f"## [{title(family)}]({family}.md)\n", first_paragraph(module), ""]
-            entries = [e for e in jloss.CATALOGUE.values() if (e.domain, e.family) == (domain, family)]
-            if entries:
-                picture = drawn(family)
-                files |= {f"losses/{domain}/{family}.png": picture} if picture else {}
-                lines += [shown(f"{family}.png", family) + "\n"] if picture else []
-                lines += [cards(family), ""]
-        more = [n for n in exported(package) if HOMES.get(n) == f"jloss.{domain}.{n}" and is_private(home_of(getattr(jloss, n)))]
-        lines += [f"{explained(HOMES[n], getattr(jloss, n))}\n" for n in more]
-        files.setdefault(f"losses/{domain}/index.md", "\n".join(lines))
+        files |= {f"losses/{domain}/{family}.md": family_page(module, family) for family, module in families.items() if family != domain}
+        files |= {f"losses/{domain}/{family}.png": picture for family in families if family != domain and (picture := drawn(family))}
+        files[f"losses/{domain}/index.md"] = domain_page(
+            domain, [family for family in families if f"losses/{domain}/{family}.png" in files]
+        )
     for name in TOOLS:
-        module = importlib.import_module(f"jloss.{name}") if "compat" not in name else None
-        files[f"tools/{name}.md"] = tool_page(f"jloss.{name}", module)
+        files[f"tools/{name}.md"] = tool_page(f"jloss.{name}")
     for name, path in notebooks().items():
         text, pictures = page(json.loads(path.read_text()), name)
         files[f"notebooks/{name}.md"] = text
@@ -147,10 +134,28 @@ def all_losses() -> str:
     return "\n".join(lines)
 
 
+def domain_page(domain: str, with_picture: list[str]) -> str:
+    """A domain: what it is for, and of each family the curves and a table of formulas; a domain that is one module is its family."""
+    package, families = importlib.import_module(f"jloss.{domain}"), domains()[domain]
+    if domain in families:
+        return family_page(package, domain)
+    lines = [f"# {title(domain)}\n", markdown(inspect.getdoc(package) or ""), ""]
+    for family, module in families.items():
+        lines += [f"## [{title(family)}]({family}.md)\n", first_paragraph(module), ""]
+        lines += [shown(f"{family}.png", family), ""] if family in with_picture else []
+        lines += [cards(family), ""] if is_family(family) else []
+    return "\n".join([*lines, *(explained(home, getattr(jloss, name)) for name, home in HOMES.items() if home == f"jloss.{domain}.{name}")])
+
+
 def family_page(module: ModuleType, family: str) -> str:
     """A family: every public function of its module, by its docstring."""
     text = "All of these are in `jloss`, too: `jloss.NAME`. [The keywords of every loss](../../index.md#the-contract)."
     return f"# {title(family)}\n\n{text}\n\n::: {module.__name__}\n"
+
+
+def is_family(name: str) -> bool:
+    """Whether losses are in it, and not only transforms."""
+    return any(entry.family == name for entry in jloss.CATALOGUE.values())
 
 
 def first_paragraph(module: ModuleType) -> str:
@@ -171,7 +176,7 @@ def drawn(family: str) -> bytes | None:
 
     from jloss.plotting import gallery
 
-    axes = gallery(family)
+    axes = gallery(family) if is_family(family) else []
     picture = png(axes[0].figure) if len(axes) else None
     pyplot.close("all")
     return picture
@@ -217,12 +222,13 @@ def contract() -> str:
     return text + "\n".join(explained(HOMES[name], getattr(jloss, name)) for name in names)
 
 
-def tool_page(path: str, module: ModuleType | None) -> str:
-    """The names that a package is there for; a module that needs other libraries is read and not imported."""
-    if module is None:
+def tool_page(path: str) -> str:
+    """The names that a package is there for; a module that needs other libraries is read by griffe, not imported."""
+    if path.startswith("jloss.compat"):
         return f"# {path}\n\n::: {path}\n"
-    parts = [explained(f"{path}.{name}", getattr(module, name)) for name in exported(module)]
-    return "\n".join([f"# {path}\n", markdown(inspect.getdoc(module) or ""), "", *parts])
+    package = importlib.import_module(path)
+    parts = [explained(f"{path}.{name}", getattr(package, name)) for name in exported(package)]
+    return "\n".join([f"# {path}\n", markdown(inspect.getdoc(package) or ""), "", *parts])
 
 
 def explained(path: str, thing: Any) -> str:
