@@ -314,6 +314,7 @@ def test_a_missing_extra_says_what_to_install():
 def test_every_loss_has_a_path_to_plot_and_inputs_to_time():
     from jloss.plotting.curves import path_of
     from jloss.tools import bench
+    from jloss.tools.peers import Peers
 
     for name, entry in jloss.CATALOGUE.items():
         if entry.kind != "loss" or "tree" in entry.domains.values():
@@ -323,7 +324,7 @@ def test_every_loss_has_a_path_to_plot_and_inputs_to_time():
             continue
         path = path_of(entry)
         assert jax.eval_shape(lambda t, e=entry, p=path: e.public(**p.inputs(t)), jnp.ones(())).shape == (), name
-        arrays = bench.inputs_of(entry, bench.ROWS.get(name, bench.Row()), 64)
+        arrays = bench.inputs_of(entry, bench.ROWS.get(name, Peers()), 64)
         assert jax.eval_shape(entry.public, *arrays).shape == (), name
 
 

@@ -158,7 +158,7 @@ def test_arguments_of_a_docstring():
 
 
 def test_gallery_and_details_of_a_family():
-    for family in ("robust", "ordinal"):
+    for family in ("robust", "likelihood"):
         axes = gallery(family)
         assert [axis.get_title() for axis in axes] == [e.name for e in jloss.CATALOGUE.values() if e.family == family]
         assert len(axes[0].get_lines()) == 2
