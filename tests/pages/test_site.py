@@ -82,12 +82,6 @@ def strings(path):
 SOURCES = sorted((ROOT / "jloss").rglob("*.py"))
 
 
-def test_no_page_and_no_message_names_a_private_module():
-    private = re.compile(r"\bjloss(?:\.\w+)*\._[a-z]\w*|\b_[a-z]\w*\.py\b")
-    found = [(path.relative_to(ROOT).as_posix(), *private.findall(text)) for path in [*WRITTEN, *SOURCES] for text in strings(path)]
-    assert [line for line in found if len(line) > 1] == []
-
-
 def is_module(path):
     """Whether this is the path of a module, and not of a thing in one."""
     try:
