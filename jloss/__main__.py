@@ -3,12 +3,12 @@
 import argparse
 import inspect
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from jloss._core.catalogue import CATALOGUE, Entry
+from jloss import CATALOGUE, Entry
 from jloss._core.lookup import MissingExtra, UsageError, find_entry, nearest, option
 
 DATA = ("digits", "breast_cancer", "diabetes")
@@ -16,8 +16,6 @@ DATA = ("digits", "breast_cancer", "diabetes")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; 0 if it went well, 1 if `check` found a fault, 2 if what was asked for does not exist or does not fit."""
-    import jloss  # noqa: F401  the families fill the catalogue
-
     arguments = parser().parse_args(argv)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an author's accent is no reason to stop on a console without it
@@ -50,8 +48,10 @@ def parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     listing = commands.add_parser("list", help="print the catalogue")
-    listing.add_argument("--family", metavar="NAME", help="only this family: regression, classification, ...")
-    listing.add_argument("--markdown", action="store_true", help="as the table of the README")
+    which = listing.add_mutually_exclusive_group()
+    which.add_argument("--domain", metavar="NAME", help="only this domain: vision, classification, ...")
+    which.add_argument("--family", metavar="NAME", help="only this family: boxes, margin, ...")
+    listing.add_argument("--markdown", action="store_true", help="as a table")
     listing.set_defaults(command=_list)
 
     show = commands.add_parser("show", help="print one loss: signature, shapes, domains, docstring")
@@ -81,21 +81,29 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def markdown() -> str:
-    """The table of the README."""
+def markdown(entries: Iterable[Entry] | None = None) -> str:
+    """Losses as a table; all of them if left out."""
     lines = ["| loss | inputs | options | in a line |", "|---|---|---|---|"]
-    for family, entries in families().items():
-        lines.append(f"| **{family}** | | | |")
-        for entry in entries:
+    for family, members in families(entries).items():
+        lines.append(f"| **{family.replace('_', ' ')}** | | | |")
+        for entry in members:
             options = ", ".join(f"{n}={_brief(v)}" for n, v in entry.options.items() if v is not inspect.Parameter.empty)
             lines.append(f"| `{entry.name}` | {_inputs(entry)} | {options} | {summary(entry).replace('|', chr(92) + '|')} |")
     return "\n".join(lines)
 
 
-def families() -> dict[str, list[Entry]]:
-    """The catalogue by family, in the order of `jloss.__init__`."""
+def domains() -> dict[str, list[Entry]]:
+    """The catalogue by domain, in its order."""
     found: dict[str, list[Entry]] = {}
     for entry in CATALOGUE.values():
+        found.setdefault(entry.domain, []).append(entry)
+    return found
+
+
+def families(entries: Iterable[Entry] | None = None) -> dict[str, list[Entry]]:
+    """Losses by family, in the order of the catalogue; all of them if left out."""
+    found: dict[str, list[Entry]] = {}
+    for entry in CATALOGUE.values() if entries is None else entries:
         found.setdefault(entry.family, []).append(entry)
     return found
 
@@ -114,16 +122,17 @@ def _brief(value: Any) -> str:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    found = families()
-    if arguments.family is not None:
-        if arguments.family not in found:
-            raise UsageError(f"no family is called `{arguments.family}`{nearest(arguments.family, found)}; families: {', '.join(found)}.")
-        found = {arguments.family: found[arguments.family]}
+    asked = arguments.domain, arguments.family
+    for kind, plural, name, known in zip(("domain", "family"), ("domains", "families"), asked, (domains(), families()), strict=True):
+        if name is not None and name not in known:
+            other = f"; `--domain {name}` is there" if name in domains() else nearest(name, known)
+            raise UsageError(f"no {kind} is called `{name}`{other}; {plural}: {', '.join(known)}.")
+    chosen = [e for e in CATALOGUE.values() if arguments.domain in (None, e.domain) and arguments.family in (None, e.family)]
     if arguments.markdown:
-        print(markdown())
+        print(markdown(chosen))
         return
-    width = max(len(e.name) for entries in found.values() for e in entries)
-    for family, entries in found.items():
+    width = max(len(e.name) for e in chosen)
+    for family, entries in families(chosen).items():
         print(f"{family} ({len(entries)})")
         for entry in entries:
             print(f"  {entry.name.ljust(width)}  {summary(entry)}")

@@ -2,7 +2,7 @@ r"""Classification: one label or one distribution over k classes, or independent
 
 `logits` are unnormalised log-probabilities over k classes (or one log-odds), `labels` are class indices; :math:`z` are the
 logits, :math:`y` is the label and :math:`p` the softmax (or the sigmoid) of the logits. Losses against label noise, for long
-tails and for ordered classes have families of their own: `jloss.noise_robust`, `jloss.long_tail`, `jloss.ordinal`.
+tails and for ordered classes have families of their own: `jloss.classification.noise_robust`, `long_tail`, `ordinal`.
 
 The softmax losses take `class_axis_name`: inside `jax.shard_map`, with each device holding a slice of the classes, it names
 the mesh axis over which they are split; labels count over all of them. A logit of -inf is a class that is not there: it has

@@ -536,7 +536,7 @@ class AdaptiveOutput(NamedTuple):
 
 
 def adaptive_log_softmax_with_loss(input: Array, target: Array, parameters: Any, cutoffs: Sequence[int]) -> AdaptiveOutput:
-    """`torch.nn.AdaptiveLogSoftmaxWithLoss` as a function of its parameters (`jloss.adaptive_log_softmax_init`).
+    """`torch.nn.AdaptiveLogSoftmaxWithLoss` as a function of its parameters (`jloss.init_adaptive_log_softmax`).
 
     Args:
         input: Hidden states: (N, D) or (D).

@@ -1,4 +1,7 @@
-"""Losses of the router of a mixture of experts."""
+"""Losses of the router of a mixture of experts.
+
+Letters: n tokens of a router's batch, e experts. `mask` drops tokens, whatever they hold.
+"""
 
 from typing import Unpack
 

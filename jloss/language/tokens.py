@@ -1,8 +1,8 @@
-"""Language models: losses of whole sequences, log-probabilities of tokens, and the router of a mixture of experts.
+"""Language models: losses of whole sequences, and log-probabilities of tokens.
 
-Letters: k classes (the vocabulary), t steps of a sequence, n tokens of a router's batch, e experts, d features. The loss of single
-tokens is `cross_entropy`; without ever holding its logits, ``linear_head(cross_entropy)``. `mask` drops steps or tokens,
-whatever they hold. Losses that teach a small model with a large one are in `jloss.distillation`.
+Letters: k classes (the vocabulary), t steps of a sequence, d features. The loss of single tokens is `cross_entropy`; without ever
+holding its logits, ``linear_head(cross_entropy)``. `mask` drops steps, whatever they hold. Losses that teach a small model with a
+large one are in `jloss.classification.teachers`.
 """
 
 import functools

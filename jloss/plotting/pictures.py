@@ -20,7 +20,7 @@ def gallery(family: str, *, points: int = 81) -> Any:
     """Draws all losses of a family, small: each with its derivative (dashed) along a path from a match to a mismatch.
 
     Args:
-        family: ``"regression"``, ``"boxes"``, ...; as `python -m jloss list` prints them.
+        family: ``"boxes"``, ``"margin"``, ...; as `python -m jloss list` prints them.
         points: Of each curve.
 
     Returns:
@@ -68,7 +68,7 @@ def describe(family: str) -> Table:
     """A table of a family for notebooks: the formula of each loss, what its gradient does, and when to use it.
 
     Args:
-        family: ``"regression"``, ``"boxes"``, ...; as `python -m jloss list` prints them.
+        family: ``"boxes"``, ``"margin"``, ...; as `python -m jloss list` prints them.
     """
     return details({e.name: e for e in _members(family)})
 

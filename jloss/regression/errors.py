@@ -1,6 +1,6 @@
 """Elementwise regression losses of (predictions, targets); ``e`` is their difference.
 
-The losses that stop listening to outliers are in `jloss.robust`, the likelihoods in `jloss.likelihood`.
+The losses that stop listening to outliers are in `jloss.regression.robust`, the likelihoods in `jloss.probabilistic`.
 """
 
 from typing import Unpack

@@ -1,4 +1,4 @@
-"""Losses of ranks, boundaries and topology for masks; the sums of overlap are in `jloss.segmentation`.
+"""Losses of ranks, boundaries and topology for masks; the sums of overlap are in `jloss.vision.segmentation`.
 
 ``*s`` are the spatial axes, two unless `spatial_ndim` says otherwise; ``k`` are the classes. As there, one pair of masks is one
 example, `axis` names a class axis whose masks are examples of their own, and `mask` removes ignored pixels before any

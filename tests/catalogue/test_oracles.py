@@ -45,10 +45,15 @@ def python(value):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_oracle(name):
-    assert name in ORACLES, f"write the oracle: tests/oracles/{jloss.CATALOGUE[name].family}.py, `@oracle(...) def {name}(...)`"
+    assert name in ORACLES, f"write the oracle: {place(jloss.CATALOGUE[name], 'tests/oracles')}, `@oracle(...) def {name}(...)`"
     for setting, options in enumerate(ORACLES[name].options):
         with jax.enable_x64(True):
             compare(name, setting, options)
+
+
+def place(entry, folder):
+    """The file of its family in a folder whose tree is that of jloss."""
+    return f"{folder}/{entry.core.__module__.removeprefix('jloss.').replace('.', '/')}.py"
 
 
 def compare(name, setting, options):
@@ -102,5 +107,6 @@ def test_every_oracle_has_a_loss():
 
 @pytest.mark.parametrize("name", sorted(jloss.CATALOGUE))
 def test_is_exported(name):
-    family = jloss.CATALOGUE[name].family
-    assert hasattr(jloss, name), f"add the line to jloss/__init__.py:  from jloss.{family} import {name} as {name}"
+    module = jloss.CATALOGUE[name].core.__module__
+    package = module.rpartition(".")[0].replace(".", "/")
+    assert hasattr(jloss, name), f"add the line to {package}/__init__.py:  from {module} import {name} as {name}"

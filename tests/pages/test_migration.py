@@ -163,6 +163,13 @@ def test_every_loss_of_optax_has_a_row():
     assert not missing, f"docs/migration.md lacks optax's {sorted(missing)}"
 
 
+@pytest.mark.parametrize(("library", "module"), [("PyTorch", "torch.nn"), ("Keras", "keras.losses"), ("optax", "optax.losses")])
+def test_every_name_of_a_peer_exists(library, module):
+    """The table of all losses on the site takes its names from here."""
+    peer = pytest.importorskip(module)
+    assert {name for name in named(library) if not hasattr(peer, name)} == set()
+
+
 def test_every_name_is_a_loss():
     for library in LIBRARIES:
         for row in table(library):

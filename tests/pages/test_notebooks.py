@@ -1,6 +1,6 @@
 """The notebooks run from top to bottom, and what they show is what is committed.
 
-``python tests/test_notebooks.py`` runs them and writes their outputs.
+``python -m tests.pages.test_notebooks`` runs them and writes their outputs.
 """
 
 import os

@@ -1,28 +1,43 @@
-"""The pages of the site: their code runs, every loss they name exists, and docstrings become Markdown as they should."""
+"""The pages of the site: their code runs, what they name exists, all that is public has a place, docstrings become Markdown."""
 
+import ast
+import functools
+import importlib
+import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import jloss
+from jloss._core.domains import DOMAINS
+from jloss.testing import FUNCTION_LAWS, LAWS
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ["index.md", "which.md", "nan.md", "own.md", "states.md", "testing.md"]
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+ALL = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+PAGES = ["index.md", "which.md", "nan.md", "own.md", "pictures.md", "states.md", "testing.md"]
+WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / page for page in ALL), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
 CODE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
-OTHER = """where weights reduction axis_name axis float jit x log arctan2 arccos p softmax logits label_smoothing positive_weight
-    infeasible shard_map vmap diagnose checked stop_gradient jloss jax real unit positive sign class prob log_prob box
-    mask int bool str init apply get_value set_value"""  # in backticks, and no loss
+OTHER = """where weights reduction axis_name axis spatial_ndim float jit x log arctan2 arccos p softmax logits label_smoothing
+    positive_weight infeasible shard_map vmap diagnose checked stop_gradient
+    abs jloss jax jax_debug_nans pick safe_divide bool int str init apply get_value set_value"""  # in backticks, and no loss
 
 
-@pytest.mark.parametrize("name", ["index.md", "nan.md", "own.md", "states.md"])
+@pytest.mark.parametrize("name", ["index.md", "nan.md", "own.md", "pictures.md", "states.md"])
 def test_code_runs(name, tmp_path, capsys):
     """From top to bottom, as a reader would type it; `diagnose` prints what the page says."""
+    if name == "pictures.md":
+        pytest.importorskip("matplotlib").use("agg")
     names = {"__name__": "page"}
     with_file = "\n\n".join(CODE.findall((DOCS / name).read_text()))
     (tmp_path / "page.py").write_text(with_file)  # so that messages can name its lines
     exec(compile(with_file, str(tmp_path / "page.py"), "exec"), names)
+    if name == "pictures.md":
+        names["plt"].close("all")
     printed = re.search(r"^```text\n(cross_entropy: .*?)^```", (DOCS / name).read_text(), re.M | re.S)
     if printed:
         assert printed[1] in capsys.readouterr().out
@@ -31,37 +46,134 @@ def test_code_runs(name, tmp_path, capsys):
 @pytest.mark.parametrize("name", PAGES)
 def test_named_losses_exist(name):
     """Every word in backticks that looks like a loss is one, or is known for something else."""
-    other = set(re.findall(r"\w+", OTHER))
+    other = set(re.findall(r"\w+", OTHER)) | DOMAINS.keys() | LAWS.keys()
     text = re.sub(r"^```.*?^```", "", (DOCS / name).read_text(), flags=re.M | re.S)
     words = {w for w in re.findall(r"`(?:jloss\.)?([a-z]\w+)`", text)} - other
     assert {w for w in words if not hasattr(jloss, w)} == set()
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", ALL)
 def test_links_lead_to_pages(name):
-    """To a page of this folder, or to one that is made of a notebook."""
+    """To a page of this folder, to one that is made of a notebook, or to one that is made of docstrings."""
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", (DOCS / name).read_text()):
-        made = re.fullmatch(r"notebooks/(\w+)\.md", target)
-        path = DOCS.parent / "notebooks" / f"{made[1]}.ipynb" if made else DOCS / target
-        assert path.exists(), target
+        notebook, made = re.fullmatch(r"(?:\.\./)*notebooks/(\w+)\.md", target), re.match(r"(?:\.\./)*(?:losses|tools)/", target)
+        path = ROOT / "notebooks" / f"{notebook[1]}.ipynb" if notebook else (DOCS / name).parent / target
+        assert made or path.exists(), target  # what is made: `mkdocs build --strict` looks
+
+
+def test_words_of_inputs_are_the_domains():
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|$", (DOCS / "own.md").read_text(), re.M)
+    assert dict(rows) == {name: domain.meaning for name, domain in DOMAINS.items()}, "the table in docs/own.md"
+
+
+# ---------------------------------------------------------------- modules and names
+
+
+def strings(path):
+    """The docstrings and messages of a file of Python, the text of a page."""
+    if path.suffix == ".md":
+        return [path.read_text()]
+    if path.suffix == ".ipynb":
+        return ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]]
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+SOURCES = sorted((ROOT / "jloss").rglob("*.py"))
+
+
+def is_module(path):
+    """Whether this is the path of a module, and not of a thing in one."""
+    try:
+        return importlib.util.find_spec(path) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def is_there(path):
+    """Whether a dotted name is a module, or a thing in one; a module that another one happens to hold is not there."""
+    package, _, name = path.rpartition(".")
+    if not package or is_module(path) or not is_there(package):
+        return not package or is_module(path)
+    try:
+        holder = importlib.import_module(package) if is_module(package) else functools.reduce(getattr, package.split(".")[1:], jloss)
+    except ModuleNotFoundError:
+        return True  # it needs a library that is not installed
+    return hasattr(holder, name) and not isinstance(getattr(holder, name), ModuleType)
+
+
+def test_every_dotted_name_is_there():
+    """Pages and docstrings name modules where they are."""
+    texts = [(path.relative_to(ROOT).as_posix(), text) for path in [*WRITTEN, *SOURCES] for text in strings(path)]
+    found = {(page, name) for page, text in texts for name in re.findall(r"\bjloss(?:\.[A-Za-z]\w*)+", text)}
+    names = {name for _, name in found if name not in ("jloss.NAME", "jloss.py")}
+    assert len(names) > 100
+    lost = {name for name in names if not is_there(name)}
+    assert {(page, name) for page, name in found if name in lost} == set()
 
 
 @pytest.fixture
 def theme(monkeypatch):
     pytest.importorskip("griffe")
     monkeypatch.syspath_prepend(str(DOCS / "theme"))
-    import docstrings
-
-    yield docstrings
-    for module in ("docstrings", "links"):
+    yield lambda name: importlib.import_module(name)
+    for module in ("docstrings", "hooks", "links"):
         sys.modules.pop(module, None)
 
 
 def test_docstrings_become_markdown(theme):
-    text = theme.markdown(jloss.huber.__doc__)
+    markdown = theme("docstrings").markdown
+    text = markdown(jloss.huber.__doc__)
     assert "$$\n\\ell = \\begin{cases}" in text
-    assert "[`log_cosh`][jloss.regression.log_cosh]" in text
+    assert "[`log_cosh`][jloss.regression.errors.log_cosh]" in text
     assert re.search(r"```pycon\n>>> huber\(.*\nArray\(.*\n```", text)
     assert re.search(r"References:\n    - Huber, .* https://\S+\n", text)
     assert ".. math::" not in text
-    assert theme.markdown("With :math:`x^2` of `huber`.") == "With \\(x^2\\) of [`huber`][jloss.regression.huber].\n"
+    assert markdown("With :math:`x^2` of `huber`.") == "With \\(x^2\\) of [`huber`][jloss.regression.errors.huber].\n"
+
+
+@pytest.fixture
+def site(theme, monkeypatch):
+    """The text of all pages, without the pictures; of what a page shows by its docstring, the name."""
+    pytest.importorskip("mkdocs")
+    monkeypatch.setenv("XLA_FLAGS", "")  # which it sets
+    hooks = theme("hooks")
+    drawn = []
+    monkeypatch.setattr(hooks, "drawn", drawn.append)
+    pages = {page: (DOCS / page).read_text() for page in ALL} | {n: text for n, text in hooks.generated().items() if n.endswith(".md")}
+    for name, text in pages.items():
+        for path in re.findall(r"^::: (\S+)$", text, re.M):
+            if not path.startswith("jloss.compat"):  # needs other libraries
+                module = importlib.import_module(path) if is_module(path) else None
+                own = [n for n, thing in vars(module).items() if getattr(thing, "__module__", "") == path] if module else []
+                pages[name] += " ".join(["", path.rpartition(".")[2], *own])
+    assert drawn == [family for families in theme("links").domains().values() for family in families if family != "regularization"]
+    return pages
+
+
+def test_every_public_name_is_on_a_page(site, theme):
+    words = set(re.findall(r"\w+", " ".join(site.values())))
+    for package in ("jloss", "jloss.numerics", "jloss.testing", "jloss.plotting"):
+        names = theme("links").exported(importlib.import_module(package))
+        assert names
+        assert {name for name in names if name not in words} == set(), package
+
+
+def test_every_loss_is_on_the_pages_of_all_and_of_its_family(site):
+    for name, entry in jloss.CATALOGUE.items():
+        assert re.search(rf"^\| \[`{name}`\]\[", site["losses/index.md"], re.M), name
+        of_one_module = f"losses/{entry.domain}/index.md"
+        page = site.get(f"losses/{entry.domain}/{entry.family}.md", site[of_one_module])
+        assert re.search(rf"\b{name}\b", page), name
+        assert f"<b>{name}</b>" in site[of_one_module] or entry.domain == entry.family, name
+
+
+def test_all_losses_say_what_others_call_them(site):
+    rows = {match[1]: match[0] for match in re.finditer(r"^\| \[`(\w+)`\].*$", site["losses/index.md"], re.M)}
+    assert "`torch.nn.HuberLoss`, `keras.losses.Huber`, `optax.losses.huber_loss`" in rows["huber"]
+    assert rows["giou"].endswith("|  |")
+    assert sum(not row.endswith("|  |") for row in rows.values()) > 40
+
+
+def test_the_laws_are_listed(site):
+    assert [law for law in [*LAWS, *FUNCTION_LAWS] if f"- `{law}`: " not in site["tools/testing.md"]] == []

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import jloss
-from jloss.__main__ import DATA, families, main
+from jloss.__main__ import DATA, domains, families, main
 from jloss._core.lookup import MissingExtra, UsageError, find_entry, import_extra, option
 
 PNG = b"\x89PNG"
@@ -56,16 +56,26 @@ def test_list_prints_every_loss(say):
 
 
 def test_list_of_a_family(say):
-    _, out, _ = say("list", "--family", "regression")
+    _, out, _ = say("list", "--family", "errors")
     assert "huber" in out
     assert "cross_entropy" not in out
-    assert out.startswith(f"regression ({len(families()['regression'])})")
+    assert out.startswith(f"errors ({len(families()['errors'])})")
+
+
+def test_list_of_a_domain(say):
+    _, out, _ = say("list", "--domain", "regression")
+    assert {line.split()[0] for line in out.splitlines()} == {"errors", "robust"} | {e.name for e in domains()["regression"]}
+    _, table, _ = say("list", "--domain", "regression", "--markdown")
+    assert table.count("| `") == len(domains()["regression"])
+    assert "`huber`" in table
 
 
 def test_unknown_family_gives_the_nearest(say):
-    status, out, err = say("list", "--family", "regresion")
+    status, out, err = say("list", "--family", "boxs")
     assert (status, out) == (2, "")
-    assert err.startswith("jloss: no family is called `regresion`; nearest: regression")
+    assert err.startswith("jloss: no family is called `boxs`; nearest: boxes; families: ")
+    assert say("list", "--domain", "visoin")[2].startswith("jloss: no domain is called `visoin`; nearest: vision; domains: ")
+    assert say("list", "--family", "vision")[2].startswith("jloss: no family is called `vision`; `--domain vision` is there; ")
 
 
 def test_show_prints_signature_docstring_and_shapes(say):
@@ -304,6 +314,7 @@ def test_a_missing_extra_says_what_to_install():
 def test_every_loss_has_a_path_to_plot_and_inputs_to_time():
     from jloss.plotting.curves import path_of
     from jloss.tools import bench
+    from jloss.tools.peers import Peers
 
     for name, entry in jloss.CATALOGUE.items():
         if entry.kind != "loss" or "tree" in entry.domains.values():
@@ -313,14 +324,14 @@ def test_every_loss_has_a_path_to_plot_and_inputs_to_time():
             continue
         path = path_of(entry)
         assert jax.eval_shape(lambda t, e=entry, p=path: e.public(**p.inputs(t)), jnp.ones(())).shape == (), name
-        arrays = bench.inputs_of(entry, bench.ROWS.get(name, bench.Row()), 64)
+        arrays = bench.inputs_of(entry, bench.ROWS.get(name, Peers()), 64)
         assert jax.eval_shape(entry.public, *arrays).shape == (), name
 
 
 def test_module_and_console_script_run():
     for command in ([sys.executable, "-m", "jloss"], [shutil.which("jloss")]):
         if command[0]:
-            done = subprocess.run([*command, "list", "--family", "regression"], capture_output=True, text=True, check=False)
+            done = subprocess.run([*command, "list", "--family", "errors"], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             assert "huber" in done.stdout
 
