@@ -49,16 +49,16 @@ def curve(loss: Loss, sweep: Mapping[str, Sequence[Any]] | None = None, *, axes:
     Returns:
         The two axes; ``axes[0].figure.savefig("huber.png")`` writes them.
     """
-    function, found, fixed = _resolve(loss)
-    named = [(function, found, {**fixed, **options}, found.name)]
+    function, entry, fixed = _resolve(loss)
+    named = [(function, entry, {**fixed, **options}, entry.name)]
     if sweep:
         if len(sweep) != 1:
             raise UsageError(f"`sweep` is one option and its values, got {list(sweep)}.")
         ((option, values),) = sweep.items()
-        if option not in found.options:
-            raise UsageError(f"{found.name} has no option `{option}`; its options: {', '.join(found.options) or 'none'}.")
-        named = [(function, found, {**fixed, **options, option: value}, f"{option}={value}") for value in values]
-    return _draw(named, titled(found), axes)
+        if option not in entry.options:
+            raise UsageError(f"{entry.name} has no option `{option}`; its options: {', '.join(entry.options) or 'none'}.")
+        named = [(function, entry, {**fixed, **options, option: value}, f"{option}={value}") for value in values]
+    return _draw(named, titled(entry), axes)
 
 
 def compare(losses: Sequence[Loss], under: Literal["outliers", "imbalance"] | None = None, *, axes: Any = None) -> Any:
@@ -78,16 +78,16 @@ def compare(losses: Sequence[Loss], under: Literal["outliers", "imbalance"] | No
     """
     named = []
     for loss in losses:
-        function, found, fixed = _resolve(loss)
-        named.append((function, found, fixed, " ".join([found.name, *(f"{n}={v}" for n, v in fixed.items())])))
+        function, entry, fixed = _resolve(loss)
+        named.append((function, entry, fixed, " ".join([entry.name, *(f"{n}={v}" for n, v in fixed.items())])))
     if under is None:
         return _draw(named, "", axes)
     if under not in ("outliers", "imbalance"):
         raise UsageError(f"`under` is 'outliers' or 'imbalance', got {under!r}.")
     axis = _axes(1, 1, axes)
-    for function, found, fixed, label in named:
+    for function, entry, fixed, label in named:
         learned = _under_outliers if under == "outliers" else _under_imbalance
-        axis.plot(*learned(functools.partial(function, **fixed), found), label=label)
+        axis.plot(*learned(functools.partial(function, **fixed), entry), label=label)
     if under == "outliers":
         axis.set(xlabel="fraction of the targets at 10, the others around 0", ylabel="best constant prediction", title="under outliers")
     else:
@@ -110,8 +110,8 @@ def landscape(loss: Loss, over: tuple[str, str] | None = None, *, axes: Any = No
     Returns:
         The axes.
     """
-    function, found, fixed = _resolve(loss)
-    plane = plane_of(found, over)
+    function, entry, fixed = _resolve(loss)
+    plane = plane_of(entry, over)
     sides = [jnp.linspace(*span, points) for span in plane.spans]
 
     def value(a: Array, b: Array) -> Array:
@@ -131,7 +131,7 @@ def landscape(loss: Loss, over: tuple[str, str] | None = None, *, axes: Any = No
     u, v = (d[step, step] / longest for d in downhill)
     axis.quiver(x[step, step], y[step, step], u, v, color="white", alpha=0.8, scale=18, width=0.005)
     axis.set(xlabel=plane.labels[0], ylabel=plane.labels[1])
-    axis.set_title(titled(found), loc="left", fontsize="medium")
+    axis.set_title(titled(entry), loc="left", fontsize="medium")
     axis.grid(visible=False)
     return axis
 
@@ -144,8 +144,8 @@ def values(loss: Loss, points: int = 401, **options: Any) -> tuple[np.ndarray, n
         points: How many.
         **options: Options of the loss.
     """
-    function, found, fixed = _resolve(loss)
-    path = path_of(found)
+    function, entry, fixed = _resolve(loss)
+    path = path_of(entry)
     where = jnp.linspace(path.low, path.high, points)
     both = jax.vmap(jax.value_and_grad(lambda t: function(**path.inputs(t), **fixed, **options)))
     value, slope = jax.jit(both)(where)
@@ -257,11 +257,11 @@ def _draw(named: Sequence[tuple[Any, Entry, dict[str, Any], str]], title: str, a
     axes = _axes(1, 2, axes)
     left, right = axes
     labels = []
-    for function, found, options, label in named:
+    for function, entry, options, label in named:
         where, value, slope = values(function, **options)
         left.plot(where, value, label=label)
         right.plot(where, slope, label=label)
-        labels.append(path_of(found).label)
+        labels.append(path_of(entry).label)
     xlabel = labels[0] if len(set(labels)) == 1 else "; ".join(dict.fromkeys(labels))
     left.set(xlabel=xlabel, ylabel="loss")
     right.set(xlabel=xlabel, ylabel="derivative of the loss")

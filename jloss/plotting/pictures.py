@@ -28,11 +28,11 @@ def gallery(family: str, *, points: int = 81) -> Any:
         parameters or a state of their own.
     """
     paths = {}
-    for found in _members(family):
+    for entry in _members(family):
         with contextlib.suppress(UsageError):
-            path = path_of(found)
+            path = path_of(entry)
             if "random" not in path.label:
-                paths[found.name] = path
+                paths[entry.name] = path
     if not paths:
         return np.array([])
 
@@ -87,15 +87,15 @@ def picture(loss: Loss, *, axes: Any = None, **options: Any) -> Any:
     Returns:
         The axes.
     """
-    function, found, fixed = _resolve(loss)
-    names = found.required
+    function, entry, fixed = _resolve(loss)
+    names = entry.required
     loss_of = functools.partial(function, **{**fixed, **options})
-    kinds = [(found.inputs[n], found.domains[n]) for n in names]
+    kinds = [(entry.inputs[n], entry.domains[n]) for n in names]
     if kinds == [(("4",), "box")] * 2:
-        return _boxes(loss_of, names, titled(found), axes)
+        return _boxes(loss_of, names, titled(entry), axes)
     if len(kinds) == 2 and kinds[0][0] == kinds[1][0] == ("*s",) and kinds[0][1] in ("unit", "real"):
-        return _masks(loss_of, names, kinds[0][1] == "real", titled(found), axes)
-    raise UsageError(f"{found.name} takes {', '.join(f'{n} ({found.domains[n]})' for n in names)}; a picture is of two boxes or two masks.")
+        return _masks(loss_of, names, kinds[0][1] == "real", titled(entry), axes)
+    raise UsageError(f"{entry.name} takes {', '.join(f'{n} ({entry.domains[n]})' for n in names)}; a picture is of two boxes or two masks.")
 
 
 _PREDICTED = {

@@ -153,8 +153,8 @@ def two_sided(rows: Items, columns: Items, logits: Logits, chunk_size: int | Non
         by_row, by_column = row_sums(rows, columns, logits, both_kept, no_columns if direct else same_item, chunk_size, "both")
         return by_row, by_column[0]
 
-    def visit(guest: tuple[Items, Array], by_row: RowSums) -> tuple[tuple[Items, Array], RowSums]:
-        columns, by_column = guest
+    def visit(shard: tuple[Items, Array], by_row: RowSums) -> tuple[tuple[Items, Array], RowSums]:
+        columns, by_column = shard
         more_row, more_column = local(columns)
         return (columns, _add_logs(by_column, more_column)), _merged(by_row, more_row)
 
@@ -185,8 +185,8 @@ def over_devices(function: Callable[[Items], Any], columns: Items, merge: Callab
     return rotate_ring(lambda columns, found: (columns, merge(found, function(columns))), columns, first, mesh)[1]
 
 
-def rotate_ring(visit: Callable[[Any, Any], tuple[Any, Any]], guest: Any, found: Any, mesh: Devices) -> tuple[Any, Any]:
-    """Sends `guest` once around the ring; ``visit(guest, found)`` on every other device.
+def rotate_ring(visit: Callable[[Any, Any], tuple[Any, Any]], shard: Any, found: Any, mesh: Devices) -> tuple[Any, Any]:
+    """Sends `shard` once around the ring; ``visit(shard, found)`` on every other device.
 
     The derivative walks again, in legs of about the root of the ring's length: it keeps the guests of one leg and of the
     first device of every leg, not those of all devices.
@@ -195,13 +195,13 @@ def rotate_ring(visit: Callable[[Any, Any], tuple[Any, Any]], guest: Any, found:
     leg = max(1, math.isqrt(steps))
 
     def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
-        guest, found = carry
-        return visit(to_next_device(guest, mesh), found), None
+        shard, found = carry
+        return visit(to_next_device(shard, mesh), found), None
 
     def legs(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
         return lax.scan(jax.checkpoint(step), carry, None, length=leg)
 
-    carry = lax.scan(jax.checkpoint(legs), (guest, found), None, length=steps // leg)[0]
+    carry = lax.scan(jax.checkpoint(legs), (shard, found), None, length=steps // leg)[0]
     return lax.scan(jax.checkpoint(step), carry, None, length=steps % leg)[0]
 
 
