@@ -151,12 +151,12 @@ def _trace(case: Case, inputs: Inputs, mesh: Mesh) -> tuple[Callable[[str, Any],
     floats = case.floats(placed)
     rest = {n: v for n, v in placed.items() if n not in floats}
 
-    def f(floats: Inputs, rest: Inputs, where: Array, weights: Array, reduction: str = "mean") -> Any:
+    def f(floats: Inputs, rest: Inputs, where: Array, weights: Array, reduction: str) -> Any:
         return case({n: {**floats, **rest}[n] for n in inputs}, where=where, weights=weights, reduction=reduction)
 
-    def both(*given: Any) -> Any:  # the parts without a gradient: half of the time of tracing is the derivative's
-        value, gradients = jax.value_and_grad(f)(*given)
-        return (value, f(*given, reduction="parts")), gradients
+    def both(floats: Inputs, rest: Inputs, where: Array, weights: Array) -> Any:
+        value, gradients = jax.value_and_grad(f)(floats, rest, where, weights, "mean")
+        return (value, f(floats, rest, where, weights, "parts")), gradients  # tracing a derivative takes as long as all else
 
     with jax.set_mesh(mesh):
         ones = place("where", np.ones(8, bool)), place("where", np.ones(8, np.float32))

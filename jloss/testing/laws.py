@@ -144,14 +144,17 @@ def shard_map_equals_one_device(case: Case) -> None:
     rest = {n: v for n, v in inputs.items() if n not in floats}
     spec = {n: PartitionSpec("i") if n in case.batched else PartitionSpec() for n in inputs}
 
-    def over_devices(floats: Inputs, rest: Inputs, where: Array, reduction: str = "mean") -> Any:
+    def over_devices(floats: Inputs, rest: Inputs, where: Array, reduction: str) -> Any:
         def local(inputs: Inputs, where: Array) -> Any:
             return case(inputs, where=where, axis_name="i", reduction=reduction)
 
         mapped = jax.shard_map(local, mesh=mesh, in_specs=(spec, PartitionSpec("i")), out_specs=PartitionSpec())
         return mapped({n: {**floats, **rest}[n] for n in inputs}, where)
 
-    run = jax.jit(lambda *given: (jax.value_and_grad(over_devices)(*given), over_devices(*given, "sum")))
+    @jax.jit
+    def run(floats: Inputs, rest: Inputs, where: Array) -> Any:
+        return jax.value_and_grad(over_devices)(floats, rest, where, "mean"), over_devices(floats, rest, where, "sum")
+
     (value, gradient), total = jax.tree.map(np.asarray, run(floats, rest, where))
     wanted, twice = case.weighted(case.rows(inputs, [*kept, *kept]))
     close(value, wanted, "the mean over devices is not the global mean", inputs)

@@ -33,7 +33,13 @@ MUTANTS = [
     Mutant("_core/loss.py", "if batch.where is None:", "if True:", "gaussian_nll"),
     Mutant("_core/loss.py", "usable if where is None else where & usable", "usable", "gaussian_nll"),
     Mutant("_core/axes.py", "return jnp.where(keep, array, jax.lax.stop_gradient(array))", "return array", "kl_divergence"),
-    Mutant("_core/loss.py", "jnp.zeros((), first.dtype) if first.shape[at] == 0", "jnp.ones((), first.dtype) if first.shape[at] == 0", "", "tests/families/representation/test_sets.py"),
+    Mutant(
+        "_core/loss.py",
+        "jnp.zeros((), first.dtype) if first.shape[at] == 0",
+        "jnp.ones((), first.dtype) if first.shape[at] == 0",
+        "",
+        "tests/families/representation/test_sets.py",
+    ),
     # elementwise
     Mutant("regression/robust.py", "2 * width - 1)", "width - 1)", "cauchy"),
     Mutant("regression/robust.py", "inside = jnp.abs(error) < scale", "inside = jnp.abs(error) < 1.2 * scale", "tukey_biweight"),
@@ -43,33 +49,87 @@ MUTANTS = [
     # classes
     Mutant("classification/entropy.py", "return -targets * log_yes", "return -jnp.abs(targets) ** 1.001 * log_yes", "binary_cross_entropy"),
     Mutant("classification/entropy.py", "(labels >= 0) & (labels < k)", "(labels >= 0) & (labels <= k)", "brier"),
-    Mutant("classification/entropy.py", "lax.stop_gradient(targets), targets) * -log_odds", "targets, targets) * -log_odds", "soft_cross_entropy"),
-    Mutant("classification/entropy.py", "present = (logits > -jnp.inf) & (needed != 0)", "present = needed != 0", "cross_entropy", "tests/catalogue/test_edge_contract.py"),
-    Mutant("classification/margin.py", "return positive_part(margin - signs * scores)", "return jnp.maximum(margin - signs * scores, 0.0)", "hinge"),
+    Mutant(
+        "classification/entropy.py",
+        "lax.stop_gradient(targets), targets) * -log_odds",
+        "targets, targets) * -log_odds",
+        "soft_cross_entropy",
+    ),
+    Mutant(
+        "classification/entropy.py",
+        "present = (logits > -jnp.inf) & (needed != 0)",
+        "present = needed != 0",
+        "cross_entropy",
+        "tests/catalogue/test_edge_contract.py",
+    ),
+    Mutant(
+        "classification/margin.py",
+        "return positive_part(margin - signs * scores)",
+        "return jnp.maximum(margin - signs * scores, 0.0)",
+        "hinge",
+    ),
     Mutant("classification/margin.py", "jnp.where(peak == hit, 0.0, peak - hit)", "peak - hit", "multiclass_perceptron"),
     # divergences
-    Mutant("distributions/divergence.py", "return 0.5 * jnp.sum(absolute(p - q))", "return 0.5 * jnp.sum(jnp.abs(p - q))", "total_variation"),
+    Mutant(
+        "distributions/divergence.py", "return 0.5 * jnp.sum(absolute(p - q))", "return 0.5 * jnp.sum(jnp.abs(p - q))", "total_variation"
+    ),
     Mutant("distributions/divergence.py", "safe_norm(safe_sqrt(p) - safe_sqrt(q))", "safe_norm(jnp.sqrt(p) - jnp.sqrt(q))", "hellinger"),
     Mutant("distributions/divergence.py", "jnp.abs(order) < 0.25, near_one", "jnp.abs(order) < 0.6, near_one", "renyi_divergence"),
     # pictures
     Mutant("vision/boxes.py", "jnp.where(pair.iou > 0.5, pair.aspect_weight", "jnp.where(pair.iou >= 0.5, pair.aspect_weight", "ciou"),
-    Mutant("vision/_geometry.py", "return lax.stop_gradient(share(self.aspect, 1 - self.iou + self.aspect))", "return share(self.aspect, 1 - self.iou + self.aspect)", "ciou", "tests/catalogue/test_promises.py"),
+    Mutant(
+        "vision/_geometry.py",
+        "return lax.stop_gradient(share(self.aspect, 1 - self.iou + self.aspect))",
+        "return share(self.aspect, 1 - self.iou + self.aspect)",
+        "ciou",
+        "tests/catalogue/test_promises.py",
+    ),
     Mutant("vision/boxes.py", "return 1 - pair.iou + (far + unlike) / 2", "return 1 - pair.iou + far / 2 + unlike / 2.0001", "siou"),
-    Mutant("vision/segmentation.py", "[a if mask is None else jnp.where", "[a if mask is not None else jnp.where", "dice"),
-    Mutant("vision/segmentation.py", "pixel_sum((p + p) * y) / 2, pixel_sum(p - p * y)", "pixel_sum((p + p) * y) / 2, pixel_sum(p)", "tversky"),
-    Mutant("vision/segmentation.py", "size = lax.stop_gradient(class_sums(y))", "size = class_sums(y)", "generalized_dice", "tests/catalogue/test_promises.py"),
-    Mutant("vision/segmentation.py", "jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1).astype(x.dtype)", "jnp.asarray(x.size).astype(x.dtype)", "combo"),
+    Mutant("vision/_pixels.py", "[a if mask is None else jnp.where", "[a if mask is not None else jnp.where", "dice"),
+    Mutant("vision/_pixels.py", "pixel_sum((p + p) * y) / 2, pixel_sum(p - p * y)", "pixel_sum((p + p) * y) / 2, pixel_sum(p)", "tversky"),
+    Mutant(
+        "vision/segmentation.py",
+        "size = lax.stop_gradient(class_sums(y))",
+        "size = class_sums(y)",
+        "generalized_dice",
+        "tests/catalogue/test_promises.py",
+    ),
+    Mutant(
+        "vision/_pixels.py",
+        "jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1).astype(x.dtype)",
+        "jnp.asarray(x.size).astype(x.dtype)",
+        "combo",
+    ),
     # embeddings and sets
-    Mutant("representation/embedding.py", "    p = lax.stop_gradient(p)\n    near", "    near", "triplet_margin", "tests/families/representation/test_embedding.py"),
-    Mutant("representation/embedding.py", "to(farthest) - to(nearest) + margin", "to(nearest) - to(farthest) + margin", "batch_hard_triplet"),
-    Mutant("representation/self_distillation.py", "_cosine(predictions, lax.stop_gradient(targets))", "_cosine(predictions, targets)", "byol simsiam"),
-    Mutant("representation/_tiles.py", "steps = lax.psum(1, mesh.axis_name) - 1", "steps = lax.psum(1, mesh.axis_name) - 2", "", "tests/families/representation/test_sets.py::test_a_ring_of_three"),
+    Mutant(
+        "representation/embedding.py",
+        "    p = lax.stop_gradient(p)\n    near",
+        "    near",
+        "triplet_margin",
+        "tests/families/representation/test_embedding.py",
+    ),
+    Mutant(
+        "representation/embedding.py", "to(farthest) - to(nearest) + margin", "to(nearest) - to(farthest) + margin", "batch_hard_triplet"
+    ),
+    Mutant(
+        "representation/self_distillation.py",
+        "_cosine(predictions, lax.stop_gradient(targets))",
+        "_cosine(predictions, targets)",
+        "byol simsiam",
+    ),
+    Mutant(
+        "representation/_tiles.py",
+        "steps = lax.psum(1, mesh.axis_name) - 1",
+        "steps = lax.psum(1, mesh.axis_name) - 2",
+        "",
+        "tests/families/representation/test_sets.py::test_a_ring_of_three",
+    ),
     # sequences
     Mutant("sequence/tagging.py", "return jnp.where(run[0], moved, alpha) if run", "return moved if run", "crf"),
     # transforms and compat
     Mutant("transforms/batches.py", "lax.stop_gradient(values), mass", "values * 0, mass", "", "tests/core/test_transforms.py"),
     Mutant("compat/torch.py", "floored = var + lax.stop_gradient(", "floored = var + (", "", "tests/compat/test_torch.py"),
-]  # fmt: skip
+]
 
 
 class Only:
@@ -101,8 +161,9 @@ def caught_by(mutant: Mutant, tree: Path) -> str:
     if text.count(mutant.old) == 0:
         raise SystemExit(f"{mutant.file} no longer holds {mutant.old!r}")
     path.write_text(text.replace(mutant.old, mutant.new))
-    command = [sys.executable, "-c", RUN, mutant.losses, mutant.tests, "-x", "-q", "-n", "0", "-m", "slow or not slow", "--no-header", "-p", "no:cacheprovider"]
-    done = subprocess.run([*command, *paths(mutant)], cwd=tree, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": ""})
+    options = ["-x", "-q", "-n", "0", "-m", "slow or not slow", "--no-header", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-c", RUN, mutant.losses, mutant.tests, *options, *paths(mutant)]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": ""})
     path.write_text(text)
     if done.returncode == 0:
         return ""
