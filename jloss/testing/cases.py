@@ -151,13 +151,16 @@ def _trace(case: Case, inputs: Inputs, mesh: Mesh) -> tuple[Callable[[str, Any],
     floats = case.floats(placed)
     rest = {n: v for n, v in placed.items() if n not in floats}
 
-    def f(floats: Inputs, rest: Inputs, where: Array, weights: Array) -> Any:
-        given = {n: {**floats, **rest}[n] for n in inputs}
-        return tuple(case(given, where=where, weights=weights, reduction=reduction) for reduction in ("mean", "parts"))
+    def f(floats: Inputs, rest: Inputs, where: Array, weights: Array, reduction: str) -> Any:
+        return case({n: {**floats, **rest}[n] for n in inputs}, where=where, weights=weights, reduction=reduction)
+
+    def both(floats: Inputs, rest: Inputs, where: Array, weights: Array) -> Any:
+        value, gradients = jax.value_and_grad(f)(floats, rest, where, weights, "mean")
+        return (value, f(floats, rest, where, weights, "parts")), gradients  # tracing a derivative takes as long as all else
 
     with jax.set_mesh(mesh):
         ones = place("where", np.ones(8, bool)), place("where", np.ones(8, np.float32))
-        return place, jax.jit(jax.value_and_grad(f, has_aux=True)).trace(floats, rest, *ones)
+        return place, jax.jit(both).trace(floats, rest, *ones)
 
 
 def _is_float(value: Any) -> bool:

@@ -42,7 +42,7 @@ def batch_equals_one_by_one(case: Case) -> None:
 def gradient_is_the_derivative(case: Case) -> None:
     """Reverse mode, forward mode and central differences agree, in float64."""
     with jax.enable_x64(True):
-        inputs = case.draw((5,), dtype=np.float64)
+        inputs = case.draw((2, 2), dtype=np.float64)
         floats = {n: v for n, v in case.floats(inputs).items() if n not in case.entry.constants}
         rest = {n: v for n, v in inputs.items() if n not in floats}
         rng = np.random.default_rng(1)
@@ -51,22 +51,24 @@ def gradient_is_the_derivative(case: Case) -> None:
         @jax.jit
         def along(floats: Inputs, direction: Inputs) -> Any:
             def f(x: Inputs) -> Any:
-                return case({n: {**x, **rest}[n] for n in inputs}, reduction="sum")
+                values = case({n: {**x, **rest}[n] for n in inputs}, reduction="none")
+                return jnp.sum(values), values
 
-            value, tangent = jax.jvp(f, (floats,), (direction,))
-            gradient = jax.grad(f)(floats)
-            return value, tangent, sum(jnp.vdot(gradient[n], direction[n]) for n in floats)
+            value, tangent, values = jax.jvp(f, (floats,), (direction,), has_aux=True)
+            gradient = jax.grad(f, has_aux=True)(floats)[0]
+            return (value, tangent, sum(jnp.vdot(gradient[n], direction[n]) for n in floats)), values
 
+        numbers, wide = along(floats, direction)
+        value, forward, backward = map(float, numbers)
         if not any(DOMAINS[d].kind == "any" for d in case.entry.domains.values()):  # other keys are drawn in float64
-            narrow, wide = (np.asarray(case(given, reduction="none")) for given in (case.draw((5,)), inputs))
+            narrow = np.asarray(case(case.draw((2, 2)), reduction="none"))
             close(narrow, wide, "in float32 the loss is another than in float64", inputs)
-        value, forward, backward = (float(x) for x in along(floats, direction))
         close(forward, backward, "forward-mode and reverse-mode derivatives differ", inputs, ulps=1e6)
         _require(np.isfinite(value) and np.isfinite(backward), f"value {value} and derivative {backward} of ordinary inputs", inputs)
         if case.stops_gradients:
             return
         h = 1e-6
-        above, below = (float(along({n: v + s * h * direction[n] for n, v in floats.items()}, direction)[0]) for s in (1, -1))
+        above, below = (float(along({n: v + s * h * direction[n] for n, v in floats.items()}, direction)[0][0]) for s in (1, -1))
         numeric = (above - below) / (2 * h)
         _require(
             abs(numeric - backward) <= 1e-6 * (1 + abs(numeric)) + 1e-9 * abs(above),
@@ -142,15 +144,18 @@ def shard_map_equals_one_device(case: Case) -> None:
     rest = {n: v for n, v in inputs.items() if n not in floats}
     spec = {n: PartitionSpec("i") if n in case.batched else PartitionSpec() for n in inputs}
 
-    def local(inputs: Inputs, where: Array) -> Any:
-        return case(inputs, where=where, axis_name="i"), case(inputs, where=where, axis_name="i", reduction="sum")
+    def over_devices(floats: Inputs, rest: Inputs, where: Array, reduction: str) -> Any:
+        def local(inputs: Inputs, where: Array) -> Any:
+            return case(inputs, where=where, axis_name="i", reduction=reduction)
 
-    mapped = jax.shard_map(local, mesh=mesh, in_specs=(spec, PartitionSpec("i")), out_specs=PartitionSpec())
-
-    def both(floats: Inputs, rest: Inputs, where: Array) -> Any:
+        mapped = jax.shard_map(local, mesh=mesh, in_specs=(spec, PartitionSpec("i")), out_specs=PartitionSpec())
         return mapped({n: {**floats, **rest}[n] for n in inputs}, where)
 
-    (value, total), gradient = jax.tree.map(np.asarray, jax.jit(jax.value_and_grad(both, has_aux=True))(floats, rest, where))
+    @jax.jit
+    def run(floats: Inputs, rest: Inputs, where: Array) -> Any:
+        return jax.value_and_grad(over_devices)(floats, rest, where, "mean"), over_devices(floats, rest, where, "sum")
+
+    (value, gradient), total = jax.tree.map(np.asarray, run(floats, rest, where))
     wanted, twice = case.weighted(case.rows(inputs, [*kept, *kept]))
     close(value, wanted, "the mean over devices is not the global mean", inputs)
     close(total, 4 * wanted, "the sum over devices is not the global sum", inputs)
@@ -191,12 +196,15 @@ def half_in_float32_out(case: Case) -> None:
     """bf16 and fp16 inputs give a float32 loss, computed in float32, and gradients in the input's dtype."""
     inputs = case.draw((8,))
     floats = case.floats(inputs)
-    for dtype in (jnp.float16, jnp.bfloat16):
-        half = {n: v.astype(dtype) if n in floats else v for n, v in inputs.items()}
-        value = jax.eval_shape(lambda given: case(given), half)
-        _require(value.dtype == jnp.float32, f"{jnp.dtype(dtype)} inputs give a {value.dtype} loss", half)
-    program = jax.make_jaxpr(jax.grad(lambda floats: case({n: {**half, **floats}[n] for n in half})))({n: half[n] for n in floats})
-    wrong = [str(a.dtype) for a in program.out_avals if a.dtype != jnp.bfloat16]
+    half = {n: v.astype(jnp.float16) if n in floats else v for n, v in inputs.items()}
+    value = jax.eval_shape(lambda given: case(given), half)
+    _require(value.dtype == jnp.float32, f"float16 inputs give a {value.dtype} loss", half)
+    half = {n: v.astype(jnp.bfloat16) if n in floats else v for n, v in inputs.items()}
+    both = jax.value_and_grad(lambda floats: case({n: {**half, **floats}[n] for n in half}))
+    program = jax.make_jaxpr(both)({n: half[n] for n in floats})
+    value, *gradients = program.out_avals
+    _require(value.dtype == jnp.float32, f"bfloat16 inputs give a {value.dtype} loss", half)
+    wrong = [str(a.dtype) for a in gradients if a.dtype != jnp.bfloat16]
     _require(not wrong, f"the gradients of bfloat16 inputs are {wrong}", half)
     if _computes_in(jnp.bfloat16, program.jaxpr):  # perhaps without rounding
         wide = {n: v.astype(np.float32) if n in floats else v for n, v in half.items()}
@@ -350,13 +358,16 @@ def options_matter(case: Case) -> None:
     points, _ = start_and_end(case.entry, lambda count: case.draw((count,), seed=3))
     switches = [n for n, v in case.entry.options.items() if isinstance(v, bool) and n not in case.options]
     settings: list[dict[str, Any]] = [{}, *({n: not case.entry.options[n]} for n in switches)]
-    options = [n for n, v in case.entry.options.items() if isinstance(v, float) and n not in case.options]
-    for option in options:
-        default = case.entry.options[option]
+    options = {n: v for n, v in case.entry.options.items() if isinstance(v, float) and n not in case.options}
+
+    def values(given: Inputs, setting: dict[str, Any], **changed: float) -> np.ndarray:  # all as arrays: one program for all options
+        return np.asarray(case(given, reduction="none", **setting, **{n: np.float32(v) for n, v in (options | changed).items()}))
+
+    for option, default in options.items():
         limits = DOMAINS[case.entry.limits[option]] if option in case.entry.limits else DOMAINS["real"]
         others = [v for v in (default + 0.25, 2 * default, default / 2, default - 0.25) if limits.low <= v <= limits.high and v != default]
         for setting, given in itertools.product(settings, (inputs, points)):
-            first, *rest = (np.asarray(case(given, reduction="none", **setting, **{option: jnp.float32(v)})) for v in (default, *others))
+            first, *rest = (values(given, setting, **{option: v}) for v in (default, *others))
             if any(not np.array_equal(first, other, equal_nan=True) for other in rest):
                 break
         else:
@@ -407,7 +418,10 @@ def gradient_at_hard_points(case: Case) -> None:
                 if n in case.batched:
                     everything[n].append(shifted if n == moved else np.repeat(v, len(shifted) // len(scenes), axis=0))
         batch = {n: np.concatenate(v) if n in case.batched else v[0] for n, v in everything.items()}
-        values, gradients = case.run(batch, reduction="none")
+        given = {n: v for n, v in case.entry.options.items() if isinstance(v, float)} | dict(case.options)
+        numbers = {n: np.float64(v) for n, v in given.items() if isinstance(v, float)}  # one program for all settings of numbers
+        rest = {n: v for n, v in given.items() if n not in numbers}
+        values, gradients = case._replace(options=rest).run(batch, reduction="none", **numbers)
         values = np.where(np.isfinite(values), values, np.nan)
         if case.reference is not None:
             values = _referred(case, batch, scenes, moves)
