@@ -1,5 +1,6 @@
 """From one value per example to the mean over all devices."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ from jax import Array, lax
 from jloss._core import backend
 from jloss._core.arguments import check_array, check_static
 from jloss._core.axes import per_example
-from jloss._core.domains import arithmetic_dtype, check_chex
+from jloss._core.domains import arithmetic_dtype, check_chex, is_known
 from jloss._core.signature import UNREDUCED, Reduction
 
 
@@ -62,12 +63,12 @@ def count_kept(where: Array | None, weights: Array | None, reduction: Any) -> tu
 def reduce_values(
     values: Array,
     where: Array | None,
-    count: Array | None,
+    count: Array | Callable[[Array], Array] | None,
     weights: Array | None,
     reduction: Any,
     axis_name: str | tuple[str, ...] | None = None,
 ) -> Any:
-    """One value per example, reduced; `count` is how many there are, where the caller knows."""
+    """One value per example, reduced; `count` is how many there are, where the caller knows, or gives it from their total."""
     if reduction is UNREDUCED:
         return values, where, weights
     if weights is not None:
@@ -84,13 +85,16 @@ def reduce_values(
     total = jnp.sum(values)
     if reduction == "sum":
         return total if axis_name is None else lax.psum(total, axis_name)
-    examples = jnp.asarray(values.size) if count is None else count
+    examples = jnp.asarray(values.size) if count is None else count(total) if callable(count) else count
     mass = examples.astype(values.dtype) if weights is None else jnp.sum(weights)
     kept = mass != 0 if weights is None else jnp.any(weights != 0)
     if axis_name is not None:
         total, mass = lax.psum((total, mass), axis_name)
         kept = mass != 0 if weights is None else lax.psum(kept.astype(jnp.int32), axis_name) > 0
-    return (total, mass) if reduction == "parts" else mean_of(total, mass, kept)
+    if reduction == "parts":
+        return total, mass
+    every = where is None and is_known(values.size) and values.size > 0
+    return total / mass if every else mean_of(total, mass, kept)
 
 
 def mean_of(total: Array, mass: Array, kept: Array) -> Array:
