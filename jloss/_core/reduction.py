@@ -1,6 +1,5 @@
 """From one value per example to the mean over all devices."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -63,12 +62,12 @@ def count_kept(where: Array | None, weights: Array | None, reduction: Any) -> tu
 def reduce_values(
     values: Array,
     where: Array | None,
-    count: Array | Callable[[Array], Array] | None,
+    count: Array | None,
     weights: Array | None,
     reduction: Any,
     axis_name: str | tuple[str, ...] | None = None,
 ) -> Any:
-    """One value per example, reduced; `count` is how many there are, where the caller knows, or gives it from their total."""
+    """One value per example, reduced; `count` is how many there are, where the caller knows."""
     if reduction is UNREDUCED:
         return values, where, weights
     if weights is not None:
@@ -85,7 +84,7 @@ def reduce_values(
     total = jnp.sum(values)
     if reduction == "sum":
         return total if axis_name is None else lax.psum(total, axis_name)
-    examples = jnp.asarray(values.size) if count is None else count(total) if callable(count) else count
+    examples = jnp.asarray(values.size) if count is None else count
     mass = examples.astype(values.dtype) if weights is None else jnp.sum(weights)
     kept = mass != 0 if weights is None else jnp.any(weights != 0)
     if axis_name is not None:

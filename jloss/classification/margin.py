@@ -8,7 +8,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import hint, select
+from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss._core.sorting import by_rank
@@ -195,7 +195,6 @@ def categorical_hinge(scores: Array, labels: Array, *, margin: float = 1.0, **re
 
 
 @loss("(k),()->()", "real class")
-@hint(gradient_in_place=True)
 def multi_margin(scores: Array, labels: Array, *, p: int = 1, margin: float = 1.0, **reduce: Unpack[OverClasses]) -> Array:
     r"""Every other class that comes within `margin` of the true one costs (torch's MultiMarginLoss).
 

@@ -19,7 +19,6 @@ from jloss.numerics._special import exp_remainder, power_divergence, scaled_expm
 
 
 @loss("(k),(k)->()", "log_prob prob")
-@hint(gradient_in_place=True)
 def kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""Kullback-Leibler divergence KL(targets || predictions): what maximum likelihood minimises; it covers all the targets.
 
@@ -42,7 +41,7 @@ def kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverC
 
 
 @loss("(k),(k)->()", "log_prob log_prob")
-@hint(recompute_factor=16, gradient_in_place=True)  # one exponential per class: cheaper to compute again than to keep from 1 MiB on
+@hint(recompute_factor=16)  # one exponential per class: cheaper to compute again than to keep from 1 MiB on
 def kl_divergence_with_log_targets(log_predictions: Array, log_targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""`kl_divergence` with the targets in logarithms, as a teacher's log-softmax gives them.
 
@@ -64,7 +63,7 @@ def kl_divergence_with_log_targets(log_predictions: Array, log_targets: Array, *
 
 
 @loss("(k),(k)->()", "log_prob prob")
-@hint(recompute_factor=16, gradient_in_place=True)
+@hint(recompute_factor=16)
 def reverse_kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""KL(predictions || targets): it seeks one mode, and avoids what the targets exclude.
 
@@ -240,7 +239,6 @@ def hellinger(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
 
 
 @loss("(k),(k)->()", "prob prob")
-@hint(gradient_in_place=True)
 def total_variation(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""Total variation distance: the largest difference in probability that any event can have.
 
