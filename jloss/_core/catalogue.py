@@ -1,10 +1,14 @@
 """The losses by name, and what is known of each. Tests, pages, plots, the benchmark and the command line all read this list."""
 
+import functools
+import importlib
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jloss._core.axes import Dims
+from jloss._core.exports import exports
 
 
 class BatchTransform(NamedTuple):
@@ -64,13 +68,63 @@ class Entry(NamedTuple):
 
 
 class Catalogue(dict[str, Entry]):
-    """The losses by name; in a notebook a table with their formulas."""
+    """The losses by name; in a notebook a table with their formulas.
+
+    A family adds its losses when it is imported. All families are, in the order in which jloss exports them, when somebody asks for a
+    loss that is not there yet, or for all.
+    """
+
+    _is_whole = False
+    _lock = threading.RLock()
+
+    def load(self) -> None:
+        """Imports all families."""
+        with self._lock:
+            if self._is_whole:
+                return
+            self._is_whole = True  # so that a family may ask for what is there by now
+            try:
+                modules = [importlib.import_module(module).__name__ for module in dict.fromkeys(exports("jloss").values())]
+            except BaseException:
+                self._is_whole = False
+                raise
+            place = {module: i for i, module in enumerate(modules)}
+            entries = sorted(dict.items(self), key=lambda item: place.get(item[1].core.__module__, len(place)))
+            self.clear()
+            self.update(entries)
+
+    def __contains__(self, name: object) -> bool:
+        if not super().__contains__(name):
+            self.load()
+        return super().__contains__(name)
+
+    def __missing__(self, name: str) -> Entry:
+        if name in self:
+            return self[name]
+        raise KeyError(name)
 
     def _repr_html_(self) -> str:
         from jloss._core.display import table
 
         return table(self)
 
+
+def _of_all(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of dictionaries, for the whole catalogue."""
+
+    @functools.wraps(method)
+    def whole(catalogue: Catalogue, *args: Any, **kwargs: Any) -> Any:
+        catalogue.load()
+        return method(catalogue, *args, **kwargs)
+
+    return whole
+
+
+for _name in (
+    *("__iter__", "__reversed__", "__len__", "__eq__", "__ne__", "__or__", "__ror__", "__repr__"),
+    *("get", "keys", "values", "items", "copy", "pop", "popitem", "setdefault"),
+):
+    setattr(Catalogue, _name, _of_all(getattr(dict, _name)))
 
 CATALOGUE = Catalogue()
 

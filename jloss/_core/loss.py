@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, ParamSpec
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jloss._core import backend, layout
@@ -187,9 +188,11 @@ def mask_inputs(entry: Entry, given: dict[str, Any], batch: Batch) -> Batch:
 
 
 def cast_options(entry: Entry, given: dict[str, Any], traced: frozenset[str], dtype: Any) -> dict[str, Any]:
-    """The options of a call, the traced ones as arrays; a Python int for a number is one of that dtype."""
+    """The options of a call, the traced ones as arrays: Python numbers of that dtype, and known while the core is traced."""
 
-    def cast(value: Any) -> Array:
+    def cast(value: Any) -> Any:
+        if type(value) in (int, float):
+            return np.asarray(value, dtype)
         array = jnp.asarray(value)
         return widen(array.astype(dtype) if array.aval.weak_type else array, dtype)
 

@@ -8,7 +8,7 @@ from jax import Array, lax
 from jloss._core import backend
 from jloss._core.arguments import check_array, check_static
 from jloss._core.axes import per_example
-from jloss._core.domains import arithmetic_dtype, check_chex
+from jloss._core.domains import arithmetic_dtype, check_chex, is_known
 from jloss._core.signature import UNREDUCED, Reduction
 
 
@@ -90,7 +90,10 @@ def reduce_values(
     if axis_name is not None:
         total, mass = lax.psum((total, mass), axis_name)
         kept = mass != 0 if weights is None else lax.psum(kept.astype(jnp.int32), axis_name) > 0
-    return (total, mass) if reduction == "parts" else mean_of(total, mass, kept)
+    if reduction == "parts":
+        return total, mass
+    every = where is None and is_known(values.size) and values.size > 0
+    return total / mass if every else mean_of(total, mass, kept)
 
 
 def mean_of(total: Array, mass: Array, kept: Array) -> Array:

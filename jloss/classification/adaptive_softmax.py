@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import log_softmax
@@ -52,13 +53,13 @@ def adaptive_log_softmax(
     if cutoffs is not None and tuple(cutoffs) != starts[:-1] + ((classes,) if len(cutoffs) == len(starts) else ()):
         raise ValueError(f"adaptive_log_softmax: `cutoffs` is {tuple(cutoffs)}, but the parameters have {starts[:-1]}.")
     head, tails = _logits(hidden, parameters)
-    index = jnp.where((labels >= 0) & (labels < classes), labels, -1)
+    index = select((labels >= 0) & (labels < classes), labels, -1)
     for i, start in enumerate(starts[:-1]):
-        index = jnp.where((labels >= start) & (labels < starts[i + 1]), starts[0] + i, index)
+        index = select((labels >= start) & (labels < starts[i + 1]), starts[0] + i, index)
     total = surprisal(head, index)
     for i, (start, tail) in enumerate(zip(starts[:-1], tails, strict=True)):
         inside = (labels >= start) & (labels < starts[i + 1])
-        total = total + jnp.where(inside, surprisal(tail, jnp.where(inside, labels - start, 0)), 0.0)
+        total = total + select(inside, surprisal(tail, select(inside, labels - start, 0)), 0.0)
     return total
 
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import few
+from jloss._core.backend import few, is_known_zero, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.numerics import below, log_partition, max_or_nan, pick, safe_log
@@ -64,8 +64,10 @@ def cross_entropy(
     log_total, peak = _partition(logits, class_axis_name)
     hit = log_total - below(pick(logits, labels, axis_name=class_axis_name), peak)
     away = _mean_gap(logits, peak, label_smoothing, class_axis_name)[0]
-    smoothed = (1 - label_smoothing) * hit + label_smoothing * (log_total + away)
-    log_partition_or_0 = jnp.where(z_loss == 0, 0.0, log_total + peak)  # 0 * inf is NaN
+    smoothed = _between(hit, log_total + away, label_smoothing)
+    if is_known_zero(z_loss):
+        return smoothed
+    log_partition_or_0 = select(z_loss == 0, 0.0, log_total + peak)  # 0 * inf is NaN
     return smoothed + z_loss * jnp.square(log_partition_or_0)
 
 
@@ -100,10 +102,10 @@ def soft_cross_entropy(
     log_total, peak = _partition(logits, class_axis_name)
     log_odds = below(logits, peak)
     absent = log_odds == -jnp.inf
-    gaps = jnp.where(absent, lax.stop_gradient(targets), targets) * -log_odds  # infinite where absent: not for the targets' gradient
-    mass, gap = _total((jnp.sum(targets), jnp.sum(jnp.where(absent & (targets == 0), 0.0, gaps))), class_axis_name)
+    gaps = select(absent, lax.stop_gradient(targets), targets) * -log_odds  # infinite where absent: not for the targets' gradient
+    mass, gap = _total((jnp.sum(targets), jnp.sum(select(absent & (targets == 0), 0.0, gaps))), class_axis_name)
     away = _mean_gap(logits, peak, label_smoothing, class_axis_name)[0]
-    return (1 - label_smoothing) * (mass * log_total + gap) + label_smoothing * (log_total + away)
+    return _between(mass * log_total + gap, log_total + away, label_smoothing)
 
 
 @loss("(k),()->()", "log_prob class")
@@ -173,8 +175,8 @@ def binary_cross_entropy(probabilities: Array, targets: Array, **reduce: Unpack[
     """
     floor = max(float(jnp.finfo(probabilities.dtype).tiny), math.exp(-100))
     never, always = (probabilities >= 0) & (probabilities <= floor), probabilities == 1
-    log_yes = jnp.where(never, -100.0, jnp.log(jnp.where(never, 1.0, probabilities)))
-    log_no = jnp.where(always, -100.0, jnp.log1p(-jnp.where(always, 0.0, probabilities)))
+    log_yes = select(never, -100.0, jnp.log(select(never, 1.0, probabilities)))
+    log_no = select(always, -100.0, jnp.log1p(-select(always, 0.0, probabilities)))
     return -targets * log_yes - (1 - targets) * log_no
 
 
@@ -207,12 +209,12 @@ def sigmoid_cross_entropy(
     weight = _along_last_axis(positive_weight, logits)
     targets = targets * (1 - label_smoothing) + label_smoothing / 2
     infinite = jnp.isinf(logits)
-    distance = jnp.where(infinite, 0.0, jnp.where(logits > 0, logits, -logits))
-    wrong = jnp.where(logits > 0, 1 - targets, weight * targets)
+    distance = select(infinite, 0.0, select(logits > 0, logits, -logits))
+    wrong = select(logits > 0, 1 - targets, weight * targets)
     mass = (1 - targets) + weight * targets
-    limit = jnp.where(wrong == 0, 0.0, jnp.abs(logits))
+    limit = select(wrong == 0, 0.0, jnp.abs(logits))
     # The select comes last: XLA for CPUs then fuses all of this into one loop, in front of the sum.
-    return jnp.where(infinite, limit, wrong * distance + mass * jnp.log1p(jnp.exp(-distance)))
+    return select(infinite, limit, wrong * distance + mass * jnp.log1p(jnp.exp(-distance)))
 
 
 @loss("(),()->()", "real unit", alpha="unit", gamma="nonnegative")
@@ -242,8 +244,8 @@ def sigmoid_focal(
         Lin et al., Focal Loss for Dense Object Detection, 2017. https://arxiv.org/abs/1708.02002
     """
     infinite = jnp.isinf(logits)
-    distance = jnp.where(infinite, 0.0, jnp.where(logits > 0, logits, -logits))
-    wrong = jnp.where(logits > 0, 1 - targets, targets)
+    distance = select(infinite, 0.0, select(logits > 0, logits, -logits))
+    wrong = select(logits > 0, 1 - targets, targets)
     odds = jnp.exp(-distance)
     log_mass = jnp.log1p(odds)
     # log(1 - p_t); where it underflows, the cross entropy is 0 anyhow.
@@ -252,7 +254,7 @@ def sigmoid_focal(
     if alpha is not None:
         weight = _along_last_axis(alpha, logits)
         value = (weight * targets + (1 - weight) * (1 - targets)) * value
-    return jnp.where(infinite, jnp.where(wrong == 0, 0.0, jnp.abs(logits)), value)
+    return select(infinite, select(wrong == 0, 0.0, jnp.abs(logits)), value)
 
 
 @loss("(k),()->()", "real class", gamma="nonnegative")
@@ -314,8 +316,8 @@ def poly1_cross_entropy(
     log_total, peak = _partition(logits, class_axis_name)
     hit = log_total - below(pick(logits, labels, axis_name=class_axis_name), peak)
     away, share = _mean_gap(logits, peak, label_smoothing, class_axis_name)
-    smoothed = (1 - label_smoothing) * hit + label_smoothing * (log_total + away)
-    return smoothed + epsilon * ((1 - label_smoothing) * -jnp.expm1(-hit) + label_smoothing * (1 - share))
+    smoothed = _between(hit, log_total + away, label_smoothing)
+    return smoothed + epsilon * _between(-jnp.expm1(-hit), 1 - share, label_smoothing)
 
 
 @loss("(),()->()", "real sign")
@@ -338,7 +340,7 @@ def zero_one(scores: Array, signs: Array, **reduce: Unpack[Reduce]) -> Array:
         Bartlett, Jordan and McAuliffe, Convexity, Classification, and Risk Bounds, 2006. https://doi.org/10.1198/016214505000000907
     """
     agreement = lax.stop_gradient(signs * scores)
-    return jnp.where(agreement > 0, 0.0, jnp.where(jnp.isnan(agreement), agreement, 1.0))
+    return select(agreement > 0, 0.0, select(jnp.isnan(agreement), agreement, 1.0))
 
 
 @loss("(k),()->()", "real class")
@@ -360,8 +362,8 @@ def multiclass_zero_one(logits: Array, labels: Array, **reduce: Unpack[OverClass
         Bartlett, Jordan and McAuliffe, Convexity, Classification, and Risk Bounds, 2006. https://doi.org/10.1198/016214505000000907
     """
     logits = lax.stop_gradient(logits)
-    wrong = jnp.where(lax.argmax(logits, 0, labels.dtype) == labels, 0, 1).astype(logits.dtype)
-    return jnp.where(jnp.isnan(pick(logits, labels) + max_or_nan(logits)), jnp.nan, wrong)
+    wrong = select(lax.argmax(logits, 0, labels.dtype) == labels, 0, 1).astype(logits.dtype)
+    return select(jnp.isnan(pick(logits, labels) + max_or_nan(logits)), jnp.nan, wrong)
 
 
 @loss("(k),()->()", "prob class")
@@ -384,8 +386,8 @@ def brier(probabilities: Array, labels: Array, **reduce: Unpack[OverClasses]) ->
         Brier, Verification of Forecasts Expressed in Terms of Probability, 1950. https://doi.org/10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2
     """
     k = probabilities.shape[-1]
-    errors = jnp.where(jnp.arange(k, dtype=labels.dtype) == labels, 1 - probabilities, probabilities)
-    return jnp.where((labels >= 0) & (labels < k), jnp.sum(jnp.square(errors)), jnp.nan)
+    errors = select(jnp.arange(k, dtype=labels.dtype) == labels, 1 - probabilities, probabilities)
+    return select((labels >= 0) & (labels < k), jnp.sum(jnp.square(errors)), jnp.nan)
 
 
 def _partition(logits: Array, axis_name: str | None) -> tuple[Array, Array]:
@@ -401,14 +403,21 @@ def _mean_gap(logits: Array, peak: Array, needed: Array | float, axis_name: str 
 
     def sums(logits: Array) -> tuple[Array, Array]:
         present = (logits > -jnp.inf) & (needed != 0)  # as with the branch, without one
-        return jnp.sum(jnp.where(present, -below(logits, peak), 0.0)), jnp.sum(jnp.where(present, jnp.ones_like(logits), 0.0))
+        return jnp.sum(select(present, -below(logits, peak), 0.0)), jnp.sum(select(present, jnp.ones_like(logits), 0.0))
 
     def nothing(logits: Array) -> tuple[Array, Array]:
         zero = jnp.zeros_like(logits[0])
         return zero, zero + 1
 
+    if is_known_zero(needed):
+        return nothing(logits)
     gap, count = _total(sums(logits) if few() else lax.cond(needed != 0, sums, nothing, logits), axis_name)
     return gap / jnp.maximum(count, 1), 1 / jnp.maximum(count, 1)
+
+
+def _between(label: Array, others: Array, share: Array | float) -> Array:
+    """The loss of the label, of which label smoothing gives a share to the others."""
+    return label if is_known_zero(share) else (1 - share) * label + share * others
 
 
 def _total(x: tuple[Array, ...], axis_name: str | None) -> tuple[Array, ...]:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import select
 from jloss._core.catalogue import entry
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce, Reduction
@@ -56,7 +57,7 @@ def logit_adjusted(
         Ren et al., Balanced Meta-Softmax for Long-Tailed Visual Recognition, 2020. https://arxiv.org/abs/2007.10740
     """
     removed = log_prior == -jnp.inf
-    shift = jnp.where(removed, -jnp.inf, tau * jnp.where(removed, 0.0, log_prior))
+    shift = select(removed, -jnp.inf, tau * select(removed, 0.0, log_prior))
     return surprisal(logits + shift, labels, axis_name=class_axis_name)
 
 
@@ -93,7 +94,7 @@ def ldam(
     """
     first = 0 if class_axis_name is None else logits.shape[-1] * lax.axis_index(class_axis_name)
     hot = jnp.arange(logits.shape[-1], dtype=labels.dtype) == labels - first
-    return surprisal(scale * jnp.where(hot, logits - margins, logits), labels, axis_name=class_axis_name)
+    return surprisal(scale * select(hot, logits - margins, logits), labels, axis_name=class_axis_name)
 
 
 def ldam_margins(counts: Array, max_margin: float = 0.5) -> Array:
@@ -136,8 +137,8 @@ def class_balanced_weights(counts: Array, beta: float = 0.9999) -> Array:
     else:
         log_beta = jnp.log(jnp.maximum(beta, 1e-30)).astype(counts.dtype)
     seen = counts > 0
-    effective = scaled_expm1(jnp.where(seen, counts, 1), log_beta)
-    weights = jnp.where(seen, 1 / effective, 0)
+    effective = scaled_expm1(select(seen, counts, 1), log_beta)
+    weights = select(seen, 1 / effective, 0)
     return counts.shape[-1] * weights / jnp.sum(weights, axis=-1, keepdims=True)
 
 
@@ -179,10 +180,10 @@ def asymmetric(
     positive = targets * jnp.exp(-gamma_positive * no) * yes
     margin = jnp.exp(-yes) - clip
     active = ~(margin <= 0)  # so that NaN stays NaN
-    log_margin = jnp.where(clip == 0, -yes, jnp.log(jnp.where(active, margin, 1.0)))
+    log_margin = select(clip == 0, -yes, jnp.log(select(active, margin, 1.0)))
     log_rest = logaddexp(-no, safe_log(jnp.asarray(clip)))
-    negative = -(1 - targets) * jnp.exp(gamma_negative * jnp.where(active, log_margin, 0.0)) * log_rest
-    return positive + jnp.where(active, negative, 0.0)
+    negative = -(1 - targets) * jnp.exp(gamma_negative * select(active, log_margin, 0.0)) * log_rest
+    return positive + select(active, negative, 0.0)
 
 
 @listed_as("stateful", "(k),()->()", "real class", p="nonnegative", q="nonnegative", epsilon="positive")
@@ -291,11 +292,11 @@ def ghm(bins: int = 30, momentum: float = 0.75) -> StatefulLoss:
     ) -> tuple[Array, GradientDensity]:
         dtype = state.counts.dtype
         length = jnp.abs(jax.nn.sigmoid(lax.stop_gradient(logits).astype(dtype)) - lax.stop_gradient(jnp.asarray(targets)).astype(dtype))
-        place = jnp.where(jnp.isnan(length), -1, jnp.minimum(length * bins, bins - 1)).astype(jnp.int32)
+        place = select(jnp.isnan(length), -1, jnp.minimum(length * bins, bins - 1)).astype(jnp.int32)
         found = _histogram(place, bins, where, weights, axis_name).astype(dtype)
         counts, mass = momentum * state.counts + (1 - momentum) * found, momentum * state.mass + (1 - momentum)
         density = counts / mass
-        share = jnp.sum(found) / (jnp.maximum(jnp.sum(found > 0), 1).astype(dtype) * jnp.where(found > 0, density, 1.0))
+        share = jnp.sum(found) / (jnp.maximum(jnp.sum(found > 0), 1).astype(dtype) * select(found > 0, density, 1.0))
         factor = share.at[place].get(mode="fill", fill_value=1, wrap_negative_indices=False)
         value = _scaled_cross_entropy(logits, targets, factor, where=where, weights=weights, reduction=reduction, axis_name=axis_name)
         return value, GradientDensity(counts, mass)
@@ -356,17 +357,17 @@ def equalized_focal(gamma: float = 2.0, scale: float = 8.0, alpha: float | None 
     ) -> tuple[Array, GradientBalance]:
         state = jax.tree.map(lax.stop_gradient, state)
         balanced = state.positive >= state.negative
-        ratio = jnp.where(balanced, 1.0, state.positive / jnp.where(balanced, 1.0, state.negative))
+        ratio = select(balanced, 1.0, state.positive / select(balanced, 1.0, state.negative))
         focus = jnp.broadcast_to(gamma + scale * (1 - ratio), jnp.shape(logits))
 
         def total(z: Array) -> Array:
             return _equalized_focal(z, targets, focus, gamma=gamma, alpha=alpha, where=where, weights=weights, reduction="sum")
 
         length = jnp.abs(jax.grad(total)(lax.stop_gradient(logits))).astype(focus.dtype)
-        finite = jnp.where(jnp.isfinite(length), length, 0.0)
+        finite = select(jnp.isfinite(length), length, 0.0)
         share = lax.stop_gradient(jnp.asarray(targets)).astype(focus.dtype)
         leading = tuple(range(jnp.ndim(logits) - 1))
-        change = GradientBalance(*(jnp.sum(jnp.where(part > 0, part * finite, 0.0), axis=leading) for part in (share, 1 - share)))
+        change = GradientBalance(*(jnp.sum(select(part > 0, part * finite, 0.0), axis=leading) for part in (share, 1 - share)))
         if axis_name is not None:
             change = lax.psum(change, axis_name)
         value = _equalized_focal(
@@ -388,5 +389,5 @@ def _histogram(places: Array, size: int, where: Array | None, weights: Array | N
     kept = (places >= 0) & (places < size)
     for keep in (where, None if weights is None else weights != 0):
         kept = kept if keep is None else kept & keep
-    counts = jnp.zeros(size, jnp.int32).at[jnp.where(kept, places, size).reshape(-1)].add(1, mode="drop")
+    counts = jnp.zeros(size, jnp.int32).at[select(kept, places, size).reshape(-1)].add(1, mode="drop")
     return counts if axis_name is None else lax.psum(counts, axis_name)

@@ -8,6 +8,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss._core.sorting import by_rank
@@ -167,7 +168,7 @@ def multiclass_perceptron(scores: Array, labels: Array, **reduce: Unpack[OverCla
         Collins, Discriminative Training Methods for Hidden Markov Models, 2002. https://doi.org/10.3115/1118693.1118694
     """
     peak, hit = max_or_nan(scores), pick(scores, labels)  # of all classes: one pass less than without the true one
-    return jnp.where(peak == hit, 0.0, peak - hit)
+    return select(peak == hit, 0.0, peak - hit)
 
 
 @loss("(k),()->()", "real class")
@@ -218,7 +219,7 @@ def multi_margin(scores: Array, labels: Array, *, p: int = 1, margin: float = 1.
         raise ValueError(f"multi_margin: `p` must be 1 or 2, got {p}.")
     shortfalls = positive_part(margin + scores - pick(scores, labels))
     others = jnp.arange(scores.shape[-1], dtype=labels.dtype) != labels
-    return jnp.mean(jnp.where(others, shortfalls if p == 1 else jnp.square(shortfalls), 0.0))
+    return jnp.mean(select(others, shortfalls if p == 1 else jnp.square(shortfalls), 0.0))
 
 
 @loss("(k),(k)->()", "real multi_hot")
@@ -243,17 +244,17 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
     """
     holds = targets > 0.5
     peak = lax.stop_gradient(jnp.max(scores))
-    scores = scores - jnp.where(jnp.isfinite(peak), peak, 0.0)  # only differences count; small numbers keep more digits
-    reach = jnp.where(holds, scores, scores + 1)
+    scores = scores - select(jnp.isfinite(peak), peak, 0.0)  # only differences count; small numbers keep more digits
+    reach = select(holds, scores, scores + 1)
 
     def counts(holds: Array) -> Array:
         """How many holding classes a failing one comes too close to; minus how many failing ones come too close to a holding one."""
         beats = jnp.cumsum(holds, dtype=jnp.int32)
         beaten_by = jnp.arange(holds.size, dtype=jnp.int32)[::-1] - (beats[-1] - beats)
-        return jnp.where(holds, -beaten_by, beats).astype(scores.dtype)
+        return select(holds, -beaten_by, beats).astype(scores.dtype)
 
     times = by_rank(counts, reach, holds)  # at a tie the class that fails goes first
-    return jnp.sum(jnp.where((times == 0) & ~jnp.isnan(reach), 0.0, times * reach)) / scores.shape[-1]
+    return jnp.sum(select((times == 0) & ~jnp.isnan(reach), 0.0, times * reach)) / scores.shape[-1]
 
 
 @loss("(k),(k)->()", "real unit")
@@ -331,4 +332,4 @@ def hinge_embedding(distances: Array, signs: Array, *, margin: float = 1.0, **re
 
 def _strongest_other(scores: Array, label: Array) -> Array:
     """The highest score of a class that is not `label`; -inf if there is none."""
-    return max_or_nan(jnp.where(jnp.arange(scores.shape[-1], dtype=label.dtype) == label, -jnp.inf, scores))
+    return max_or_nan(select(jnp.arange(scores.shape[-1], dtype=label.dtype) == label, -jnp.inf, scores))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce, Reduction
 from jloss._core.stateful import StatefulLoss, listed_as
@@ -189,14 +190,14 @@ def bi_tempered_logistic(
     if iterations < 0:
         raise ValueError(f"bi_tempered_logistic: `iterations` must be 0 or more, got {iterations}.")
     present = logits != -jnp.inf
-    tempered = _log_tempered_softmax(jnp.where(present, logits, 0.0), present, jnp.asarray(t2), iterations)
-    log_p = jnp.where(present, tempered, -1e30)
+    tempered = _log_tempered_softmax(select(present, logits, 0.0), present, jnp.asarray(t2), iterations)
+    log_p = select(present, tempered, -1e30)
     order = jnp.asarray(1 - t1)
     certain = targets == 0
-    log_y = jnp.where(certain, 0.0, jnp.log(jnp.where(certain, 1.0, targets)))
-    entropy = jnp.where(certain, 0.0, targets * scaled_expm1(log_y, order))
-    cross = jnp.where(certain, 0.0, targets * scaled_expm1(log_p, order))
-    power_y = jnp.where(certain, 0.0, jnp.exp((2 - t1) * log_y))
+    log_y = select(certain, 0.0, jnp.log(select(certain, 1.0, targets)))
+    entropy = select(certain, 0.0, targets * scaled_expm1(log_y, order))
+    cross = select(certain, 0.0, targets * scaled_expm1(log_p, order))
+    power_y = select(certain, 0.0, jnp.exp((2 - t1) * log_y))
     return jnp.sum(entropy - cross - (power_y - jnp.exp((2 - t1) * log_p)) / (2 - t1))
 
 
@@ -249,9 +250,9 @@ def early_learning(strength: float = 3.0, beta: float = 0.7) -> StatefulLoss:
     ) -> tuple[Array, EarlyLearningState]:
         memory = lax.stop_gradient(state.memory)
         count = memory.shape[0]
-        at = jnp.where((indices >= 0) & (indices < count), indices, count)
+        at = select((indices >= 0) & (indices < count), indices, count)
         for keep in (where, None if weights is None else weights != 0):
-            at = at if keep is None else jnp.where(keep, at, count)
+            at = at if keep is None else select(keep, at, count)
         belief = jnp.clip(jax.nn.softmax(lax.stop_gradient(logits).astype(memory.dtype)), 1e-4, 1 - 1e-4)
         belief = belief / jnp.sum(belief, axis=-1, keepdims=True)
         old = memory.at[at].get(mode="fill", fill_value=0)
@@ -259,7 +260,7 @@ def early_learning(strength: float = 3.0, beta: float = 0.7) -> StatefulLoss:
         value = _early_learning(
             logits, labels, new, strength=strength, where=where, weights=weights, reduction=reduction, axis_name=axis_name
         )
-        at = jnp.where(jnp.all(jnp.isfinite(new), axis=-1), at, count)
+        at = select(jnp.all(jnp.isfinite(new), axis=-1), at, count)
         if axis_name is not None:
             at, new = _from_all_devices(at, axis_name), _from_all_devices(new, axis_name)
         return value, EarlyLearningState(memory.at[at].set(new, mode="drop"))
@@ -276,7 +277,7 @@ def _early_learning(logits: Array, labels: Array, memory: Array, *, strength: fl
 def _normalized(logits: Array, labels: Array, score: Callable[[Array], Array], axis_name: str | None) -> Array:
     log_total, peak = log_partition(logits, axis_name=axis_name)
     present = logits > -jnp.inf
-    each = jnp.where(present, log_total - below(jnp.where(present, logits, 0.0), peak), 0.0)
+    each = select(present, log_total - below(select(present, logits, 0.0), peak), 0.0)
     total = jnp.sum(score(each))
     if axis_name is not None:
         total = lax.psum(total, axis_name)
@@ -286,13 +287,13 @@ def _normalized(logits: Array, labels: Array, score: Callable[[Array], Array], a
 
 def _log_tempered_softmax(logits: Array, present: Array, t: Array, iterations: int) -> Array:
     """The logarithms of ``exp_t(logits - l)`` with `l` such that they sum to 1, for ``t >= 1``."""
-    a = logits - lax.stop_gradient(jnp.max(jnp.where(present, logits, -jnp.inf)))
+    a = logits - lax.stop_gradient(jnp.max(select(present, logits, -jnp.inf)))
 
     def log_exp_t(x: Array) -> Array:  # the ordinary logarithm of the tempered exponential
         return scaled_log1p(x, 1 - t)
 
     def total(x: Array, power: Array | float = 1.0) -> Array:
-        return jnp.sum(jnp.where(present, jnp.exp(power * log_exp_t(x)), 0.0))
+        return jnp.sum(select(present, jnp.exp(power * log_exp_t(x)), 0.0))
 
     fixed = lax.stop_gradient(a)
     temperature = lax.stop_gradient(t)

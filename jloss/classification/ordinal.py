@@ -9,6 +9,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.numerics import log_softmax, softplus
@@ -82,11 +83,11 @@ def squared_emd(logits: Array, labels: Array, **reduce: Unpack[OverClasses]) -> 
     k = logits.shape[-1]
     probabilities = jnp.exp(log_softmax(logits))
     hot = jnp.arange(k, dtype=labels.dtype) == labels
-    gaps = jnp.cumsum(jnp.where(hot, probabilities - 1, probabilities))
-    return jnp.where((labels >= 0) & (labels < k), jnp.sum(jnp.square(gaps)), jnp.nan)
+    gaps = jnp.cumsum(select(hot, probabilities - 1, probabilities))
+    return select((labels >= 0) & (labels < k), jnp.sum(jnp.square(gaps)), jnp.nan)
 
 
 def _questions(logits: Array, labels: Array, asked: Array) -> Array:
     above = jnp.arange(logits.shape[-1], dtype=labels.dtype) < labels
-    total = jnp.sum(jnp.where(asked, softplus(jnp.where(above, -logits, logits)), 0.0))
-    return jnp.where((labels >= 0) & (labels <= logits.shape[-1]), total, jnp.nan)
+    total = jnp.sum(select(asked, softplus(select(above, -logits, logits)), 0.0))
+    return select((labels >= 0) & (labels <= logits.shape[-1]), total, jnp.nan)

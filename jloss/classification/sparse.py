@@ -10,6 +10,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
 from jloss._core.sorting import ascending
@@ -39,10 +40,10 @@ def sparsemax(logits: Array, labels: Array, **reduce: Unpack[OverClasses]) -> Ar
     ordered, rank = _descending(z)
     threshold = _last((jnp.cumsum(ordered) - 1) / rank, 1 + rank * ordered > jnp.cumsum(ordered))
     kept = z > threshold
-    size = jnp.sum(jnp.where(kept, jnp.ones_like(z), 0.0))
-    tau = (jnp.sum(jnp.where(kept, z, 0.0)) - 1) / size
-    p = jnp.where(kept, z - tau, 0.0)
-    return jnp.sum(p * jnp.where(kept, z - 0.5 * p, 0.0)) + 0.5 + hit
+    size = jnp.sum(select(kept, jnp.ones_like(z), 0.0))
+    tau = (jnp.sum(select(kept, z, 0.0)) - 1) / size
+    p = select(kept, z - tau, 0.0)
+    return jnp.sum(p * select(kept, z - 0.5 * p, 0.0)) + 0.5 + hit
 
 
 @loss("(k),()->()", "real class")
@@ -70,13 +71,13 @@ def entmax15(logits: Array, labels: Array, **reduce: Unpack[OverClasses]) -> Arr
     candidates = mean - jnp.sqrt(jnp.maximum((1 - spread) / rank, 0))
     threshold = _last(candidates, candidates <= ordered)
     kept = 0.5 * z > threshold
-    size = jnp.sum(jnp.where(kept, jnp.ones_like(z), 0.0))
-    half = jnp.where(kept, 0.5 * z, 0.0)
+    size = jnp.sum(select(kept, jnp.ones_like(z), 0.0))
+    half = select(kept, 0.5 * z, 0.0)
     center = jnp.sum(half) / size
-    left = (1 - jnp.sum(jnp.square(jnp.where(kept, half - center, 0.0)))) / size
-    root = jnp.where(kept, half - center + jnp.sqrt(left), 0.0)
+    left = (1 - jnp.sum(jnp.square(select(kept, half - center, 0.0)))) / size
+    root = select(kept, half - center + jnp.sqrt(left), 0.0)
     p = jnp.square(root)
-    return jnp.sum(p * jnp.where(kept, z, 0.0)) + 4 / 3 * (1 - jnp.sum(p * root)) + hit
+    return jnp.sum(p * select(kept, z, 0.0)) + 4 / 3 * (1 - jnp.sum(p * root)) + hit
 
 
 def _below_the_top(logits: Array, labels: Array) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
 from jloss.numerics import below, log_partition, log_softmax, logaddexp, pick, safe_log
@@ -116,11 +117,11 @@ def generalized_jsd(
     """
     log_p, log_q = _both(student_logits, teacher_logits, 1, class_axis_name)
     is_inside = ~((beta <= 0) | (beta >= 1))  # so that NaN stays NaN
-    b = jnp.where(is_inside, beta, 0.5)
+    b = select(is_inside, beta, 0.5)
     log_m = logaddexp(safe_log(b) + log_p, jnp.log1p(-b) + log_q)
     inside = b * _relative_entropy(log_p, log_m, class_axis_name) + (1 - b) * _relative_entropy(log_q, log_m, class_axis_name)
     forward, reverse = _relative_entropy(log_p, log_q, class_axis_name), _relative_entropy(log_q, log_p, class_axis_name)
-    return jnp.where(is_inside, inside, jnp.where(beta <= 0, forward, reverse))
+    return select(is_inside, inside, select(beta <= 0, forward, reverse))
 
 
 @loss("(k),(k),()->()", "real real class", constants="teacher_logits", alpha="nonnegative", beta="nonnegative", temperature="positive")
@@ -163,14 +164,14 @@ def decoupled_distillation(
 
     def split(logits: Array) -> tuple[Array, Array]:
         logits = logits / temperature
-        others = jnp.where(is_label, -jnp.inf, logits)
+        others = select(is_label, -jnp.inf, logits)
         (total,), (peak,) = log_partition(logits, axis_name=class_axis_name)
         (rest,), (top,) = log_partition(others, axis_name=class_axis_name)
         alone = rest == -jnp.inf
-        complement = jnp.where(alone, -jnp.inf, below(top, peak) + (jnp.where(alone, 0.0, rest) - total))
+        complement = select(alone, -jnp.inf, below(top, peak) + (select(alone, 0.0, rest) - total))
         pair = jnp.stack([below(pick(logits, labels, axis_name=class_axis_name), peak) - total, complement])
         kept = others > -jnp.inf
-        return pair, jnp.where(kept, below(jnp.where(kept, others, top), top) - jnp.where(alone, 0.0, rest), -jnp.inf)
+        return pair, select(kept, below(select(kept, others, top), top) - select(alone, 0.0, rest), -jnp.inf)
 
     (pair_q, rest_q), (pair_p, rest_p) = split(student_logits), split(lax.stop_gradient(teacher_logits))
     label, others = _relative_entropy(pair_p, pair_q), _relative_entropy(rest_p, rest_q, class_axis_name)
@@ -187,12 +188,12 @@ def _relative_entropy(log_p: Array, log_q: Array, axis_name: str | None = None) 
     """KL(p || q) of log-probabilities, each term 0 or more, so that it is exact near a match."""
     is_p, is_q = log_p != -jnp.inf, log_q != -jnp.inf
     both = is_p & is_q
-    log_p, log_q = jnp.where(both, log_p, 0.0), jnp.where(is_q, log_q, 0.0)
-    p, gap = jnp.exp(log_p), jnp.where(both, log_q - log_p, 0.0)
+    log_p, log_q = select(both, log_p, 0.0), select(is_q, log_q, 0.0)
+    p, gap = jnp.exp(log_p), select(both, log_q - log_p, 0.0)
     near = gap < 1
-    term = jnp.where(near, p * exp_remainder(jnp.where(near, gap, 0.0)), jnp.exp(log_q) - p - p * gap)
-    alone = jnp.where(is_q, jnp.exp(log_q), jnp.where(is_p, jnp.inf, 0.0))
-    total = jnp.sum(jnp.where(both, term, alone))
+    term = select(near, p * exp_remainder(select(near, gap, 0.0)), jnp.exp(log_q) - p - p * gap)
+    alone = select(is_q, jnp.exp(log_q), select(is_p, jnp.inf, 0.0))
+    total = jnp.sum(select(both, term, alone))
     return total if axis_name is None else lax.psum(total, axis_name)
 
 

@@ -10,7 +10,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import few, hint, with_derivative_of
+from jloss._core.backend import few, hint, select, with_derivative_of
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
 from jloss._core.sorting import order_of
@@ -113,12 +113,12 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
 
     def accurate(log_predictions: Array, targets: Array) -> Array:
         gap = log_predictions - safe_log(targets)
-        return jnp.where(jnp.abs(gap) < 0.5, targets * small_exp_remainder(gap), formula(log_predictions, targets))
+        return select(jnp.abs(gap) < 0.5, targets * small_exp_remainder(gap), formula(log_predictions, targets))
 
     if few():
         near = jnp.abs(log_predictions - safe_log(targets)) < 0.5
-        q, t = jnp.where(near, log_predictions, 0.0), jnp.where(near, targets, 1.0)
-        return jnp.sum(jnp.where(near, t * small_exp_remainder(q - jnp.log(t)), formula(log_predictions, targets)))
+        q, t = select(near, log_predictions, 0.0), select(near, targets, 1.0)
+        return jnp.sum(select(near, t * small_exp_remainder(q - jnp.log(t)), formula(log_predictions, targets)))
     return jnp.sum(with_derivative_of(formula, accurate)(log_predictions, targets))
 
 
@@ -144,8 +144,8 @@ def js_divergence(p: Array, q: Array, *, beta: float = 0.5, **reduce: Unpack[Ove
     """
     mixture = beta * p + (1 - beta) * q
     log_p, log_q, log_m = safe_log(p), safe_log(q), safe_log(mixture)
-    from_p = _relative_entropies(p, log_p, jnp.where(mixture > 0, log_m, log_p))
-    from_q = _relative_entropies(q, log_q, jnp.where(mixture > 0, log_m, log_q))
+    from_p = _relative_entropies(p, log_p, select(mixture > 0, log_m, log_p))
+    from_q = _relative_entropies(q, log_q, select(mixture > 0, log_m, log_q))
     return jnp.sum(beta * from_p + (1 - beta) * from_q)
 
 
@@ -173,20 +173,20 @@ def renyi_divergence(p: Array, q: Array, *, alpha: float = 0.5, **reduce: Unpack
     shared, lost = (p > 0) & (q != 0), (p > 0) & (q == 0)
     infinite = (jnp.any(lost) & (order >= 0)) | ~jnp.any(shared)
     kept = shared & ~infinite
-    nothing = jnp.where(infinite, 0.0, -jnp.inf)
-    lost_weight = jnp.sum(jnp.where(lost & ~infinite, p, 0.0))
-    total = jnp.where(infinite, 1.0, jnp.sum(p))
-    log_p = jnp.log(jnp.where(kept, p, 1.0))
-    log_ratio = log_p - jnp.log(jnp.where(kept, q, 1.0))
+    nothing = select(infinite, 0.0, -jnp.inf)
+    lost_weight = jnp.sum(select(lost & ~infinite, p, 0.0))
+    total = select(infinite, 1.0, jnp.sum(p))
+    log_p = jnp.log(select(kept, p, 1.0))
+    log_ratio = log_p - jnp.log(select(kept, q, 1.0))
 
     def near_one(order: Array) -> Array:
-        surplus = jnp.sum(jnp.where(kept, p, 0.0) * scaled_expm1(log_ratio, order)) - safe_divide(lost_weight, order)
+        surplus = jnp.sum(select(kept, p, 0.0) * scaled_expm1(log_ratio, order)) - safe_divide(lost_weight, order)
         return scaled_log1p(surplus / total, order)
 
     def far_from_one(order: Array) -> Array:
-        return (logsumexp(jnp.where(kept, log_p + order * log_ratio, nothing)) - jnp.log(total)) / order
+        return (logsumexp(select(kept, log_p + order * log_ratio, nothing)) - jnp.log(total)) / order
 
-    return jnp.where(infinite, jnp.inf, lax.cond(jnp.abs(order) < 0.25, near_one, far_from_one, order))
+    return select(infinite, jnp.inf, lax.cond(jnp.abs(order) < 0.25, near_one, far_from_one, order))
 
 
 @loss("(k),(k)->()", "prob prob")
@@ -280,10 +280,10 @@ def chi_squared(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
         https://doi.org/10.1080/14786440009463897
     """
     expected = q != 0
-    gap = jnp.where(expected, p - q, 0.0)
-    scale = 1 / jnp.where(expected, lax.stop_gradient(q), 1.0)  # so that q * q cannot underflow in the gradient
-    quotients = gap * (gap * scale) / jnp.where(expected, q * scale, 1.0)
-    return jnp.sum(jnp.where(expected, quotients, jnp.where(p == 0, 0.0, jnp.where(jnp.isnan(p), p, jnp.inf))))
+    gap = select(expected, p - q, 0.0)
+    scale = 1 / select(expected, lax.stop_gradient(q), 1.0)  # so that q * q cannot underflow in the gradient
+    quotients = gap * (gap * scale) / select(expected, q * scale, 1.0)
+    return jnp.sum(select(expected, quotients, select(p == 0, 0.0, select(jnp.isnan(p), p, jnp.inf))))
 
 
 @loss("(k),(k)->()", "positive positive")
@@ -340,11 +340,11 @@ def wasserstein_1d(predictions: Array, targets: Array, *, p: int = 1, **reduce: 
     first, second = jnp.cumsum(predictions)[:-1], jnp.cumsum(targets)[:-1]
     levels = jnp.concatenate([first, second])
     order = order_of(levels)
-    steps = jnp.where(order < first.shape[0], 1.0, -1.0).astype(levels.dtype)
+    steps = select(order < first.shape[0], 1.0, -1.0).astype(levels.dtype)
     apart = jnp.abs(jnp.cumsum(steps))[:-1]  # what lies between two levels moves over so many classes
     total = jnp.sum(positive_part(jnp.diff(levels[order])) * apart**p)
     positive = total > 0
-    return jnp.where(positive, jnp.power(jnp.where(positive, total, 1.0), 1 / p), total)
+    return select(positive, jnp.power(select(positive, total, 1.0), 1 / p), total)
 
 
 def _relative_entropies(weights: Array, log_first: Array, log_second: Array) -> Array:
@@ -352,8 +352,8 @@ def _relative_entropies(weights: Array, log_first: Array, log_second: Array) -> 
     absent = (weights == 0) & ~jnp.isnan(log_second)
     impossible = ~absent & (log_second == -jnp.inf)
     counts = ~absent & ~impossible
-    gaps = jnp.where(counts, log_first, 0.0) - jnp.where(counts, log_second, 0.0)
-    return jnp.where(impossible, jnp.inf, jnp.where(counts, weights, 0.0) * gaps)
+    gaps = select(counts, log_first, 0.0) - select(counts, log_second, 0.0)
+    return select(impossible, jnp.inf, select(counts, weights, 0.0) * gaps)
 
 
 def _excess_surprisal(weights: Array, log_weights: Array, logs: Array) -> Array:
@@ -362,6 +362,6 @@ def _excess_surprisal(weights: Array, log_weights: Array, logs: Array) -> Array:
     So it is read off the weights, in one pass that does not look at the logs; the gradient in the weights is 0 at a log of -inf.
     """
     fixed = (weights == 0) | (logs == -jnp.inf)
-    gaps = jnp.where(fixed, lax.stop_gradient(log_weights), log_weights) - logs
-    zeros = lax.stop_gradient(jnp.where(jnp.isnan(logs), logs, 0.0))
-    return jnp.where(weights == 0, zeros, jnp.where(fixed, lax.stop_gradient(weights), weights) * gaps)
+    gaps = select(fixed, lax.stop_gradient(log_weights), log_weights) - logs
+    zeros = lax.stop_gradient(select(jnp.isnan(logs), logs, 0.0))
+    return select(weights == 0, zeros, select(fixed, lax.stop_gradient(weights), weights) * gaps)

@@ -8,7 +8,7 @@ import operator
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import by_platform, few, with_derivative_of
+from jloss._core.backend import by_platform, few, select, with_derivative_of
 from jloss.numerics import below, log1mexp, log_partition, pick, safe_exp
 
 
@@ -17,13 +17,13 @@ def arctan2(y: Array, x: Array) -> Array:
 
     def quotient(y: Array, x: Array) -> Array:
         steep = jnp.abs(y) > jnp.abs(x)
-        slope = jnp.where(steep, -x, y) / jnp.where(steep, y, x)
-        turn = jnp.where(steep, math.pi / 2, jnp.where(x < 0, math.pi, 0.0))
+        slope = select(steep, -x, y) / select(steep, y, x)
+        turn = select(steep, math.pi / 2, select(x < 0, math.pi, 0.0))
         square = jnp.square(slope)  # arctan(slope) / slope by least squares, its weights levelled to a relative error of 2e-8
         above = 0.9999999798 + square * (0.8983980677 + square * 0.1376135111)
         below = 1 + square * (1.231729352 + square * (0.3482232765 + square * 0.01237785385))
         # One division at the end: XLA keeps its result, not what went into it, for the gradient.
-        return (slope * above + jnp.where(y < 0, -turn, turn) * below) / below
+        return (slope * above + select(y < 0, -turn, turn) * below) / below
 
     def fast(y: Array, x: Array) -> Array:
         return by_platform(y, x, cpu=quotient, default=jnp.arctan2)
@@ -35,11 +35,11 @@ def log_cosh(x: Array) -> Array:
     """``log cosh x`` without overflow, all digits kept near 0; its gradient is the hyperbolic tangent."""
     x = jnp.abs(x)
     near = x < 0.5
-    square = jnp.square(jnp.where(near, x, 0.0))
+    square = jnp.square(select(near, x, 0.0))
     series = jnp.zeros_like(square)
     for coefficient in reversed(_log_cosh_series(_terms(x, 8, 16))):
         series = coefficient + square * series
-    return jnp.where(near, square * series, x - (math.log(2) - jnp.log1p(jnp.exp(-2 * x))))
+    return select(near, square * series, x - (math.log(2) - jnp.log1p(jnp.exp(-2 * x))))
 
 
 @functools.cache
@@ -57,10 +57,10 @@ def scaled_expm1(x: Array, c: Array | float) -> Array:
         return x
     y = c * x
     near = jnp.abs(y) < 0.5
-    small = jnp.where(near, y, 0.0)
+    small = select(near, y, 0.0)
     ratio = jnp.expm1(small) / c if isinstance(c, float) else x * _exp_series(small, 2)
-    far = jnp.exp(jnp.where(near, 0.0, y)) - 1  # its derivative keeps the digits that expm1's loses
-    return jnp.where(near, ratio, far / (c if isinstance(c, float) else jnp.where(near, 1.0, c)))
+    far = jnp.exp(select(near, 0.0, y)) - 1  # its derivative keeps the digits that expm1's loses
+    return select(near, ratio, far / (c if isinstance(c, float) else select(near, 1.0, c)))
 
 
 def scaled_log1p(x: Array, c: Array | float) -> Array:
@@ -69,17 +69,17 @@ def scaled_log1p(x: Array, c: Array | float) -> Array:
         return jnp.log1p(c * x) / c if c else x
     y = c * x
     near = jnp.abs(y) < 0.1
-    small = jnp.where(near, y, 0.0)
+    small = select(near, y, 0.0)
     series = jnp.zeros_like(y)
     for n in reversed(range(1, _terms(y, 8, 17))):
         series = 1 / n - small * series
-    return jnp.where(near, x * series, jnp.log1p(jnp.where(near, 0.0, y)) / jnp.where(near, 1.0, c))
+    return select(near, x * series, jnp.log1p(select(near, 0.0, y)) / select(near, 1.0, c))
 
 
 def exp_remainder(x: Array) -> Array:
     """``exp(x) - 1 - x``, to the last digit also near 0."""
     near = jnp.abs(x) < 0.5
-    return jnp.where(near, small_exp_remainder(jnp.where(near, x, 0.0)), safe_exp(x) - 1 - x)
+    return select(near, small_exp_remainder(select(near, x, 0.0)), safe_exp(x) - 1 - x)
 
 
 def small_exp_remainder(x: Array) -> Array:
@@ -93,27 +93,27 @@ def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
     Accurate near ``x = y``. 0 or inf at zeros as the limits say; a derivative that is infinite there is given as 0.
     """
     swap = alpha < 0.5  # exchanging x and y is exchanging a and 1 - a
-    x, y, alpha = jnp.where(swap, y, x), jnp.where(swap, x, y), jnp.where(swap, 1 - alpha, alpha)
+    x, y, alpha = select(swap, y, x), select(swap, x, y), select(swap, 1 - alpha, alpha)
     inside = (x > 0) & (y > 0)
-    p, q = jnp.where(inside, x, 1.0), jnp.where(inside, y, 1.0)
+    p, q = select(inside, x, 1.0), select(inside, y, 1.0)
     size = lax.stop_gradient(jnp.maximum(p, q))
     scale = 1 / size  # the larger becomes 1: no quotient overflows, no logarithm cancels (and XLA keeps products as they are)
     near = jnp.abs(p - q) < 0.125 * q
-    gap = jnp.where(near, p - q, 0.0) * scale
+    gap = select(near, p - q, 0.0) * scale
     p, q = p * scale, q * scale
-    base = jnp.where(near, q, 1.0)
+    base = select(near, q, 1.0)
     w = gap / base
     series = jnp.ones_like(w)
     for n in reversed(range(1, _terms(w, 9, 18))):
         series = 1 + w * ((alpha - 1 - n) / (n + 2)) * series
-    p, q = jnp.where(near, 1.0, p), jnp.where(near, 0.5, q)
+    p, q = select(near, 1.0, p), select(near, 0.5, q)
     log_ratio = jnp.log(p) - jnp.log(q)
     far = (p * scaled_expm1(log_ratio, alpha - 1) - p + q) / alpha
-    value = size * jnp.where(near, 0.5 * gap * w * series, far)
-    without_x = y / alpha - jnp.where(alpha > 1, x / jnp.where(alpha > 1, alpha - 1, 1.0), 0.0)
-    without_y = jnp.where(alpha < 1, x / jnp.where(alpha < 1, 1 - alpha, 1.0), jnp.inf)
-    edge = jnp.where(x == 0, without_x, jnp.where(y == 0, without_y, jnp.nan))
-    return jnp.where(inside, value, edge)
+    value = size * select(near, 0.5 * gap * w * series, far)
+    without_x = y / alpha - select(alpha > 1, x / select(alpha > 1, alpha - 1, 1.0), 0.0)
+    without_y = select(alpha < 1, x / select(alpha < 1, 1 - alpha, 1.0), jnp.inf)
+    edge = select(x == 0, without_x, select(y == 0, without_y, jnp.nan))
+    return select(inside, value, edge)
 
 
 def _exp_series(x: Array, first: int) -> Array:
@@ -139,8 +139,8 @@ def surprisal(logits: Array, label: Array, *, axis_name: str | tuple[str, ...] |
 def focal(surprisal: Array, gamma: Array | float) -> Array:
     """``(1 - p)**gamma * surprisal`` for ``p = exp(-surprisal)``; 0 with gradient 0 where p has rounded to 1."""
     matched = surprisal <= 0
-    surprisal = jnp.where(matched, 1.0, surprisal)
-    return jnp.where(matched, 0.0, jnp.exp(gamma * log1mexp(-surprisal)) * surprisal)
+    surprisal = select(matched, 1.0, surprisal)
+    return select(matched, 0.0, jnp.exp(gamma * log1mexp(-surprisal)) * surprisal)
 
 
 def softmax_entropy(logits: Array, axis_name: str | None = None) -> Array:
@@ -148,6 +148,6 @@ def softmax_entropy(logits: Array, axis_name: str | None = None) -> Array:
     log_total, peak = log_partition(logits, axis_name=axis_name)
     log_odds = below(logits, peak)
     absent = log_odds == -jnp.inf
-    gaps = log_total - jnp.where(absent, 0.0, log_odds)
-    entropy = jnp.sum(jnp.where(absent, 0.0, jnp.exp(-gaps) * gaps))
+    gaps = log_total - select(absent, 0.0, log_odds)
+    entropy = jnp.sum(select(absent, 0.0, jnp.exp(-gaps) * gaps))
     return entropy if axis_name is None else lax.psum(entropy, axis_name)

@@ -9,13 +9,13 @@ import math
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import by_platform, few, spec_of, with_derivative_of
+from jloss._core.backend import by_platform, few, select, spec_of, with_derivative_of
 
 
 def safe_divide(numerator: Array, denominator: Array, fallback: float = 0.0) -> Array:
     """The quotient, and `fallback` with gradient 0 where the denominator is 0."""
     nonzero = denominator != 0
-    return jnp.where(nonzero, numerator / jnp.where(nonzero, denominator, 1.0), fallback)
+    return select(nonzero, numerator / select(nonzero, denominator, 1.0), fallback)
 
 
 def quotient(numerator: Array, denominator: Array) -> Array:
@@ -27,13 +27,13 @@ def quotient(numerator: Array, denominator: Array) -> Array:
 def safe_sqrt(x: Array) -> Array:
     """The square root, with gradient 0 at 0 (not inf) and value 0 below."""
     positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), jnp.where(jnp.isnan(x), x, 0.0))
+    return select(positive, jnp.sqrt(select(positive, x, 1.0)), select(jnp.isnan(x), x, 0.0))
 
 
 def safe_log(x: Array) -> Array:
     """The logarithm: -inf at 0, but with gradient 0 there, so that ``0 * safe_log(0)`` can be masked."""
     positive = x > 0
-    return jnp.where(positive, jnp.log(jnp.where(positive, x, 1.0)), jnp.where(x == 0, -jnp.inf, jnp.nan))
+    return select(positive, jnp.log(select(positive, x, 1.0)), select(x == 0, -jnp.inf, jnp.nan))
 
 
 def safe_norm(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
@@ -63,22 +63,22 @@ def _scale(x: Array, axis: int | tuple[int, ...] | None) -> Array:
     range_of = jnp.finfo(x.dtype).maxexp  # 128 in float32
     size = jnp.sum(jnp.abs(lax.stop_gradient(x)), axis=axis, keepdims=True)
     high, low = 2.0 ** (range_of * 31 // 64), 2.0 ** -(range_of * 31 // 64)
-    return jnp.where(size > 2.0 ** (range_of // 4), high, jnp.where(size < 2.0 ** -(range_of // 4), low, jnp.ones_like(size)))
+    return select(size > 2.0 ** (range_of // 4), high, select(size < 2.0 ** -(range_of // 4), low, jnp.ones_like(size)))
 
 
 def absolute(x: Array) -> Array:
     """The absolute value, with gradient 0 at 0 (`jnp.abs` has +1 there)."""
-    return jnp.where(x == 0, 0.0, jnp.abs(x))
+    return select(x == 0, 0.0, jnp.abs(x))
 
 
 def clipped(x: Array, low: float, high: float) -> Array:
     """`jnp.clip`, in operations of which every interpreter knows the derivatives."""
-    return jnp.where(x < low, low, jnp.where(x > high, high, x))
+    return select(x < low, low, select(x > high, high, x))
 
 
 def positive_part(x: Array) -> Array:
     """``max(x, 0)``, with gradient 0 at 0 (`jnp.maximum` has one half there)."""
-    return jnp.where(x > 0, x, jnp.where(jnp.isnan(x), x, 0.0))
+    return select(x > 0, x, select(jnp.isnan(x), x, 0.0))
 
 
 def max_or_nan(x: Array) -> Array:
@@ -90,43 +90,43 @@ def max_or_nan(x: Array) -> Array:
 
     def top(x: Array) -> Array:
         peak, total = jnp.max(x, axis=-1), jnp.sum(x, axis=-1)
-        return jnp.where((peak < jnp.inf) & jnp.isnan(total), jnp.nan, peak)
+        return select((peak < jnp.inf) & jnp.isnan(total), jnp.nan, peak)
 
     def mean_of_the_largest(x: Array) -> Array:
         """Which XLA does not keep for the gradient, as it does with `jnp.max`."""
         is_largest = x == jnp.max(lax.stop_gradient(x), axis=-1, keepdims=True)
-        return jnp.sum(jnp.where(is_largest, x, 0.0), axis=-1) / jnp.sum(is_largest, axis=-1, dtype=jnp.int32).astype(x.dtype)
+        return jnp.sum(select(is_largest, x, 0.0), axis=-1) / jnp.sum(is_largest, axis=-1, dtype=jnp.int32).astype(x.dtype)
 
     if few():
         peak = top(lax.stop_gradient(x))
-        return jnp.where(jnp.isnan(peak), peak, mean_of_the_largest(x))
+        return select(jnp.isnan(peak), peak, mean_of_the_largest(x))
     return with_derivative_of(mean_of_the_largest, top)(x)
 
 
 def select_by_sign(sign: Array, above: Array, below: Array) -> Array:
     """The one where the sign is positive, the other where it is not, and NaN where it is NaN."""
-    return jnp.where(sign > 0, above, jnp.where(sign <= 0, below, jnp.nan))
+    return select(sign > 0, above, select(sign <= 0, below, jnp.nan))
 
 
 def softplus(x: Array) -> Array:
     """``log(1 + exp(x))`` without overflow; its gradient is the logistic function, also at 0 and at infinity."""
     positive = x > 0  # one comparison for both terms: with `jnp.abs`, whose slope at 0 is +1, they would add up to -1/2 there
-    return jnp.where(positive, x, 0.0) + jnp.log1p(jnp.exp(jnp.where(positive, -x, x)))
+    return select(positive, x, 0.0) + jnp.log1p(jnp.exp(select(positive, -x, x)))
 
 
 def xlogy(x: Array, y: Array) -> Array:
     """``x log y``; 0 with gradient 0 in `y` where `x` is 0, whatever `y` is. In `x` it is ``log y`` where that is finite."""
     nothing = (x == 0) & ~((y > 0) & (y < jnp.inf))
-    return x * jnp.log(jnp.where(nothing, 1.0, y))
+    return x * jnp.log(select(nothing, 1.0, y))
 
 
 def log1mexp(x: Array) -> Array:
     """``log(1 - exp(x))`` for ``x < 0``, accurate at both ends; -inf at 0, with gradient 0 there."""
     near = x > -0.6931472
     inside, missing = x < 0, jnp.isnan(x)
-    x = jnp.where(inside, x, -1.0)
-    value = jnp.where(near, jnp.log(-jnp.expm1(jnp.where(near, x, -1.0))), jnp.log1p(-jnp.exp(jnp.where(near, -1.0, x))))
-    return jnp.where(inside, value, jnp.where(missing, jnp.nan, -jnp.inf))
+    x = select(inside, x, -1.0)
+    value = select(near, jnp.log(-jnp.expm1(select(near, x, -1.0))), jnp.log1p(-jnp.exp(select(near, -1.0, x))))
+    return select(inside, value, select(missing, jnp.nan, -jnp.inf))
 
 
 def logsumexp(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None, keepdims: bool = False) -> Array:
@@ -147,7 +147,7 @@ def log_partition(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] 
     peak = jnp.max(lax.stop_gradient(x), axis=axis, keepdims=True)
     if axis_name is not None:
         peak = lax.pmax(peak, axis_name)
-    peak = jnp.where(peak > -jnp.inf, peak, 0.0)  # 0 also for NaN, which is not to reach the gradients of its neighbours
+    peak = select(peak > -jnp.inf, peak, 0.0)  # 0 also for NaN, which is not to reach the gradients of its neighbours
     total = jnp.sum(jnp.exp(below(x, peak)), axis=axis, keepdims=True)
     if axis_name is not None:
         total = lax.psum(total, axis_name)
@@ -156,7 +156,7 @@ def log_partition(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] 
 
 def below(x: Array, peak: Array) -> Array:
     """``x - peak``, where no number is above its peak. A peak of +inf takes all probability: 0 there, -inf elsewhere, no gradient."""
-    return jnp.where(peak == jnp.inf, jnp.where(x == jnp.inf, 0.0, -jnp.inf), x - peak)
+    return select(peak == jnp.inf, select(x == jnp.inf, 0.0, -jnp.inf), x - peak)
 
 
 def log_softmax(logits: Array, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
@@ -177,15 +177,15 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
         shards = lax.psum(1, axis_name)
         local = label - k * lax.axis_index(axis_name)
         picked = lax.psum(_select(values, local), axis_name)
-        return jnp.where((label >= 0) & (label < k * shards), picked, jnp.nan)
+        return select((label >= 0) & (label < k * shards), picked, jnp.nan)
     inside = (label >= 0) & (label < k)
-    index = jnp.where(inside, label, 0)
+    index = select(inside, label, 0)
     picked = _select if spec_of(values)[-1] is not None else _gather if few() else with_derivative_of(_select, _looked_up)
-    return jnp.where(inside, picked(values, index), jnp.nan)
+    return select(inside, picked(values, index), jnp.nan)
 
 
 def _select(values: Array, index: Array) -> Array:
-    return jnp.sum(jnp.where(jnp.arange(values.shape[-1], dtype=index.dtype) == index, values, 0.0), axis=-1)
+    return jnp.sum(select(jnp.arange(values.shape[-1], dtype=index.dtype) == index, values, 0.0), axis=-1)
 
 
 def _looked_up(values: Array, index: Array) -> Array:
@@ -199,13 +199,13 @@ def _gather(values: Array, index: Array) -> Array:
 def safe_exp(x: Array) -> Array:
     """The exponential; where it overflows it is inf, with gradient 0 (not inf, which times 0 is NaN)."""
     fits = x < math.log(float(jnp.finfo(x.dtype).max))
-    return jnp.where(fits, jnp.exp(jnp.where(fits, x, 0.0)), jnp.where(jnp.isnan(x), x, jnp.inf))
+    return select(fits, jnp.exp(select(fits, x, 0.0)), select(jnp.isnan(x), x, jnp.inf))
 
 
 def logaddexp(x: Array, y: Array) -> Array:
     """``log(exp(x) + exp(y))``; two equal numbers share the gradient evenly, two -inf have gradient 0 (not NaN)."""
     first = x > y
-    high, low = jnp.where(first, x, y), jnp.where(first, y, x)
+    high, low = select(first, x, y), select(first, y, x)
     nothing = high == -jnp.inf
-    base = jnp.where(nothing, 0.0, high)
-    return jnp.where(nothing, lax.stop_gradient(low), base + jnp.log1p(jnp.exp(low - base)))  # low may be NaN
+    base = select(nothing, 0.0, high)
+    return select(nothing, lax.stop_gradient(low), base + jnp.log1p(jnp.exp(low - base)))  # low may be NaN

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import safe_exp, xlogy
@@ -71,7 +72,7 @@ def gaussian_nll(
     References:
         Nix and Weigend, Estimating the mean and variance of the target probability distribution, 1994. https://doi.org/10.1109/ICNN.1994.374138
     """
-    variances = jnp.where(variances <= epsilon, epsilon, variances)
+    variances = select(variances <= epsilon, epsilon, variances)
     nll = 0.5 * (jnp.log(variances) + jnp.square(predictions - targets) / variances)
     return nll + 0.5 * math.log(2 * math.pi) if full else nll
 
@@ -123,4 +124,4 @@ def tweedie_deviance(predictions: Array, targets: Array, *, power: float = 1.5, 
         Jørgensen, Exponential Dispersion Models, 1987. https://doi.org/10.1111/j.2517-6161.1987.tb01685.x
     """
     divergence = power_divergence(targets, predictions, 2 - jnp.asarray(power))
-    return 2 * divergence * jnp.where(divergence == jnp.inf, 1.0, jnp.power(predictions, 1 - power))
+    return 2 * divergence * select(divergence == jnp.inf, 1.0, jnp.power(predictions, 1 - power))

@@ -8,6 +8,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import absolute, positive_part, safe_sqrt
@@ -198,7 +199,7 @@ def quantile(predictions: Array, targets: Array, *, q: float | Array = 0.5, **re
     """
     above = targets - predictions
     level = _per_head("quantile", q, above)
-    return above * jnp.where(above > 0, level, jnp.where(above < 0, level - 1, 0.0))
+    return above * select(above > 0, level, select(above < 0, level - 1, 0.0))
 
 
 @loss("(),()->()", "real real", q="unit")
@@ -222,7 +223,7 @@ def expectile(predictions: Array, targets: Array, *, q: float | Array = 0.5, **r
     """
     above = targets - predictions
     level = _per_head("expectile", q, above)
-    return jnp.square(above) * jnp.where(above < 0, 1 - level, level)
+    return jnp.square(above) * select(above < 0, 1 - level, level)
 
 
 @loss("(),()->()", "above_minus_one above_minus_one")
@@ -382,8 +383,8 @@ def bias_error(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> 
 def _huber(error: Array, delta: float) -> Array:
     """The parabola sees no error beyond `delta`, not even an infinite one; this form also moves the fewest bytes."""
     small = jnp.abs(error) <= delta
-    near = jnp.where(small, error, 0.0)
-    return jnp.where(small, 0.5 * near * near, delta * (jnp.abs(error) - 0.5 * delta))
+    near = select(small, error, 0.0)
+    return select(small, 0.5 * near * near, delta * (jnp.abs(error) - 0.5 * delta))
 
 
 def _per_head(name: str, level: float | Array, errors: Array) -> Array:
@@ -396,4 +397,4 @@ def _per_head(name: str, level: float | Array, errors: Array) -> Array:
 
 def _floor(x: Array, low: float) -> Array:
     """``max(x, low)``, whose gradient is not split at a tie."""
-    return jnp.where(x > low, x, low)
+    return select(x > low, x, low)

@@ -9,6 +9,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import clipped
@@ -136,15 +137,15 @@ def tukey_biweight(predictions: Array, targets: Array, *, scale: float = 4.685, 
     """
     error = predictions - targets
     inside = jnp.abs(error) < scale
-    share = jnp.where(inside, jnp.square(jnp.where(inside, error, 0.0) / scale), jnp.where(jnp.isnan(error), error, 1.0))
+    share = select(inside, jnp.square(select(inside, error, 0.0) / scale), select(jnp.isnan(error), error, 1.0))
     return jnp.square(scale) / 6 * share * (3 - 3 * share + share * share)
 
 
 def _barron(error: Array, alpha: Array) -> Array:
     """Two forms of one formula: each divides by what is far from 0 on its side of ``alpha = 1``."""
     square, steep, bounded = _square(error), alpha >= 1, clipped(alpha, -1e18, 1.0)
-    width = jnp.where(alpha <= -1e18, 0.0, 1 / (2 - bounded))
-    return jnp.where(steep, _towards_squared(square, jnp.where(steep, alpha, 2.0)), _towards_welsch(square, width))
+    width = select(alpha <= -1e18, 0.0, 1 / (2 - bounded))
+    return select(steep, _towards_squared(square, select(steep, alpha, 2.0)), _towards_welsch(square, width))
 
 
 def _square(error: Array) -> Array:
@@ -160,10 +161,10 @@ def _towards_welsch(square: Array, width: Array | float) -> Array:
 
 def _towards_squared(square: Array, alpha: Array) -> Array:
     """``(square exp(s) + b (exp(s) - 1)) / alpha``, where ``b = |alpha - 2|`` and ``s`` goes to 0 with it."""
-    width = jnp.where(alpha < 2, 2 - alpha, alpha - 2)
+    width = select(alpha < 2, 2 - alpha, alpha - 2)
     least = float(jnp.finfo(square.dtype).eps)
-    width = jnp.where(width < least, least, width)
+    width = select(width < least, least, width)
     wide = square > 1e16 * width
-    logarithm = jnp.where(wide, jnp.log(jnp.where(wide, square, 1.0)) - jnp.log(width), jnp.log1p(jnp.where(wide, 0.0, square) / width))
+    logarithm = select(wide, jnp.log(select(wide, square, 1.0)) - jnp.log(width), jnp.log1p(select(wide, 0.0, square) / width))
     s = 0.5 * (alpha - 2) * logarithm
     return (square * jnp.exp(s) + width * jnp.expm1(s)) / alpha

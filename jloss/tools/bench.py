@@ -27,6 +27,8 @@ from jloss.testing import draw
 from jloss.tools.peers import ROWS as ROWS
 from jloss.tools.peers import SIZES, Peers
 
+SMALL = 1 << 10  # numbers; most notebooks wait for tracing and compiling, not for arithmetic
+
 
 class Timings(NamedTuple):
     """A row of the table; None where there is no peer."""
@@ -53,6 +55,8 @@ class Timings(NamedTuple):
     rax_ms: float | None
     rax_ratio: float | None
     optax_masked_ratio: float | None  # the same of the peer, whose values go into jnp.mean(values, where=mask)
+    compile_ratio: float | None  # time to the first gradient over the peer's
+    small_compile_ratio: float | None  # the same for a batch of `SMALL` numbers, as in a notebook
 
     @property
     def best_peer(self) -> float | None:
@@ -81,7 +85,7 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         raise UsageError(f"{name} has parameters or a state of its own, so the benchmark has no inputs for it.")
     chip = _device(device)
     arrays = [jax.device_put(a, chip) for a in inputs_of(entry, row, size)]
-    tiny = [jax.device_put(a, chip) for a in inputs_of(entry, row, 1)]
+    small, tiny = ([jax.device_put(a, chip) for a in inputs_of(entry, row, numbers)] for numbers in (SMALL, 1))
 
     def call(*inputs: Any) -> Any:
         return entry.public(*inputs, **row.options)
@@ -114,6 +118,9 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         peer = mean_of(row.optax)
         bare["optax"] = lambda: jax.block_until_ready(peer(*tiny))
     call_ms, _ = _interleaved(bare, repeats)
+    both = {"jloss": call} | ({"optax": mean_of(row.optax)} if row.optax else {})
+    compile_ms, compile_ratio = first_gradients(both, arrays, row.gradients, repeats)
+    _, small_compile_ratio = first_gradients(both, small, row.gradients, repeats) if row.optax else ({}, {})
     return Timings(
         name,
         ms["jloss"],
@@ -125,8 +132,8 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         theirs.temporary_mb if theirs else None,
         ours.moved_mb,
         theirs.moved_mb if theirs else None,
-        ours.compile_ms,
-        theirs.compile_ms if theirs else None,
+        compile_ms["jloss"],
+        compile_ms.get("optax"),
         1e3 * call_ms["jloss"],
         1e3 * call_ms["optax"] if row.optax else None,
         ms.get("plain"),
@@ -137,6 +144,8 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         ms.get("rax"),
         ratios.get("rax"),
         ratios["optax"] / ratios["optax, masked"] if row.optax else None,
+        compile_ratio.get("optax"),
+        small_compile_ratio.get("optax"),
     )
 
 
@@ -172,23 +181,35 @@ def inputs_of(entry: Entry, row: Peers, size: int) -> list[np.ndarray]:
     return [a.astype(np.float32) if getattr(a, "dtype", None) == np.float64 else a for a in drawn]
 
 
+def first_gradients(functions: Mapping[str, Callable[..., Any]], arrays: Sequence[Any], gradients: int, repeats: int) -> Any:
+    """Milliseconds of tracing, lowering and compiling value and gradients, each time anew, and the median of jloss over each peer."""
+    rounds = min(repeats, 5)
+    times = {by: np.empty(rounds) for by in functions}
+    for i in range(rounds):
+        for by in list(functions)[:: 1 if i % 2 else -1]:
+            jax.clear_caches()
+            start = time.perf_counter()
+            _lowered(functions[by], arrays, tuple(range(gradients))).compile()
+            times[by][i] = time.perf_counter() - start
+    return _medians(times)
+
+
+def _lowered(function: Callable[..., Any], arrays: Sequence[Any], wanted: tuple[int, ...]) -> Any:
+    return jax.jit(jax.value_and_grad(lambda *inputs: function(*inputs), wanted)).lower(*arrays)
+
+
 class _Compiled(NamedTuple):
     run: Callable[[], Any]
-    compile_ms: float
     temporary_mb: float
     moved_mb: float
 
 
 def _compiled(function: Callable[..., Any], arrays: Sequence[Any], gradients: int = 1, first: int = 0) -> _Compiled:
     """Value and gradients for so many inputs from the first, compiled, with what XLA says of it."""
-    start = time.perf_counter()
-    program = jax.jit(jax.value_and_grad(function, tuple(range(first, first + gradients)))).lower(*arrays).compile()
-    milliseconds = 1e3 * (time.perf_counter() - start)
+    program = _lowered(function, arrays, tuple(range(first, first + gradients))).compile()
     memory, cost = program.memory_analysis(), program.cost_analysis() or {}
     temporary = getattr(memory, "temp_size_in_bytes", math.nan)
-    return _Compiled(
-        lambda: jax.block_until_ready(program(*arrays)), milliseconds, temporary / 1e6, cost.get("bytes accessed", math.nan) / 1e6
-    )
+    return _Compiled(lambda: jax.block_until_ready(program(*arrays)), temporary / 1e6, cost.get("bytes accessed", math.nan) / 1e6)
 
 
 def _rax(function: Callable[..., Any], arrays: Sequence[Any], gradients: int = 1) -> Callable[[], Any] | None:
@@ -232,6 +253,11 @@ def _interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int) -> tu
     for i in range(rounds):
         for by in list(functions)[:: 1 if i % 2 else -1]:  # whoever comes second meets warm caches, or busy threads
             times[by][i] = _seconds(functions[by], calls)
+    return _medians(times)
+
+
+def _medians(times: Mapping[str, np.ndarray]) -> tuple[dict[str, float], dict[str, float]]:
+    """Milliseconds of each, and the median of jloss over each peer, round by round."""
     ratios = {by: float(np.median(times["jloss"] / t)) for by, t in times.items() if by != "jloss"}
     return {by: 1e3 * float(np.median(t)) for by, t in times.items()}, ratios
 
@@ -300,10 +326,11 @@ def run(names: Sequence[str] | None = None, *, size: int, device: str, repeats: 
     return results
 
 
-TITLES = ("loss", "by", "ms", "ratio", "masked", "temp MB", "moved MB", "must MB", "compile ms", "call us")
+TITLES = ("loss", "by", "ms", "ratio", "masked", "temp MB", "moved MB", "must MB", "compile ms", "compile ratio", "small", "call us")
 LEGEND = (
     "Ratio: the time of jloss over the peer's, below 1 is faster; masked: over the time without a mask. Temp: temporaries that XLA plans; "
-    "moved: bytes that it counts; must: inputs and gradients, once. Call: a tiny array, not jitted by the caller."
+    "moved: bytes that it counts; must: inputs and gradients, once. Compile: tracing, lowering and compiling; its ratio, and, small, that "
+    f"of {SMALL} numbers. Call: a tiny array, not jitted by the caller."
 )
 
 
@@ -312,15 +339,29 @@ def verdict(results: Sequence[Timings]) -> str:
     ratios = {r.loss: r.best_peer for r in results if r.best_peer}
     if not ratios:
         return "No peer to compare with."
-    mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
+    mean = geometric_mean(list(ratios.values()))
     masked = [r.masked_optax_ratio for r in results if r.masked_optax_ratio]
     slower = [f"{n} ({ratio:.2f})" for n, ratio in sorted(ratios.items(), key=lambda item: -item[1]) if ratio > 1]
     said = f"Over {len(ratios)} rows jloss takes {mean:.2f} of the time of the fastest peer (geometric mean)."
     said += f" Slower: {', '.join(slower)}." if slower else " No row is slower."
     if masked:
-        mean = math.exp(sum(map(math.log, masked)) / len(masked))
+        mean = geometric_mean(masked)
         said += f" With a mask it takes {mean:.2f} of the time of optax's values in jnp.mean(..., where=mask), over {len(masked)} rows."
+    compiled = {r.loss: r.compile_ratio for r in results if r.compile_ratio}
+    if compiled:
+        mean, small = (
+            geometric_mean([*compiled.values()]),
+            geometric_mean([r.small_compile_ratio for r in results if r.small_compile_ratio]),
+        )
+        longest = max(compiled, key=lambda name: compiled[name])
+        said += f" The first gradient takes {mean:.2f} of the time of optax's ({small:.2f} of {SMALL} numbers), over {len(compiled)} rows;"
+        said += f" longest: {longest} ({compiled[longest]:.2f})."
     return said
+
+
+def geometric_mean(ratios: Sequence[float]) -> float:
+    """The mean of ratios: of 1/2 and 2 it is 1."""
+    return math.exp(sum(map(math.log, ratios)) / len(ratios))
 
 
 def markdown(results: Sequence[Timings], size: int, device: str) -> str:
@@ -364,18 +405,19 @@ def figure(results: Sequence[Timings]) -> Any:
 
 def _rows(r: Timings) -> list[list[str]]:
     """A line for jloss, and one for each peer."""
-    ours = (r.ms, None, r.masked_ratio, r.temporary_mb, r.moved_mb, r.must_mb, r.compile_ms, r.call_us)
-    costs = (r.optax_temporary_mb, r.optax_moved_mb, None, r.optax_compile_ms, r.optax_call_us)
+    ours = (r.ms, None, r.masked_ratio, r.temporary_mb, r.moved_mb, r.must_mb, r.compile_ms, None, None, r.call_us)
+    compiled = (r.optax_compile_ms, r.compile_ratio, r.small_compile_ratio)
+    costs = (r.optax_temporary_mb, r.optax_moved_mb, None, *compiled, r.optax_call_us)
     theirs = (r.optax_ms, r.optax_ratio, r.optax_masked_ratio, *costs)
     rows = [[r.loss, "jloss", *map(_text, ours)]]
     if r.optax_ms is not None:
         rows.append(["", "optax", *map(_text, theirs)])
     if r.torch_ms is not None:
-        rows.append(["", "torch", *map(_text, (r.torch_ms, r.torch_ratio, *[None] * 6))])
+        rows.append(["", "torch", *map(_text, (r.torch_ms, r.torch_ratio, *[None] * 8))])
     if r.rax_ms is not None:
-        rows.append(["", "rax", *map(_text, (r.rax_ms, r.rax_ratio, *[None] * 6))])
+        rows.append(["", "rax", *map(_text, (r.rax_ms, r.rax_ratio, *[None] * 8))])
     if r.plain_ms is not None:
-        rows.append(["", "plain", *map(_text, (r.plain_ms, r.plain_ratio, None, r.plain_temporary_mb, *[None] * 4))])
+        rows.append(["", "plain", *map(_text, (r.plain_ms, r.plain_ratio, None, r.plain_temporary_mb, *[None] * 6))])
     return rows
 
 

@@ -15,12 +15,11 @@ from jax.sharding import PartitionSpec as P
 
 import jloss
 from jloss._core import backend, layout
-from jloss._core.backend import RECOMPUTE_FROM, REORDER_FROM
+from jloss._core.backend import LATE_FROM, RECOMPUTE_FROM
 from jloss.testing import samples
 from notebooks import scale_table
 
-# The temporaries of value and gradient, at most, in inputs (next to nothing is 0); from REORDER_FROM numbers and from RECOMPUTE_FROM
-# bytes on.
+# The temporaries of value and gradient, at most, in inputs (next to nothing is 0); from LATE_FROM and from RECOMPUTE_FROM bytes on.
 # What compares, and what shares an exponential or a logarithm with its gradient, keeps some while it is small.
 KEPT = {
     "absolute_error": (0, 0),
@@ -68,6 +67,7 @@ def inputs(name, size):
 def soon(monkeypatch):
     """Counts as large what is quick to compile and run: sizes that no other test has."""
     monkeypatch.setattr(backend, "REORDER_FROM", 1 << 10)
+    monkeypatch.setattr(backend, "LATE_FROM", 1 << 11)
     monkeypatch.setattr(backend, "RECOMPUTE_FROM", 1 << 12)
     return 40_001
 
@@ -77,6 +77,7 @@ def as_small():
     """Counts nothing as large: what the others are compared with must not take their path."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend, "REORDER_FROM", math.inf)
+        patch.setattr(backend, "LATE_FROM", math.inf)
         patch.setattr(backend, "RECOMPUTE_FROM", math.inf)
         yield
 
@@ -85,7 +86,7 @@ def excess():
     """The losses with larger temporaries than the table says."""
     found = []
     for name, kept in KEPT.items():
-        for size, allowed in zip((REORDER_FROM, RECOMPUTE_FROM // 4), kept, strict=True):
+        for size, allowed in zip((LATE_FROM // 4, RECOMPUTE_FROM // 4), kept, strict=True):
             given = inputs(name, size)
             loss = getattr(jloss, name)
             step = jax.jit(jax.value_and_grad(lambda first, rest, loss=loss: loss(first, **rest)))

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -255,7 +256,9 @@ def test_bench_writes_table_and_figure(say, tmp_path):
         for r in table
         for c in ("ms", "optax_ms", "optax_ratio", "compile_ms", "call_us", "moved_mb", "must_mb", "masked_ratio", "optax_masked_ratio")
     )
+    assert all(0.05 < float(r[c]) < 20 for r in table for c in ("compile_ratio", "small_compile_ratio"))
     page = (tmp_path / "bench.md").read_text()
+    assert re.search(r"The first gradient takes \d\.\d\d of the time of optax's \(\d\.\d\d of 1024 numbers\), over 2 rows; longest: ", page)
     assert "| huber | jloss |" in page
     assert "Over 2 rows jloss takes" in page
     assert (tmp_path / "bench.png").read_bytes().startswith(PNG)

@@ -1,0 +1,51 @@
+"""Which module has which public name: read from the export lines, so that ``import jloss`` need not import the families."""
+
+import functools
+import importlib
+import importlib.util
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+LINE = re.compile(r"^ *from ([\w.]+) import (?:\*|(\w+) as \2)$", re.MULTILINE)
+
+
+def source(module: str) -> str:
+    """The text of a module, which need not be imported; empty where only its bytecode is installed."""
+    spec = importlib.util.find_spec(module)
+    return getattr(spec.loader, "get_source", lambda _: None)(module) or "" if spec else ""
+
+
+@functools.cache
+def exports(module: str) -> dict[str, str]:
+    """The names of ``from MODULE import NAME as NAME`` and their modules, in order; ``from MODULE import *`` stands for those of MODULE."""
+    return dict(_pairs(source(module)))
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for module, name in LINE.findall(text):
+        yield from [(name, module)] if name else exports(module).items()
+
+
+def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package that imports what it exports, and its modules, when they are asked for."""
+
+    def get(name: str) -> Any:
+        if name == "__all__":
+            return list(exports(package))
+        if name in exports(package):
+            value = getattr(importlib.import_module(exports(package)[name]), name)
+        elif not name.startswith("_") and importlib.util.find_spec(f"{package}.{name}"):
+            value = importlib.import_module(f"{package}.{name}")
+        else:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def names() -> list[str]:
+        module = sys.modules[package]
+        return sorted({*vars(module), *exports(package), *(m.name for m in pkgutil.iter_modules(module.__path__) if m.name[0] != "_")})
+
+    return get, names

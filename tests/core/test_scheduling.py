@@ -1,0 +1,87 @@
+"""Without its measured tricks the heart still computes every loss: what `backend` and `layout` do is order, not meaning."""
+
+import ast
+import contextlib
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jloss._core import backend, layout, loss, reduction
+from jloss.testing import cases, check
+from tests.cases import case
+
+IDENTITIES = {
+    (backend, "recomputed_if_large"): lambda core, elementwise, arrays: core,
+    (backend, "few_numbers"): lambda few: contextlib.nullcontext(),
+    (backend, "fused_sum"): lambda entry, core, arrays, values, reduction: (values, None),
+    (backend, "count_true"): lambda where: (where, jnp.sum(where, dtype=jnp.int32)),
+    (layout, "arrange"): lambda entry, batch, given: batch,
+    (layout, "column_inputs"): lambda entry, axes: [],
+}
+FACTS = {"size_of", "REORDER_FROM"}  # they move nothing
+KINDS = ["huber", "cross_entropy", "giou", "dice", "clip", "ctc"]  # elementwise, classes, boxes, masks with classes, sets, sequences
+OBEYED = [
+    "batch_equals_one_by_one",
+    "masked_equals_absent",
+    "integer_weight_is_repetition",
+    "nothing_kept_is_zero",
+    "axis_is_where_the_classes_are",
+    "parts_add_up",
+    "gradient_is_the_derivative",
+]
+
+
+def forget():
+    """Drops the programs that were traced with other steps."""
+    jax.clear_caches()
+    cases._kept.clear()
+    cases._compiled.cache_clear()
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """Every step is an identity, and every batch so large that it would not be; gives the steps that were called."""
+    called = set()
+
+    def counted(name, identity):
+        def step(*args):
+            called.add(name)
+            return identity(*args)
+
+        return step
+
+    for (module, name), identity in IDENTITIES.items():
+        monkeypatch.setattr(module, name, counted(name, identity))
+    monkeypatch.setattr(backend, "REORDER_FROM", 1)
+    monkeypatch.setattr(backend, "RECOMPUTE_FROM", 1)
+    forget()
+    yield called
+    forget()
+
+
+def test_the_identities_stand_for_every_step_of_the_heart():
+    trees = [ast.parse(inspect.getsource(module)) for module in (loss, reduction)]
+    names = [(n.value.id, n.attr) for t in trees for n in ast.walk(t) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
+    steps = {(module, name) for module, name in names if module in ("backend", "layout")}
+    assert {name for _, name in steps} - FACTS == {name for _, name in IDENTITIES}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.usefixtures("called")
+def test_laws_hold_without_scheduling(name):
+    report = check(case(name), laws=OBEYED)
+    assert report, str(report)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_values_are_those_of_the_scheduled_loss(name, called, monkeypatch):
+    subject = case(name)
+    inputs, where = subject.draw((8,)), np.arange(8) % 3 > 0
+    plain = subject.run(inputs), subject.run(inputs, where=where)
+    assert called == {name for _, name in IDENTITIES}
+    monkeypatch.undo()
+    forget()
+    cases.close((subject.run(inputs), subject.run(inputs, where=where)), plain, "a step changed a number", inputs)
