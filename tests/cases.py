@@ -4,6 +4,7 @@ import functools
 
 import jax
 import numpy as np
+import pytest
 
 import jloss
 from jloss.testing import Case
@@ -12,6 +13,11 @@ from tests.oracles import load
 ORACLES = load()
 LOSSES = sorted(name for name, entry in jloss.CATALOGUE.items() if entry.kind == "loss")
 FIRST = {*{jloss.CATALOGUE[name].family: name for name in reversed(jloss.CATALOGUE) if name in LOSSES}.values()}  # of each family
+
+
+def mostly_slow(names: list[str]) -> list:
+    """Parameters of a sweep that a plain run makes with the first loss of each family only."""
+    return [pytest.param(name, marks=() if name in FIRST else pytest.mark.slow) for name in names]
 
 
 def case(name: str, options: dict | None = None) -> Case:

@@ -7,7 +7,7 @@ import pytest
 from jax.experimental.jet import jet
 
 import jloss
-from tests.cases import LOSSES, case
+from tests.cases import LOSSES, case, mostly_slow
 
 REMATERIALISED = {"ctc"}  # jax itself rounds what `jax.checkpoint` with a policy keeps
 
@@ -73,7 +73,7 @@ def test_large_calls_do():
     assert {"platform_index", "custom_jvp_call"} <= {equation.primitive.name for equation in found}
 
 
-@pytest.mark.parametrize("name", SERIES)
+@pytest.mark.parametrize("name", mostly_slow(SERIES))
 def test_taylor_series(name):
     """Two terms from `jax.experimental.jet`, against jvp of jvp."""
     floats, loss = drawn(name)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import jloss
-from tests.cases import FIRST, LOSSES, ORACLES, case
+from tests.cases import LOSSES, ORACLES, case, mostly_slow
 from tests.oracles import PROPERTIES
 
 DRAWS = 64  # one batch of so many examples stands for so many draws
@@ -101,7 +101,7 @@ def is_falsified(name, prop):
     return False
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FIRST else pytest.mark.slow) for n in LOSSES if n in ORACLES])
+@pytest.mark.parametrize("name", mostly_slow([n for n in LOSSES if n in ORACLES]))
 def test_properties(name):
     claims = ORACLES[name].properties
     for prop in PROPERTIES:
