@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array, lax
 
 REORDER_FROM = 1 << 16  # numbers, from which the order of the arithmetic is worth a thought
-LATE_FROM = 1 << 23  # bytes, from which memory for one more array comes anew from the system in each call
+LATE_FROM = 1 << 21  # bytes, from which one more array leaves the caches: `hinge` of 4 MiB takes a quarter longer with it
 RECOMPUTE_FROM = 1 << 24  # bytes, from which it is cheaper to compute twice than to keep
 
 
