@@ -140,6 +140,7 @@ def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any
     if maker in ("linear_head", "chunked") and "custom_vjp" in str(error):  # as jax says it
         remedy = f'{maker}(loss, backward="recompute")'
         raise TypeError(f'{name}: `backward` is "cached", which has no forward-mode derivatives (jvp, jacfwd); use {remedy}.') from None
+    is_ours = type(error) in (TypeError, ValueError) and str(error).startswith((f"{name}: ", f"{maker}: "))
     missing = [n for i, (n, p) in enumerate(shown.parameters.items()) if p.default is p.empty and i >= len(args) and n not in kwargs]
     call = f"\n  expected  {name}({', '.join(n for n, p in shown.parameters.items() if p.default is p.empty)}, ...)"
     if missing:
@@ -155,7 +156,7 @@ def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any
             near = near or difflib.get_close_matches(option, shown.parameters, n=1)
             hint = f"; did you mean `{near[0]}`?" if near else "."
             raise TypeError(f"{name}: unknown keyword `{option}`{hint}") from None
-        if option.endswith("axis_name"):
+        if option.endswith("axis_name") and not is_ours:
             for axis in value if isinstance(value, tuple) else (value,):
                 if isinstance(axis, str) and not _is_bound(axis):
                     here = ", ".join(map(repr, filter(_is_bound, jax.sharding.get_abstract_mesh().axis_names)))
@@ -163,7 +164,7 @@ def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any
                     raise NameError(f"{name}: `{option}` is {axis!r}, no axis here; {advice}") from None
     given = dict(zip(shown.parameters, args, strict=False)) | kwargs
     check_arrays(name, list(shown.parameters.values()), given)
-    if type(error) in (TypeError, ValueError) and str(error).startswith(f"{name}: "):
+    if is_ours:
         sentences = list(remedies(entry, given))
         if sentences:
             raise type(error)("\n  ".join([str(error), *sentences])) from None
