@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
+import jax.numpy as jnp
 
 from jloss._core.catalogue import Entry
 
 
 def remedies(entry: Entry, given: Mapping[str, Any]) -> Iterator[str]:
     """Sentences that say what to do, to stand under an error."""
-    shapes = {n: np.shape(value) for n, value in given.items() if value is not None and n in {*entry.inputs, "where", "weights"}}
-    floating = {n: _is_floating(given[n]) for n in shapes}
+    shapes = {n: value.shape for n, value in given.items() if hasattr(value, "shape") and n in {*entry.inputs, "where", "weights"}}
+    floating = {n: jnp.issubdtype(given[n].dtype, jnp.floating) for n in shapes}
     scores = next(iter(entry.inputs))
     if scores not in shapes:
         return
@@ -27,14 +27,8 @@ def remedies(entry: Entry, given: Mapping[str, Any]) -> Iterator[str]:
         elif has_classes and "axis" in entry.keywords and shapes[name] == without_axis_1:
             yield "If the classes are on axis 1, say axis=1."
     axis = given.get("axis", -1)
-    sizes = shapes[scores]
-    if (
-        labels
-        and "weights" in shapes
-        and isinstance(axis, int)
-        and -len(sizes) <= axis < len(sizes)
-        and shapes["weights"] == (sizes[axis],)
-    ):
+    classes = (sizes[axis],) if isinstance(axis, int) and -len(sizes) <= axis < len(sizes) else None
+    if labels and shapes.get("weights") == classes is not None:
         yield f"If there is one weight per class, w, say weights=w[{labels[0]}]."
     if "where" in shapes and entry.domains.get("mask") == "mask" and shapes["where"] == sizes and entry.inputs["mask"]:
         of = "Pixels" if entry.inputs["mask"] == ("*s",) else "Single items"
@@ -45,7 +39,3 @@ def of_ignored_labels(entry: Entry, value: Any) -> str:
     """How labels to ignore are said here."""
     labels = [n for n, domain in entry.domains.items() if domain == "class"]
     return f"say where={labels[0]} != {value!r}" if labels and isinstance(value, int) else "say it with `where`"
-
-
-def _is_floating(value: Any) -> bool:
-    return np.dtype(getattr(value, "dtype", type(value))).kind in "fV" if not isinstance(value, list | tuple) else False

@@ -386,6 +386,11 @@ def test_errors_say_what_to_do(call, advice):
     assert advice in str(error.value)
 
 
+def test_a_key_among_the_inputs_is_no_obstacle():
+    with pytest.raises(ValueError, match=r"sigreg: `\w+` has 1 axes, but needs at least 2"):
+        jloss.sigreg(f(4), jax.random.key(0))
+
+
 def test_an_error_that_gives_nothing_away_has_no_advice():
     assert message(ValueError, lambda: jloss.huber(f(8), f(7))).count("\n") == 2
 
