@@ -10,6 +10,7 @@ Steps named ``backend.`` or ``layout.`` change the order of the arithmetic and n
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec
 
@@ -131,7 +132,7 @@ def zero_of_no_items(core: Loss[P], dims: Dims) -> Loss[P]:
 
     @functools.wraps(core)
     def of_some(*args: P.args, **kwargs: P.kwargs) -> Array:
-        first: Any = args[0] if args else next(iter(kwargs.values()))
+        first: Any = args[0] if args else kwargs[next(iter(inspect.signature(core).parameters))]
         return jnp.zeros((), first.dtype) if first.shape[at] == 0 else core(*args, **kwargs)
 
     return of_some
