@@ -271,16 +271,24 @@ def report_lines(
 def _inputs(subject: Any, inputs: dict[str, Any]) -> Iterator[str]:
     """An input a line; if all examples are the same one, that one."""
     arrays = {n: np.asarray(v) for n, v in inputs.items() if hasattr(v, "shape") and not _is_key(v)}
-    batched = [v for n, v in arrays.items() if isinstance(subject, Case) and n in subject.batched]
-    alone = len({len(v) if v.ndim else 0 for v in batched}) == 1 and len(batched) > 0 and batched[0].ndim > 0 and len(batched[0]) > 1
-    alone = alone and all(np.array_equal(v, np.broadcast_to(v[:1], v.shape)) for v in batched)
-    for n, v in arrays.items():
-        value = v[0] if alone and n in subject.batched else v
+    batched = [n for n in arrays if isinstance(subject, Case) and n in subject.batched]
+    count = 1
+    while len({np.shape(arrays[n])[:1] for n in batched}) == 1 and all(_repeats(arrays[n]) for n in batched):
+        count *= len(arrays[batched[0]])
+        arrays |= {n: arrays[n][0] for n in batched}
+        if any(arrays[n].ndim <= len(spatial(subject.entry.inputs[n], 2)) for n in batched):
+            break
+    for n, value in arrays.items():
         text = np.array2string(value + 0 if value.dtype.kind == "f" else value, precision=6, threshold=60, separator=", ")
         yield f"{n} = " + re.sub(r"\s*\n\s*", " ", text)
     yield from (f"{n} = a random key" for n, v in inputs.items() if hasattr(v, "shape") and _is_key(v))
-    if alone:
-        yield f"in each of {len(batched[0])} examples"
+    if count > 1:
+        yield f"in each of {count} examples"
+
+
+def _repeats(x: np.ndarray) -> bool:
+    """Whether an array has several rows, which are all the same."""
+    return x.ndim > 0 and len(x) > 1 and np.array_equal(x, np.broadcast_to(x[:1], x.shape))
 
 
 def _is_key(value: Any) -> bool:

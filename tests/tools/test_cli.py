@@ -464,7 +464,7 @@ def test_check_reports_law_example_and_remedy(mine):
 def test_check_finds_a_small_example(mine):
     status, out, _ = mine("mine:halved", *QUICK)
     assert status == 1
-    assert "With inputs    predictions = 0.1\n                  targets = 0.4\n                  in each of 5 examples" in out
+    assert "With inputs    predictions = 0.1\n                  targets = 0.4\n                  in each of 4 examples" in out
     assert mine("mine:halved", "--stops-gradients", *QUICK)[0] == 0
 
 

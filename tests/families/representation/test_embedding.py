@@ -30,10 +30,10 @@ def test_blocks_change_nothing(name, monkeypatch):
         return jax.jit(jax.value_and_grad(lambda x: core(x, jnp.asarray(LABELS), mask, margin=jnp.float32(1.5))))(jnp.asarray(X))
 
     whole = evaluate()
-    monkeypatch.setattr(_sets, "WHOLE", 4)
-    in_blocks = _sets.in_blocks
+    monkeypatch.setattr(_sets, "UNBLOCKED_ITEMS", 4)
+    by_blocks = _sets.by_blocks
     module = __import__("sys").modules[core.__module__]
-    monkeypatch.setattr(module, "in_blocks", lambda function, rows, size=128: in_blocks(function, rows, 4))
+    monkeypatch.setattr(module, "by_blocks", lambda function, rows, size=128: by_blocks(function, rows, 4))
     for got, wanted in zip(evaluate(), whole, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
