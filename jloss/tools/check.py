@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jloss._core.axes import spatial
 from jloss._core.display import summary
 from jloss._core.domains import DOMAINS
 from jloss._core.lookup import UsageError, nearest, option
