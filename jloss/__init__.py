@@ -1,6 +1,6 @@
 """Differentiable losses for JAX under one contract: batched, masked, weighted, reduced, compiled."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from jloss._core.catalogue import CATALOGUE as CATALOGUE
 from jloss._core.catalogue import Entry as Entry
@@ -16,7 +16,7 @@ from jloss._core.signature import Spatial as Spatial
 from jloss._core.signature import SpatialOverClasses as SpatialOverClasses
 from jloss._core.stateful import StatefulLoss as StatefulLoss
 
-if _TYPE_CHECKING or not _source(__name__):  # only bytecode is installed: everything at once
+if _typing.TYPE_CHECKING or not _source(__name__):  # only bytecode is installed: everything at once
     from jloss.classification import *
     from jloss.distributions import *
     from jloss.language import *

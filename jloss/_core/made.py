@@ -7,13 +7,12 @@ entry of its cache.
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Maker = TypeVar("Maker", bound=Callable[..., Any])
 
 
 class Made:
@@ -68,19 +67,19 @@ class _Itself:
         return id(self.value)
 
 
-def made(maker: Callable[P, R]) -> Callable[P, R]:
+def made(maker: Maker) -> Maker:
     """A maker of losses which know how they were made."""
     shown = inspect.signature(maker)
 
     @functools.wraps(maker)
-    def make(*args: P.args, **kwargs: P.kwargs) -> R:
+    def make(*args: Any, **kwargs: Any) -> Any:
         args, kwargs = _held(args), _held(kwargs)
         function: Any = maker(*args, **kwargs)
         if not isinstance(function, Made):  # a transform below another one has been made by that
             function = Made(function, make, arguments(shown, args, kwargs))
         return function
 
-    return make
+    return make  # type: ignore[return-value]
 
 
 def arguments(shown: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:

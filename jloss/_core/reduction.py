@@ -1,6 +1,6 @@
 """From one value per example to the mean over all devices."""
 
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -10,14 +10,36 @@ from jloss._core.arguments import check_array, check_static
 from jloss._core.axes import per_example
 from jloss._core.domains import arithmetic_dtype, check_chex, is_known
 from jloss._core.signature import UNREDUCED, Reduction
+from jloss._core.types import ArrayLike, AxisName, Parts, Whole
 
 
+@overload
 def reduce(
-    values: Array,
-    where: Array | None = None,
-    weights: Array | None = None,
+    values: ArrayLike,
+    where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: Whole = "mean",
+    axis_name: AxisName = None,
+) -> Array: ...
+@overload
+def reduce(
+    values: ArrayLike,
+    where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    *,
+    reduction: Parts,
+    axis_name: AxisName = None,
+) -> tuple[Array, Array]: ...
+@overload
+def reduce(
+    values: ArrayLike, where: ArrayLike | None, weights: ArrayLike | None, reduction: Parts, axis_name: AxisName = None
+) -> tuple[Array, Array]: ...
+def reduce(
+    values: Any,
+    where: Any = None,
+    weights: Any = None,
     reduction: Reduction = "mean",
-    axis_name: str | tuple[str, ...] | None = None,
+    axis_name: AxisName = None,
 ) -> Any:
     """Reduces one value per example, as every loss does; for losses of your own that are not written with `loss`.
 

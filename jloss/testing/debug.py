@@ -21,11 +21,12 @@ from jloss._core.catalogue import Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.domains import DOMAINS
 from jloss._core.loss import batch_of
+from jloss._core.types import L
 
 SUM_TOLERANCE = 1e-3  # of probabilities, which come from float32 or half-precision softmaxes
 
 
-def checked(loss: Callable[..., Any]) -> Callable[..., Any]:
+def checked(loss: L) -> L:
     """The same loss, which raises a named error where an input lies outside its domain.
 
     Called on arrays it raises at once. Inside `jax.jit` it adds `checkify.check`s: wrap the outermost function in
@@ -54,7 +55,7 @@ def checked(loss: Callable[..., Any]) -> Callable[..., Any]:
 
     guarded.__signature__ = inspect.signature(entry.public)  # type: ignore[attr-defined]
     guarded.__jloss__ = entry  # type: ignore[attr-defined]
-    return guarded
+    return guarded  # type: ignore[return-value]
 
 
 def _guard(entry: Entry, loss: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -68,7 +68,7 @@ def entry_unless_batch_transform(loss: Loss) -> Entry | None:
     return entry if entry.batch is None else None
 
 
-def apply_inside(loss: Loss, transform: Callable[[Loss], Loss]) -> Loss:
+def apply_inside(loss: Loss, transform: Callable[[Loss], Loss]) -> Any:
     """Applies a transform of examples below one of batches."""
     inner, again, _ = batch_transform_of(loss)
     return again(transform(inner))
@@ -140,7 +140,7 @@ def signature(inputs: Mapping[str, tuple[str, ...]]) -> str:
 
 def example_transform(
     name: str, entry: Entry, compute: Callable[..., Array], options: dict[str, Any], limits: dict[str, str], evaluate: Any = None
-) -> Loss:
+) -> Any:
     """The loss whose example is ``compute(core, inputs and options, **own options)``; an own option `..._name` is static."""
     shown = inspect.signature(entry.core)
     *parameters, last = shown.parameters.values()
@@ -181,7 +181,7 @@ def bind_call(entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], reduc
         raise TypeError(f"{entry.name}: {error}.") from None
 
 
-def batch_transform(whole: Entry, public: Loss, examples: Callable[..., Any], inner: Loss, again: Callable[[Loss], Loss]) -> Loss:
+def batch_transform(whole: Entry, public: Loss, examples: Callable[..., Any], inner: Loss, again: Callable[[Loss], Loss]) -> Any:
     """A loss that takes hold of the whole batch: named, signed and entered like any other."""
     public.__name__ = public.__qualname__ = whole.name
     public.__module__ = __name__
