@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jloss._core.axes import Dims
 from jloss._core.exports import exports
+from jloss._core.types import readable
 
 
 class BatchTransform(NamedTuple):
@@ -129,6 +130,7 @@ for _name in (
 CATALOGUE = Catalogue()
 
 
+@readable
 def entry(loss: Callable[..., Any]) -> Entry:
     """What is known of a loss, of jloss or your own."""
     entry = getattr(loss, "__jloss__", None)

@@ -34,11 +34,13 @@ from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.domains import DOMAINS, arithmetic_dtype, is_known, typed_inputs
 from jloss._core.reduction import count_kept, reduce_values
 from jloss._core.signature import UNREDUCED, axis_roles, document, read_parameters
+from jloss._core.types import as_written, readable
 
 P = ParamSpec("P")
 Loss = Callable[P, Array]
 
 
+@readable
 def loss(signature: str, domains: str, *, constants: str = "", **limits: str) -> Callable[[Loss[P]], Loss[P]]:
     """Turns a function of one example into a loss.
 
@@ -95,7 +97,7 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
                 raise_plainly(entry, read.signature, args, kwargs, error)
                 raise
 
-        public.__signature__ = read.signature  # type: ignore[attr-defined]
+        public.__signature__ = as_written(read.signature)  # type: ignore[attr-defined]
         public.__doc__ = document(core.__doc__, read)
         entry = Entry(
             name, public, core, read.inputs, read.domains, read.options, limits, read.keywords, "loss", frozenset(constants.split())

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from jloss._core.types import readable
+
 Maker = TypeVar("Maker", bound=Callable[..., Any])
 
 
@@ -79,7 +81,7 @@ def made(maker: Maker) -> Maker:
             function = Made(function, make, arguments(shown, args, kwargs))
         return function
 
-    return make  # type: ignore[return-value]
+    return readable(make)  # type: ignore[return-value]
 
 
 def arguments(shown: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-IMPORTS = """from typing import Literal, NamedTuple, Protocol, overload
-from jloss._core.types import ArrayLike, Parts, Whole
+CORE = "_core"  # the folder of the contract
+IMPORTS = f"""from typing import Literal, NamedTuple, Protocol, overload
+from jloss.{CORE}.types import ArrayLike, Parts, Whole
 """
 MAKERS = ("loss", "listed_as", "over_batch")
 
@@ -23,7 +24,7 @@ def stubs(package: Path, stale: bool = False) -> dict[str, str]:
 
     A `stale` stub is one that losses may outlive which it does not list; they are then of any type.
     """
-    contract = Contract(ast.parse((package / "_core" / "signature.py").read_text()))
+    contract = Contract(ast.parse((package / CORE / "signature.py").read_text()))
     found = {}
     for path in sorted(package.rglob("*.py")):
         below = path.relative_to(package)
@@ -40,7 +41,9 @@ class Contract:
 
     def __init__(self, tree: ast.Module) -> None:
         self.classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-        self.defaults = next(ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and named(n.targets[0]) == "DEFAULTS")
+        self.defaults = next(
+            ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and named(n.targets[0]) == "DEFAULTS"
+        )
 
     def keywords(self, kind: str) -> dict[str, tuple[str, str]]:
         """Each keyword's annotation and default."""
@@ -106,7 +109,9 @@ class Module:
         """The functions of ``return StatefulLoss(init, apply)``."""
         inner = self.functions | {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
         last = node.body[-1]
-        assert isinstance(last, ast.Return) and isinstance(last.value, ast.Call), f"{node.name} ends with `return StatefulLoss(init, apply)`"
+        assert isinstance(last, ast.Return) and isinstance(last.value, ast.Call), (
+            f"{node.name} ends with `return StatefulLoss(init, apply)`"
+        )
         init, apply = (inner[named(argument)] for argument in last.value.args)
         return init, apply
 
@@ -134,7 +139,9 @@ class Module:
         own = [text for n, text in shown(arguments) if n != "reduction"]
         star = [] if arguments.kwonlyargs else ["*"]
         for type_, default, result in reductions:
-            rest = [f"{n}: {ast.unparse(given(ast.parse(of, mode='eval').body))} = {d}" for n, (of, d) in keywords.items() if n != "reduction"]
+            rest = [
+                f"{n}: {ast.unparse(given(ast.parse(of, mode='eval').body))} = {d}" for n, (of, d) in keywords.items() if n != "reduction"
+            ]
             text = ", ".join([*filter(None, [first]), *own, *star, *rest, f"reduction: {type_}{default}"])
             yield "@overload"
             yield f"def {name}({text}) -> {result}: ..."

@@ -14,7 +14,7 @@ from jloss._core.made import made
 from jloss._core.reduction import reduce
 from jloss._core.signature import Reduction
 from jloss._core.sorting import inverse_of, order_of
-from jloss._core.types import L, Number, OfTrees
+from jloss._core.types import L, Number, TreeLoss
 from jloss.transforms._compose import (
     Loss,
     batch_transform,
@@ -29,7 +29,7 @@ from jloss.transforms._compose import (
 
 
 @made
-def regularized(loss: Loss, penalty: Callable[..., Any], weight: Number = 1.0) -> OfTrees:
+def regularized(loss: Loss, penalty: Callable[..., Any], weight: Number = 1.0) -> TreeLoss:
     r"""The structural risk: the loss, which is the empirical risk, plus `weight` times a penalty of the parameters.
 
     .. math::

@@ -11,7 +11,7 @@ from jax import Array, lax
 from jloss._core.assignment import match
 from jloss._core.catalogue import Entry
 from jloss._core.made import made
-from jloss._core.types import L, Number, OfArrays
+from jloss._core.types import L, Number, ArrayLoss
 from jloss.numerics import absolute
 from jloss.transforms._compose import Loss, apply_inside, entry_unless_batch_transform, example_transform, loss_entry, with_inputs
 
@@ -19,7 +19,7 @@ NUMBERS = {"real", "positive", "nonnegative", "above_minus_one"}  # domains with
 
 
 @made
-def tilted(loss: Loss, over: Number = 1.0, under: Number = 1.0) -> OfArrays:
+def tilted(loss: Loss, over: Number = 1.0, under: Number = 1.0) -> ArrayLoss:
     r"""The loss times `over` where the prediction is too high, times `under` where it is too low.
 
     .. math::
@@ -53,7 +53,7 @@ def tilted(loss: Loss, over: Number = 1.0, under: Number = 1.0) -> OfArrays:
 
 
 @made
-def tolerant(loss: Loss, margin: Number) -> OfArrays:
+def tolerant(loss: Loss, margin: Number) -> ArrayLoss:
     r"""Errors up to `margin` are free, larger ones count from there.
 
     .. math::

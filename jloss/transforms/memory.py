@@ -11,7 +11,7 @@ from jloss._core.catalogue import BatchTransform
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.chunks import Backward
 from jloss._core.made import made
-from jloss._core.types import L, OfHidden
+from jloss._core.types import L, HeadLoss
 from jloss.transforms._chunks import check_schedule, head_logits, in_chunks
 from jloss.transforms._compose import (
     Loss,
@@ -58,7 +58,7 @@ def chunked(loss: L, chunk_size: int | None = None, backward: Backward = "cached
 
 
 @made
-def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> OfHidden:
+def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> HeadLoss:
     r"""A loss of logits becomes a loss of (hidden, kernel, targets), which never holds all logits.
 
     .. math::

@@ -11,7 +11,7 @@ from jloss._core.loss import loss
 from jloss._core.made import made
 from jloss._core.signature import Reduce
 from jloss._core.sorting import inverse_of, order_of
-from jloss._core.types import OfArrays
+from jloss._core.types import ArrayLoss
 from jloss.numerics import softplus
 
 Decision = Literal["argmax", "threshold", "rank"]
@@ -25,7 +25,7 @@ def smoothed_metric(
     decision: Decision = "argmax",
     perturbed: bool = False,
     samples: int = 100,
-) -> OfArrays:
+) -> ArrayLoss:
     r"""A loss from a metric of hard decisions, whose gradient is 0 wherever it exists: accuracy, F1, IoU, NDCG.
 
     .. math::

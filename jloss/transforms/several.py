@@ -15,7 +15,7 @@ from jloss._core.catalogue import entry as entry_of
 from jloss._core.made import made
 from jloss._core.reduction import reduce
 from jloss._core.signature import Reduction
-from jloss._core.types import Number, OfArrays, OfSeveral, Schedule
+from jloss._core.types import Number, ArrayLoss, LossWithParts, Weight
 from jloss.numerics import safe_divide
 from jloss.transforms._compose import (
     Loss,
@@ -31,7 +31,7 @@ from jloss.transforms._compose import (
 
 
 @made
-def weighted_sum(losses: Mapping[str, tuple[Number | Schedule, Loss]]) -> OfSeveral:
+def weighted_sum(losses: Mapping[str, tuple[Weight, Loss]]) -> LossWithParts:
     r"""Several losses at once: the weighted total, and each part by name, without its weight, for the log.
 
     .. math::
@@ -73,7 +73,7 @@ def weighted_sum(losses: Mapping[str, tuple[Number | Schedule, Loss]]) -> OfSeve
 
 
 @made
-def uncertainty_weighted(losses: Mapping[str, Loss]) -> OfSeveral:
+def uncertainty_weighted(losses: Mapping[str, Loss]) -> LossWithParts:
     r"""Several losses whose weights are learned: each is divided by its own noise, which costs its logarithm.
 
     .. math::
@@ -112,7 +112,7 @@ def uncertainty_weighted(losses: Mapping[str, Loss]) -> OfSeveral:
 
 
 @made
-def deep_supervision(loss: Loss, weights: Sequence[Number] | Array) -> OfArrays:
+def deep_supervision(loss: Loss, weights: Sequence[Number] | Array) -> ArrayLoss:
     r"""One loss at several depths of a network: a weighted sum over its outputs.
 
     .. math::

@@ -12,6 +12,7 @@ from jax import Array
 from jax.sharding import PartitionSpec as P
 
 import jloss
+from jloss._core.types import meaning
 from jloss.transforms import chunked, deep_supervision, hardest, regularized, tilted, tolerant, trimmed, uncertainty_weighted, weighted_sum
 from tests.cases import LOSSES, case
 
@@ -109,9 +110,10 @@ def test_every_static_option_says_what_it_must_be(name):
     public = jloss.CATALOGUE[name].public
     inputs = case(name).draw()
     for option in inspect.signature(public).parameters.values():
-        if option.name in inputs or {float, Array} & {option.annotation, *get_args(option.annotation)}:
+        annotation = meaning(option.annotation)
+        if option.name in inputs or {float, Array} & {annotation, *get_args(annotation)}:
             continue
-        for value in wrong_values(option.annotation):
+        for value in wrong_values(annotation):
             text = message((TypeError, ValueError), lambda: public(**inputs, **{option.name: value}))  # noqa: B023
             assert text.startswith(f"{name}: `{option.name}` "), text
             assert text.endswith(f"got {value!r}."), text
@@ -123,7 +125,7 @@ def test_every_input_must_be_an_array(name):
     inputs = case(name).draw()
     shown = inspect.signature(public).parameters
     for option, parameter in shown.items():
-        accepts = {parameter.annotation, *get_args(parameter.annotation)}
+        accepts = {meaning(parameter.annotation), *get_args(meaning(parameter.annotation))}
         if {float, Array} & accepts:
             wants = "a number or an array" if float in accepts else "an array"
             for value in ["x", object()] if type(None) in accepts else [None, "x"]:
