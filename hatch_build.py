@@ -14,7 +14,8 @@ class Stubs(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         package = Path(self.root, "jloss")
         spec = importlib.util.spec_from_file_location("stubs", package / "tools" / "stubs.py")
-        assert spec and spec.loader
+        assert spec is not None
+        assert spec.loader is not None
         maker = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(maker)
         self.folder = tempfile.TemporaryDirectory()

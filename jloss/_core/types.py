@@ -157,6 +157,7 @@ def written(annotation: Any) -> Written:
     return again
 
 
+@functools.cache
 def _plain(annotation: Any) -> str:
     """An annotation without the modules of its names."""
     text = inspect.formatannotation(annotation).replace(inspect.formatannotation(Array), "Array")
@@ -180,11 +181,12 @@ def readable(function: F) -> F:
 
 def as_written(signature: inspect.Signature) -> inspect.Signature:
     """The signature as people read it."""
-    empty, returns = inspect.Parameter.empty, signature.return_annotation
-    parameters = [
-        p if p.annotation is empty else p.replace(annotation=written(meaning(p.annotation))) for p in signature.parameters.values()
-    ]
-    return signature.replace(parameters=parameters, return_annotation=returns if returns is empty else written(meaning(returns)))
+
+    def again(annotation: Any) -> Any:
+        return annotation if annotation is inspect.Parameter.empty else written(meaning(annotation))
+
+    parameters = [p.replace(annotation=again(p.annotation)) for p in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=again(signature.return_annotation))
 
 
 def meaning(annotation: Any) -> Any:

@@ -41,9 +41,8 @@ class Contract:
 
     def __init__(self, tree: ast.Module) -> None:
         self.classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-        self.defaults = next(
-            ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and named(n.targets[0]) == "DEFAULTS"
-        )
+        assigned = {named(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
+        self.defaults = ast.literal_eval(assigned["DEFAULTS"])
 
     def keywords(self, kind: str) -> dict[str, tuple[str, str]]:
         """Each keyword's annotation and default."""
@@ -86,9 +85,8 @@ class Module:
             yield class_without_bodies(node)
         elif isinstance(node, ast.AnnAssign):
             yield f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)}"
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp) and named(node.targets[0]):
-            if isinstance(node.value, ast.Subscript) or isinstance(node.value.op, ast.BitOr):
-                yield ast.unparse(node)
+        elif isinstance(node, ast.Assign) and named(node.targets[0]) and names_a_type(node.value):
+            yield ast.unparse(node)
 
     def function(self, node: ast.FunctionDef) -> Iterator[str]:
         returns = ast.unparse(node.returns) if node.returns else "None"
@@ -109,10 +107,10 @@ class Module:
         """The functions of ``return StatefulLoss(init, apply)``."""
         inner = self.functions | {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
         last = node.body[-1]
-        assert isinstance(last, ast.Return) and isinstance(last.value, ast.Call), (
-            f"{node.name} ends with `return StatefulLoss(init, apply)`"
-        )
-        init, apply = (inner[named(argument)] for argument in last.value.args)
+        made = last.value if isinstance(last, ast.Return) else None
+        if not isinstance(made, ast.Call):
+            raise TypeError(f"{node.name} must end with `return StatefulLoss(init, apply)`.")
+        init, apply = (inner[named(argument)] for argument in made.args)
         return init, apply
 
     def signatures(
@@ -150,6 +148,11 @@ class Module:
 def made_by(node: ast.FunctionDef) -> bool:
     """Whether a decorator makes a loss of it."""
     return any(isinstance(d, ast.Call) and named(d.func) in MAKERS for d in node.decorator_list)
+
+
+def names_a_type(value: ast.expr) -> bool:
+    """Whether it reads like ``Literal["iou", "giou"]`` or ``float | None``."""
+    return isinstance(value, ast.Subscript) or (isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr))
 
 
 def named(node: ast.expr) -> str:

@@ -11,7 +11,7 @@ from jax import Array, lax
 from jloss._core.assignment import match
 from jloss._core.catalogue import Entry
 from jloss._core.made import made
-from jloss._core.types import L, Number, ArrayLoss
+from jloss._core.types import ArrayLoss, L, Number
 from jloss.numerics import absolute
 from jloss.transforms._compose import Loss, apply_inside, entry_unless_batch_transform, example_transform, loss_entry, with_inputs
 

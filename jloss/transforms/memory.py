@@ -11,7 +11,7 @@ from jloss._core.catalogue import BatchTransform
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.chunks import Backward
 from jloss._core.made import made
-from jloss._core.types import L, HeadLoss
+from jloss._core.types import HeadLoss, L
 from jloss.transforms._chunks import check_schedule, head_logits, in_chunks
 from jloss.transforms._compose import (
     Loss,

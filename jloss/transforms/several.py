@@ -4,7 +4,7 @@
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jloss._core.catalogue import entry as entry_of
 from jloss._core.made import made
 from jloss._core.reduction import reduce
 from jloss._core.signature import Reduction
-from jloss._core.types import Number, ArrayLoss, LossWithParts, Weight
+from jloss._core.types import ArrayLoss, LossWithParts, Number, Weight
 from jloss.numerics import safe_divide
 from jloss.transforms._compose import (
     Loss,
