@@ -41,7 +41,7 @@ Loss = Callable[P, Array]
 
 
 @readable
-def loss(signature: str, domains: str, *, constants: str = "", **limits: str) -> Callable[[Loss[P]], Loss[P]]:
+def loss(signature: str, domains: str = "", *, constants: str = "", **limits: str) -> Callable[[Loss[P]], Loss[P]]:
     """Turns a function of one example into a loss.
 
     Args:
@@ -53,6 +53,10 @@ def loss(signature: str, domains: str, *, constants: str = "", **limits: str) ->
     The function takes its inputs first, its options by keyword, and ends with ``**reduce: Unpack[Reduce]``, which becomes
     the reduction keywords. An option annotated `float` or `Array` is traced, any other is static.
     """
+    if callable(signature):
+        raise TypeError(
+            f'{getattr(signature, "__name__", "loss")}: say what the inputs are, as in @jloss.loss("(k),()->()", "real class").'
+        )
     return loss_by(evaluate, signature, domains, constants, **limits)
 
 

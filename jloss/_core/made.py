@@ -75,6 +75,11 @@ def made(maker: Maker) -> Maker:
 
     @functools.wraps(maker)
     def make(*args: Any, **kwargs: Any) -> Any:
+        try:
+            shown.bind(*args, **kwargs)
+        except TypeError as error:
+            name, required = maker.__name__, [n for n, p in shown.parameters.items() if p.default is p.empty]
+            raise TypeError(f"{name}: {error}.\n  expected  {name}({', '.join(required)}, ...)") from None
         args, kwargs = _held(args), _held(kwargs)
         function: Any = maker(*args, **kwargs)
         if not isinstance(function, Made):  # a transform below another one has been made by that

@@ -62,7 +62,7 @@ def listed_as(kind: str, signature: str, domains: str, **limits: str) -> Callabl
                 Made(_init_of(name, init), public, settings, "init"), Made(_apply_of(name, apply, dims, words), public, settings, "apply")
             )
 
-        public.__signature__ = as_written(with_keywords(shown)[0] if "reduction" in shown.parameters else shown)  # type: ignore[attr-defined]
+        public.__signature__ = as_written(with_keywords(name, shown)[0] if "reduction" in shown.parameters else shown)  # type: ignore[attr-defined]
         entry = Entry(name, public, function, inputs, dict(zip(names, words, strict=True)), options, limits, frozenset(), kind)
         CATALOGUE[name] = public.__jloss__ = entry  # type: ignore[attr-defined]
         return public
