@@ -36,6 +36,10 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
     def get(name: str) -> Any:
         if name == "__all__":
             return list(exports(package))
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version(package)
         if name in exports(package):
             value = getattr(importlib.import_module(exports(package)[name]), name)
             _sign(value)

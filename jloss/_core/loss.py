@@ -31,6 +31,7 @@ from jloss._core.arguments import (
 )
 from jloss._core.axes import Axes, Dims, batch_shape, fill_masked, is_sound, parse, per_example, spatial
 from jloss._core.catalogue import CATALOGUE, Entry
+from jloss._core.checks import are_on, checked_call
 from jloss._core.domains import DOMAINS, arithmetic_dtype, is_known, typed_inputs
 from jloss._core.reduction import count_kept, reduce_values
 from jloss._core.signature import UNREDUCED, axis_roles, document, read_parameters
@@ -96,7 +97,7 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
             if has_labels and any(map(is_cut_to_32_bits, (*args, *kwargs.values()))):
                 args, kwargs = keep_within_32_bits(args, kwargs, read.domains)  # type: ignore[assignment]
             try:
-                return jitted()(*args, **kwargs)
+                return checked_call(entry, read.static, jitted(), args, kwargs) if are_on() else jitted()(*args, **kwargs)
             except Exception as error:
                 raise_plainly(entry, read.signature, args, kwargs, error)
                 raise
