@@ -3,6 +3,7 @@
 import functools
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import re
 import sys
@@ -35,8 +36,13 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
     def get(name: str) -> Any:
         if name == "__all__":
             return list(exports(package))
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version(package)
         if name in exports(package):
             value = getattr(importlib.import_module(exports(package)[name]), name)
+            _sign(value)
         elif not name.startswith("_") and importlib.util.find_spec(f"{package}.{name}"):
             value = importlib.import_module(f"{package}.{name}")
         else:
@@ -49,3 +55,12 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
         return sorted({*vars(module), *exports(package), *(m.name for m in pkgutil.iter_modules(module.__path__) if m.name[0] != "_")})
 
     return get, names
+
+
+def _sign(value: Any) -> None:
+    """Gives a function the signature that people read, if it has none."""
+    function = inspect.unwrap(value) if callable(value) else None  # one that `jax.jit` made takes no signature itself
+    if inspect.isfunction(function) and not hasattr(value, "__jloss__"):
+        from jloss._core.types import readable
+
+        readable(function)

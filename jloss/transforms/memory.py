@@ -11,6 +11,7 @@ from jloss._core.catalogue import BatchTransform
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.chunks import Backward
 from jloss._core.made import made
+from jloss._core.types import HeadLoss, L
 from jloss.transforms._chunks import check_schedule, head_logits, in_chunks
 from jloss.transforms._compose import (
     Loss,
@@ -24,7 +25,7 @@ from jloss.transforms._compose import (
 
 
 @made
-def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
+def chunked(loss: L, chunk_size: int | None = None, backward: Backward = "cached") -> L:
     r"""The same loss, a chunk of examples at a time, for losses that need much memory per example.
 
     .. math::
@@ -52,12 +53,12 @@ def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cac
         return apply_inside(loss, functools.partial(chunked, chunk_size=chunk_size, backward=backward))
     same = example_transform(f"chunked({entry.name})", entry, lambda core, given: core(**given), {}, {}, in_chunks(chunk_size, backward))
     again = functools.partial(chunked, chunk_size=chunk_size, backward=backward)
-    same.__jloss__ = entry_of(same)._replace(batch=BatchTransform(loss, again))  # type: ignore[attr-defined]
+    same.__jloss__ = entry_of(same)._replace(batch=BatchTransform(loss, again))
     return same
 
 
 @made
-def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
+def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> HeadLoss:
     r"""A loss of logits becomes a loss of (hidden, kernel, targets), which never holds all logits.
 
     .. math::
@@ -125,11 +126,11 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     evaluate = in_chunks(chunk_size, backward, per_class if elementwise else None, frozenset({"hidden", "kernel"}))
     head = example_transform(f"linear_head({entry.name})", headed, per_token, own, {"soft_cap": "positive"}, evaluate)
     again = functools.partial(linear_head, chunk_size=chunk_size, backward=backward)
-    head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again))  # type: ignore[attr-defined]
+    head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again))
     return head
 
 
-def _made_by(loss: Loss) -> tuple[Loss, Callable[..., Loss]]:
+def _made_by(loss: Loss) -> tuple[Loss, Callable[..., Any]]:
     """The loss inside a transform of batches, and that transform."""
     inner, again, _ = batch_transform_of(loss)
     return inner, again.func  # type: ignore[attr-defined]
