@@ -144,14 +144,29 @@ def log_partition(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] 
 
     The peak may be +inf; ``x - peak`` is for `below`.
     """
-    peak = jnp.max(lax.stop_gradient(x), axis=axis, keepdims=True)
+    log_odds, peak = log_odds_to_peak(x, axis, axis_name=axis_name)
+    return log_total(log_odds, axis, axis_name=axis_name), peak
+
+
+def log_odds_to_peak(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> tuple[Array, Array]:
+    """The pair `below` of `x` and its peak, and the peak, with the axis kept. No gradient where the peak is infinite."""
+    axis %= x.ndim
+    others = tuple(i for i in range(x.ndim) if i != axis)
+    highest = lax.reduce_max(lax.stop_gradient(x), (axis,))
     if axis_name is not None:
-        peak = lax.pmax(peak, axis_name)
-    peak = select(peak > -jnp.inf, peak, 0.0)  # 0 also for NaN, which is not to reach the gradients of its neighbours
-    total = jnp.sum(jnp.exp(below(x, peak)), axis=axis, keepdims=True)
-    if axis_name is not None:
-        total = lax.psum(total, axis_name)
-    return safe_log(total), peak
+        highest = lax.pmax(highest, axis_name)
+    infinite = lax.eq(lax.abs(highest), lax.full_like(highest, math.inf))
+    x = select(lax.broadcast_in_dim(infinite, x.shape, others), lax.stop_gradient(x), x)
+    peak = select(lax.gt(highest, lax.full_like(highest, -math.inf)), highest, 0.0)  # 0 also for NaN, which is not to reach its neighbours
+    odds = lax.sub(x, lax.broadcast_in_dim(peak, x.shape, others))
+    return select(lax.eq(x, lax.full_like(x, math.inf)), 0.0, odds), lax.expand_dims(peak, (axis,))
+
+
+def log_total(log_odds: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
+    """``log sum exp`` of what is 0 at its peak, with the axis kept."""
+    axis %= log_odds.ndim
+    total = lax.reduce_sum(lax.exp(log_odds), (axis,))
+    return lax.expand_dims(lax.log(total if axis_name is None else lax.psum(total, axis_name)), (axis,))
 
 
 def below(x: Array, peak: Array) -> Array:
