@@ -88,19 +88,22 @@ def max_or_nan(x: Array) -> Array:
     overflows both ways, of numbers near 1e38 of either sign.
     """
 
+    last, others = (x.ndim - 1,), tuple(range(x.ndim - 1))
+
     def top(x: Array) -> Array:
-        peak, total = jnp.max(x, axis=-1), jnp.sum(x, axis=-1)
-        return select((peak < jnp.inf) & jnp.isnan(total), jnp.nan, peak)
+        peak, total = lax.reduce_max(x, last), lax.reduce_sum(x, last)
+        finite = lax.lt(peak, lax.full_like(peak, math.inf))
+        return select(lax.bitwise_and(finite, lax.ne(total, total)), math.nan, peak)
 
     def mean_of_the_largest(x: Array) -> Array:
-        """Which XLA does not keep for the gradient, as it does with `jnp.max`."""
-        is_largest = x == jnp.max(lax.stop_gradient(x), axis=-1, keepdims=True)
-        return jnp.sum(select(is_largest, x, 0.0), axis=-1) / jnp.sum(is_largest, axis=-1, dtype=jnp.int32).astype(x.dtype)
+        """Which XLA does not keep for the gradient, as it does with `jnp.max`. NaN is not less than the largest."""
+        peak = lax.broadcast_in_dim(lax.reduce_max(lax.stop_gradient(x), last), x.shape, others)
+        count = lax.reduce_sum(lax.eq(x, peak).astype(x.dtype), last)
+        total = lax.reduce_sum(select(lax.lt(x, peak), 0.0, x), last)
+        some = lax.gt(count, lax.full_like(count, 0))  # a select there keeps XLA on CPUs from writing the shares to memory
+        return lax.div(select(some, total, lax.stop_gradient(total)), count)
 
-    if few():
-        peak = top(lax.stop_gradient(x))
-        return select(jnp.isnan(peak), peak, mean_of_the_largest(x))
-    return with_derivative_of(mean_of_the_largest, top)(x)
+    return mean_of_the_largest(x) if few() else with_derivative_of(mean_of_the_largest, top)(x)
 
 
 def select_by_sign(sign: Array, above: Array, below: Array) -> Array:
@@ -195,7 +198,7 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
         return select((label >= 0) & (label < k * shards), picked, jnp.nan)
     inside = (label >= 0) & (label < k)
     index = select(inside, label, 0)
-    picked = _select if spec_of(values)[-1] is not None else _gather if few() else with_derivative_of(_select, _looked_up)
+    picked = _select if spec_of(values)[-1] is not None or few() else with_derivative_of(_select, _looked_up)
     return select(inside, picked(values, index), jnp.nan)
 
 
