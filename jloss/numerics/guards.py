@@ -38,8 +38,8 @@ def safe_log(x: Array) -> Array:
 
 def safe_norm(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
     """The Euclidean norm, with gradient 0 at a zero vector; scaled, so that it neither over- nor underflows."""
-    scale = _scale(x, axis)
-    norm = scale * safe_sqrt(jnp.sum(jnp.square(x * (1 / scale)), axis=axis, keepdims=True))
+    scale, inverse = _scale(x, axis)
+    norm = scale * safe_sqrt(jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True))
     return norm if keepdims else jnp.squeeze(norm, axis=axis)
 
 
@@ -50,20 +50,23 @@ def normalize(x: Array, axis: int = -1) -> Array:
 
 def inverse_norm(x: Array, axis: int = -1) -> Array:
     """One over the Euclidean norm, the axis kept; 0 with gradient 0 for a zero vector. Times the vector it is `normalize`."""
-    inverse = 1 / _scale(x, axis)
-    norm = safe_sqrt(jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True))
-    return inverse * safe_divide(jnp.ones_like(norm), norm)
+    _, inverse = _scale(x, axis)
+    square = jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True)
+    nonzero = square != 0
+    norm = jnp.sqrt(select(nonzero, square, 1.0))
+    return select(nonzero, inverse, 0.0) / norm
 
 
-def _scale(x: Array, axis: int | tuple[int, ...] | None) -> Array:
-    """A power of two, by which numbers are scaled without rounding: 1, or such that their squares neither over- nor underflow.
+def _scale(x: Array, axis: int | tuple[int, ...] | None) -> tuple[Array, Array]:
+    """A power of two and one over it, by which numbers are scaled without rounding: 1, or such that their squares neither over- nor underflow.
 
     It goes by the sum of sizes, which is faster than a maximum. Its own square is in range, too, as XLA may multiply it out.
     """
     range_of = jnp.finfo(x.dtype).maxexp  # 128 in float32
     size = jnp.sum(jnp.abs(lax.stop_gradient(x)), axis=axis, keepdims=True)
     high, low = 2.0 ** (range_of * 31 // 64), 2.0 ** -(range_of * 31 // 64)
-    return select(size > 2.0 ** (range_of // 4), high, select(size < 2.0 ** -(range_of // 4), low, jnp.ones_like(size)))
+    large, small, one = size > 2.0 ** (range_of // 4), size < 2.0 ** -(range_of // 4), jnp.ones_like(size)
+    return select(large, high, select(small, low, one)), select(large, low, select(small, high, one))
 
 
 def absolute(x: Array) -> Array:
