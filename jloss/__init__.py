@@ -17,6 +17,7 @@ from jloss._core.signature import SpatialOverClasses as SpatialOverClasses
 from jloss._core.stateful import StatefulLoss as StatefulLoss
 
 if _TYPE_CHECKING or not _source(__name__):  # only bytecode is installed: everything at once
+    from jloss.audio import *
     from jloss.classification import *
     from jloss.distributions import *
     from jloss.language import *
