@@ -5,6 +5,13 @@ that less is better. Silence is a legal signal: its loss and gradient are finite
 `multi_resolution_stft` to synthesise.
 """
 
+from jloss.audio.spectrogram import complex_stft as complex_stft
+from jloss.audio.spectrogram import compressed_spectral as compressed_spectral
+from jloss.audio.spectrogram import mel as mel
+from jloss.audio.spectrogram import mel_filterbank as mel_filterbank
+from jloss.audio.spectrogram import multi_resolution_stft as multi_resolution_stft
+from jloss.audio.spectrogram import phase as phase
+from jloss.audio.spectrogram import stft as stft
 from jloss.audio.waveform import dc_error as dc_error
 from jloss.audio.waveform import esr as esr
 from jloss.audio.waveform import pre_emphasis as pre_emphasis
