@@ -5,8 +5,11 @@ that less is better. Silence is a legal signal: its loss and gradient are finite
 `multi_resolution_stft` to synthesise.
 """
 
+from jloss.audio.spectrogram import angular_prototypical as angular_prototypical
 from jloss.audio.spectrogram import complex_stft as complex_stft
 from jloss.audio.spectrogram import compressed_spectral as compressed_spectral
+from jloss.audio.spectrogram import deep_clustering as deep_clustering
+from jloss.audio.spectrogram import ge2e as ge2e
 from jloss.audio.spectrogram import mel as mel
 from jloss.audio.spectrogram import mel_filterbank as mel_filterbank
 from jloss.audio.spectrogram import multi_resolution_stft as multi_resolution_stft

@@ -7,15 +7,18 @@ a signal has more than ``fft_size // 2`` samples. A magnitude has a floor, at an
 
 from typing import Literal, Unpack
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
 from jloss._core.backend import hint, is_known_zero, select
+from jloss._core.domains import is_known
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.audio._fourier import spectrum
-from jloss.numerics import absolute, safe_divide, safe_sqrt
+from jloss.audio._mel import MEL_SCALES
+from jloss.numerics import absolute, logsumexp, normalize, safe_divide, safe_sqrt
 
 
 @loss("(t),(t),(b,f)->()", "real real nonnegative", epsilon="positive")
@@ -281,6 +284,117 @@ def phase(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array
     return _mean_turn(gap) + _mean_turn(jnp.diff(gap, axis=1)) + _mean_turn(jnp.diff(gap, axis=0))
 
 
+@loss("(n,d),(n,k),(n)->()", "real real mask")
+def deep_clustering(embeddings: Array, assignments: Array, mask: Array | None = None, **reduce: Unpack[Reduce]) -> Array:
+    r"""Embeddings of time-frequency bins whose inner products say which bins belong to one source; any number of sources.
+
+    .. math:: \ell = \frac1n \|V V^\top - Y Y^\top\|_F^2 = \frac1n \bigl(\|V^\top V\|_F^2 - 2 \|V^\top Y\|_F^2 + \|Y^\top Y\|_F^2\bigr)
+
+    of embeddings V and assignments Y, the number n of kept bins. No n x n matrix is held. V is taken as given: normalise it, usually, and
+    mask the bins in which nobody speaks. 0 with gradient 0 where V = Y. Nothing kept: 0.
+
+    Args:
+        embeddings: A vector for each bin.
+        assignments: The source of each bin, one-hot, or its share in each.
+        mask: Which bins count; all by default.
+
+    >>> deep_clustering(jnp.eye(2), jnp.array([[1.0], [1.0]]))  # two apart that belong together
+    Array(1., dtype=float32)
+
+    References:
+        Hershey, Chen, Le Roux, Watanabe, Deep Clustering, 2016. https://arxiv.org/abs/1508.04306
+    """
+    kept = jnp.full_like(embeddings, embeddings.shape[0], shape=())
+    if mask is not None:
+        embeddings, assignments = (select(jnp.broadcast_to(mask[:, None], x.shape), x, 0.0) for x in (embeddings, assignments))
+        kept = jnp.sum(mask.astype(embeddings.dtype))
+    pairs = [(embeddings, embeddings), (embeddings, assignments), (assignments, assignments)]
+    same, across, true = (jnp.sum(jnp.square(_product(a.T, b))) for a, b in pairs)
+    return safe_divide(same - 2 * across + true, kept)
+
+
+@loss("(n,m,d)->()", "real", scale="positive")
+@hint(sizes={"n": 3})
+def ge2e(
+    embeddings: Array,
+    *,
+    scale: float = 10.0,
+    bias: float = -5.0,
+    method: Literal["softmax", "contrast"] = "softmax",
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Generalized end-to-end loss of speaker verification: an utterance is nearer to its own speaker's centroid than to any other.
+
+    .. math::
+        \ell = \operatorname*{mean}_{i, j} \Bigl(\log \sum_k e^{s_{ijk}} - s_{iji}\Bigr) \quad\text{or}\quad
+        \operatorname*{mean}_{i, j} \Bigl(1 - \sigma(s_{iji}) + \max_{k \ne i} \sigma(s_{ijk})\Bigr)
+        \qquad s_{ijk} = \text{scale} \cdot \cos(e_{ij}, c_k) + \text{bias}
+
+    for utterance j of speaker i; the centroid c of a speaker is the mean of its embeddings, each normalised here, and that of the
+    utterance's own speaker leaves the utterance out. The second form, ``method="contrast"``, looks at the hardest other speaker alone and
+    suits text-independent data less. In the first `bias` cancels. A single speaker gives 0.
+
+    Args:
+        embeddings: Speakers by utterances by features, at least two utterances of each.
+        scale: Multiplies the cosines; positive, may be learned.
+        bias: Added to them; may be learned.
+        method: ``"softmax"`` or ``"contrast"``.
+
+    >>> ge2e(jnp.array([[[1.0, 0.0], [2.0, 0.0]], [[0.0, 1.0], [0.0, 3.0]]]), scale=1.0)  # log(1 + 1/e)
+    Array(0.3132617, dtype=float32)
+
+    References:
+        Wan, Wang, Papir, Moreno, Generalized End-to-End Loss for Speaker Verification, 2018. https://arxiv.org/abs/1710.10467
+    """
+    speakers, utterances, features = embeddings.shape
+    if is_known(utterances) and utterances < 2:
+        raise ValueError(f"ge2e: `embeddings` must have two or more utterances of each speaker, got {utterances}.")
+    unit = normalize(embeddings)
+    total = jnp.sum(unit, axis=1)
+    own = jnp.sum(unit * normalize(total[:, None] - unit), axis=-1)
+    cosines = _product(unit.reshape(-1, features), normalize(total).T).reshape(speakers, utterances, speakers)
+    is_own = jnp.broadcast_to(jnp.eye(speakers, dtype=bool)[:, None], cosines.shape)
+    scores = scale * select(is_own, jnp.broadcast_to(own[..., None], cosines.shape), cosines) + bias
+    if method == "softmax":
+        return jnp.mean(logsumexp(scores) - (scale * own + bias))
+    if speakers == 1:
+        return 0 * jnp.sum(scores)
+    hardest = jnp.argmax(select(is_own, -jnp.inf, lax.stop_gradient(scores)), axis=-1, keepdims=True)
+    others = jnp.sum(select(jnp.arange(speakers)[None, None] == hardest, scores, 0.0), axis=-1)
+    return jnp.mean(jax.nn.sigmoid(-(scale * own + bias)) + jax.nn.sigmoid(others))
+
+
+@loss("(n,d),(n,d)->()", "real real", scale="positive")
+def angular_prototypical(
+    queries: Array, prototypes: Array, *, scale: float = 10.0, bias: float = -5.0, **reduce: Unpack[Reduce]
+) -> Array:
+    r"""Each utterance should recognise its speaker's prototype among those of the batch: prototypical networks with a learned cosine.
+
+    .. math::
+        \ell = \operatorname*{mean}_i \Bigl(\log \sum_j e^{s_{ij}} - s_{ii}\Bigr)
+        \qquad s_{ij} = \text{scale} \cdot \cos(\text{queries}_i, \text{prototypes}_j) + \text{bias}
+
+    A prototype is the mean of the speaker's other utterances in the batch; both vectors are normalised here. `bias` cancels in the
+    softmax, and is there because papers and libraries learn it. A single speaker gives 0. With every utterance in turn as the query it is
+    `ge2e`.
+
+    Args:
+        queries: An utterance of each speaker.
+        prototypes: The prototype of each speaker, in the same order.
+        scale: Multiplies the cosines; positive, may be learned.
+        bias: Added to them; may be learned.
+
+    >>> angular_prototypical(jnp.eye(2), 3 * jnp.eye(2), scale=1.0)  # log(1 + 1/e)
+    Array(0.3132617, dtype=float32)
+
+    References:
+        Chung et al., In Defence of Metric Learning for Speaker Recognition, 2020. https://arxiv.org/abs/2003.11982
+    """
+    scores = scale * _product(normalize(queries), normalize(prototypes).T) + bias
+    own = jnp.sum(select(jnp.eye(scores.shape[0], dtype=bool), scores, 0.0), axis=-1)
+    return jnp.mean(logsumexp(scores) - own)
+
+
 def mel_filterbank(
     bands: int,
     fft_size: int,
@@ -312,31 +426,14 @@ def mel_filterbank(
         raise ValueError(
             f"mel_filterbank: `low` < `high` must lie between 0 and half of `sample_rate`, got {low}, {high} and {sample_rate}."
         )
-    if scale not in ("slaney", "htk"):
+    if scale not in MEL_SCALES:
         raise ValueError(f'mel_filterbank: `scale` must be "slaney" or "htk", got {scale!r}.')
-    to_mel, to_hertz = (_hertz_to_htk, _htk_to_hertz) if scale == "htk" else (_hertz_to_slaney, _slaney_to_hertz)
+    to_mel, to_hertz = MEL_SCALES[scale]
     edges = to_hertz(np.linspace(to_mel(np.asarray(low)), to_mel(np.asarray(high)), bands + 2))[:, None]
     frequencies = np.arange(fft_size // 2 + 1) * sample_rate / fft_size
     rising, falling = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
     height = 2 / (edges[2:] - edges[:-2]) if area else 1.0
     return jnp.asarray(height * np.maximum(0, np.minimum(rising, falling)), float)
-
-
-def _hertz_to_htk(hertz: np.ndarray) -> np.ndarray:
-    return 2595 * np.log10(1 + hertz / 700)
-
-
-def _htk_to_hertz(mel: np.ndarray) -> np.ndarray:
-    return 700 * (10 ** (mel / 2595) - 1)
-
-
-def _hertz_to_slaney(hertz: np.ndarray) -> np.ndarray:
-    """15 mels are 1000 Hz; above, 27 mels are a factor of 6.4."""
-    return np.where(hertz < 1000, hertz * 3 / 200, 15 + 27 * np.log(np.maximum(hertz, 1000) / 1000) / np.log(6.4))
-
-
-def _slaney_to_hertz(mel: np.ndarray) -> np.ndarray:
-    return np.where(mel < 15, mel * 200 / 3, 1000 * 6.4 ** ((mel - 15) / 27))
 
 
 def _squared(z: Array) -> Array:
@@ -360,7 +457,11 @@ def _bands(name: str, filters: Array, magnitudes: Array) -> Array:
             f"{name}: `filters` must have a column for each of the fft_size // 2 + 1 = {magnitudes.shape[1]} frequencies, "
             f"got {filters.shape[1]}."
         )
-    return jnp.matmul(magnitudes, filters.T, precision=lax.Precision.HIGHEST)
+    return _product(magnitudes, filters.T)
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
 def _distance(

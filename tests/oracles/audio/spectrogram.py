@@ -155,3 +155,45 @@ def phase(predictions, targets):
     gap = predictions - targets
     terms = [gap, gap[:, 1:] - gap[:, :-1], gap[1:] - gap[:-1]]
     return sum(np.mean(turn(term)) for term in terms if term.size)
+
+
+@oracle("nonnegative")
+def deep_clustering(embeddings, assignments, mask=None):
+    """By the n x n affinities."""
+    keep = np.ones(len(embeddings), bool) if mask is None else mask
+    v, y = embeddings[keep], assignments[keep]
+    return np.sum((v @ v.T - y @ y.T) ** 2) / max(len(v), 1)
+
+
+def cosine(a, b):
+    sizes = np.sqrt(np.sum(a * a)) * np.sqrt(np.sum(b * b))
+    return np.sum(a * b) / sizes if sizes > 0 else 0.0
+
+
+def unit(v):
+    size = np.sqrt(np.sum(v * v))
+    return v / size if size > 0 else v
+
+
+@oracle("nonnegative scale_invariant", options=[{"scale": 3.0, "bias": 1.0}, {"method": "contrast"}, {"method": "contrast", "scale": 2.0, "bias": 0.5}])
+def ge2e(embeddings, scale=10.0, bias=-5.0, method="softmax"):
+    speakers, utterances, _ = embeddings.shape
+    losses = []
+    for i in range(speakers):
+        for j in range(utterances):
+            scores = []
+            for k in range(speakers):
+                others = [unit(v) for at, v in enumerate(embeddings[k]) if (k, at) != (i, j)]
+                scores.append(scale * cosine(embeddings[i, j], sum(others) / len(others)) + bias)
+            if method == "softmax":
+                losses.append(np.logaddexp.reduce(scores) - scores[i])
+            else:
+                chances = 1 / (1 + np.exp(-np.array(scores)))
+                losses.append(1 - chances[i] + max(np.delete(chances, i)) if speakers > 1 else 0.0)
+    return np.mean(losses)
+
+
+@oracle("nonnegative scale_invariant", options=[{"scale": 3.0, "bias": 1.0}])
+def angular_prototypical(queries, prototypes, scale=10.0, bias=-5.0):
+    scores = np.array([[scale * cosine(q, p) + bias for p in prototypes] for q in queries])
+    return np.mean([np.logaddexp.reduce(row) - row[i] for i, row in enumerate(scores)])
