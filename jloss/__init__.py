@@ -20,6 +20,7 @@ from jloss._core.stateful import StatefulLoss as StatefulLoss
 __version__: str  # of the package that is installed
 
 if _typing.TYPE_CHECKING or not _source(__name__):  # only bytecode is installed: everything at once
+    from jloss.audio import *
     from jloss.classification import *
     from jloss.distributions import *
     from jloss.language import *

@@ -7,7 +7,8 @@ than a few MiB come anew from the system in each call. The functions here keep i
 import contextlib
 import contextvars
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +26,7 @@ class Hints(NamedTuple):
 
     recompute_factor: int = 0  # its terms are computed twice from so small a fraction of `RECOMPUTE_FROM` on; 0: never
     any_pixel_order: bool = False  # it adds its pixels by `pixel_sum`, so they may be cut into rows
+    sizes: Mapping[str, int] = MappingProxyType({})  # of the core axes of samples, where the usual ones are too small for it
 
 
 def hint(**hints: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
