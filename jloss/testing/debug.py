@@ -133,6 +133,8 @@ def _demands(entry: Entry, name: str, array: Array, classes: int | None) -> Iter
         yield jnp.any(array[..., 2:] < array[..., :2], axis=-1), "must be corners (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1"
     elif np.isfinite(limits.low) or np.isfinite(limits.high):
         yield (array < limits.low) | (array > limits.high), f"must be {limits.meaning if domain != 'prob' else 'between 0 and 1'}"
+    if domain == "rising":
+        yield jnp.any(array[..., 1:] <= array[..., :-1], axis=-1), f"must be {limits.meaning}"
     if domain == "prob":
         yield jnp.abs(jnp.sum(array, axis=-1) - 1) > SUM_TOLERANCE, "must sum to 1 over its last axis"
     if domain == "log_prob":

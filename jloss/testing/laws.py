@@ -9,7 +9,7 @@ import itertools
 import pickle
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -356,8 +356,10 @@ def options_matter(case: Case) -> None:
     """Each option that is a number changes the loss of some inputs."""
     inputs = case.draw((8,))
     points, _ = start_and_end(case.entry, lambda count: case.draw((count,), seed=3))
-    switches = [n for n, v in case.entry.options.items() if isinstance(v, bool) and n not in case.options]
-    settings: list[dict[str, Any]] = [{}, *({n: not case.entry.options[n]} for n in switches)]
+    shown = inspect.signature(case.loss).parameters
+    switches = {n: (True, False) if isinstance(v, bool) else get_args(shown[n].annotation) for n, v in case.entry.options.items()}
+    others = [(n, v) for n, words in switches.items() for v in words if isinstance(v, bool | str) and n not in case.options]
+    settings: list[dict[str, Any]] = [{}, *({n: v} for n, v in others if v != case.entry.options[n])]
     options = {n: v for n, v in case.entry.options.items() if isinstance(v, float) and n not in case.options}
 
     def values(given: Inputs, setting: dict[str, Any], **changed: float) -> np.ndarray:  # all as arrays: one program for all options
@@ -365,9 +367,9 @@ def options_matter(case: Case) -> None:
 
     for option, default in options.items():
         limits = DOMAINS[case.entry.limits[option]] if option in case.entry.limits else DOMAINS["real"]
-        others = [v for v in (default + 0.25, 2 * default, default / 2, default - 0.25) if limits.low <= v <= limits.high and v != default]
+        changed = [v for v in (default + 0.25, 2 * default, default / 2, default - 0.25) if limits.low <= v <= limits.high and v != default]
         for setting, given in itertools.product(settings, (inputs, points)):
-            first, *rest = (values(given, setting, **{option: v}) for v in (default, *others))
+            first, *rest = (values(given, setting, **{option: v}) for v in (default, *changed))
             if any(not np.array_equal(first, other, equal_nan=True) for other in rest):
                 break
         else:
