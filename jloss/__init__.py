@@ -33,6 +33,7 @@ if _TYPE_CHECKING or not _source(__name__):  # only bytecode is installed: every
     from jloss.regularization import orthogonal as orthogonal
     from jloss.regularization import spectral as spectral
     from jloss.regularization import total_variation_penalty as total_variation_penalty
+    from jloss.reinforcement import *
     from jloss.representation import *
     from jloss.sequence import *
     from jloss.transforms import *

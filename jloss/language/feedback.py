@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.log_probs import of_log_probs
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.language.preference import over_reference
@@ -24,6 +25,7 @@ from jloss.numerics import positive_part, select_by_sign, softplus
     desirable_weight="nonnegative",
     undesirable_weight="nonnegative",
 )
+@of_log_probs("log_probs reference_log_probs", steps="sum")
 def kto(
     log_probs: Array,
     reference_log_probs: Array,
@@ -63,6 +65,7 @@ def kto(
 
 
 @loss("(),(),()->()", "real real sign", constants="reference_log_probs", beta="positive")
+@of_log_probs("log_probs reference_log_probs", steps="sum")
 def bco(
     log_probs: Array, reference_log_probs: Array, signs: Array, *, beta: float = 0.1, shift: float = 0.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -88,6 +91,7 @@ def bco(
 
 
 @loss("(),(),()->()", "real real unit", constants="reference_log_probs", beta="positive")
+@of_log_probs("log_probs reference_log_probs", steps="sum")
 def sppo(log_probs: Array, reference_log_probs: Array, win_rates: Array, *, beta: float = 0.1, **reduce: Unpack[Reduce]) -> Array:
     r"""Self-play preference optimisation: the log-ratio regresses on how often a response beats the policy's others.
 
@@ -112,6 +116,7 @@ def sppo(log_probs: Array, reference_log_probs: Array, win_rates: Array, *, beta
 
 
 @loss("(),()->()", "real real", constants="reference_log_probs", beta="positive")
+@of_log_probs("log_probs reference_log_probs", steps="sum")
 def npo(log_probs: Array, reference_log_probs: Array, *, beta: float = 0.1, **reduce: Unpack[Reduce]) -> Array:
     r"""Negative preference optimisation: unlearns a response, and lets go of it once it is unlikely.
 

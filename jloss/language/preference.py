@@ -1,8 +1,8 @@
 r"""Preferences: of two responses to one prompt, people chose one. The policy learns it without a reward model.
 
-Inputs are log-probabilities of whole responses, one number each: those of `sequence_log_prob`, or of ``linear_head(sequence_log_prob)``,
-which never holds the logits. They are sums over the tokens; where a loss says "mean", divided by the number of tokens. References are
-those of the frozen model in which training started; they have no gradient, and one that is left out is 0. Everywhere
+Inputs are log-probabilities of whole responses, one number each: those of `sequence_log_prob`, sums over the tokens; where a loss says
+"mean", divided by the number of tokens. ``linear_head(dpo)`` takes hidden states, kernel and labels instead and never holds the logits.
+References are those of the frozen model in which training started; they have no gradient, and one that is left out is 0. Everywhere
 :math:`c = \text{chosen} - \text{reference\_chosen}` and :math:`r = \text{rejected} - \text{reference\_rejected}`, differences in
 float32 or wider, whatever comes in: sums of hundreds have no digits left for them in bfloat16. Logistic terms are exact at +-1e4.
 """
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.backend import is_known_zero, select
+from jloss._core.log_probs import of_log_probs
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss._core.sorting import order_of
@@ -32,6 +33,7 @@ NO_ODDS = -(2.0**-126)  # The log-probability whose odds stand for those of prob
     label_smoothing="unit",
     tau="positive",
 )
+@of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def dpo(
     chosen: Array,
     rejected: Array,
@@ -99,6 +101,7 @@ def dpo(
 
 
 @loss("(),()->()", "nonpositive nonpositive", beta="nonnegative")
+@of_log_probs("chosen rejected", steps="mean")
 def orpo(chosen: Array, rejected: Array, *, beta: float = 0.1, **reduce: Unpack[Reduce]) -> Array:
     r"""Supervised fine-tuning on the chosen response, plus its odds over the rejected one: one stage, no reference model.
 
@@ -124,6 +127,7 @@ def orpo(chosen: Array, rejected: Array, *, beta: float = 0.1, **reduce: Unpack[
 
 
 @loss("(),()->()", "real real", beta="positive", label_smoothing="unit")
+@of_log_probs("chosen rejected", steps="mean")
 def simpo(
     chosen: Array, rejected: Array, *, beta: float = 2.0, gamma: float = 0.5, label_smoothing: float = 0.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -188,6 +192,7 @@ def bradley_terry(
 
 
 @loss("(),()->()", "real real", beta="positive", label_smoothing="unit")
+@of_log_probs("chosen rejected", steps="sum")
 def cpo(
     chosen: Array, rejected: Array, *, beta: float = 0.1, alpha: float = 1.0, label_smoothing: float = 0.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -215,6 +220,7 @@ def cpo(
 
 
 @loss("(),(),()->()", "real real real", delta="nonnegative")
+@of_log_probs("chosen rejected", steps="sum")
 def slic(
     chosen: Array, rejected: Array, target: Array | None = None, *, delta: float = 1.0, weight: float = 1.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -243,6 +249,7 @@ def slic(
 
 
 @loss("(),(),(),()->()", "real real real real", constants="reference_chosen reference_rejected", beta="positive")
+@of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def apo(
     chosen: Array,
     rejected: Array,
@@ -279,6 +286,7 @@ def apo(
 
 
 @loss("(),(),(),()->()", "real real real real", constants="reference_chosen reference_rejected", beta="positive")
+@of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def f_dpo(
     chosen: Array,
     rejected: Array,
@@ -326,6 +334,7 @@ def f_dpo(
 
 
 @loss("(),(),(),()->()", "real real real real", constants="reference_chosen reference_rejected", beta="positive")
+@of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def nca(
     chosen: Array,
     rejected: Array,
@@ -358,6 +367,7 @@ def nca(
 
 
 @loss("(),(),(),()->()", "real real real real", constants="reference_chosen reference_rejected", beta="positive", penalty="nonnegative")
+@of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def dpop(
     chosen: Array,
     rejected: Array,
@@ -400,6 +410,7 @@ def dpop(
     beta="positive",
     label_smoothing="unit",
 )
+@of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def aot(
     chosen: Array,
     rejected: Array,

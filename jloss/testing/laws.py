@@ -356,6 +356,7 @@ def options_matter(case: Case) -> None:
     """Each option that is a number changes the loss of some inputs."""
     inputs = case.draw((8,))
     points, _ = start_and_end(case.entry, lambda count: case.draw((count,), seed=3))
+    far = {n: -4 * v if case.entry.domains[n] == "real" else v for n, v in inputs.items()}  # beyond what a limit lets pass
     shown = inspect.signature(case.loss).parameters
     switches = {n: (True, False) if isinstance(v, bool) else get_args(shown[n].annotation) for n, v in case.entry.options.items()}
     others = [(n, v) for n, words in switches.items() for v in words if isinstance(v, bool | str) and n not in case.options]
@@ -368,7 +369,7 @@ def options_matter(case: Case) -> None:
     for option, default in options.items():
         limits = DOMAINS[case.entry.limits[option]] if option in case.entry.limits else DOMAINS["real"]
         changed = [v for v in (default + 0.25, 2 * default, default / 2, default - 0.25) if limits.low <= v <= limits.high and v != default]
-        for setting, given in itertools.product(settings, (inputs, points)):
+        for setting, given in itertools.product(settings, (inputs, points, far)):
             first, *rest = (values(given, setting, **{option: v}) for v in (default, *changed))
             if any(not np.array_equal(first, other, equal_nan=True) for other in rest):
                 break
