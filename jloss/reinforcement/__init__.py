@@ -6,6 +6,11 @@ is stored behind it does not matter. A mask drops steps from the mean. Start wit
 `q_learning` for values of actions.
 """
 
+from jloss.reinforcement.distributional import categorical_projection as categorical_projection
+from jloss.reinforcement.distributional import categorical_td as categorical_td
+from jloss.reinforcement.distributional import hl_gauss as hl_gauss
+from jloss.reinforcement.distributional import quantile_td as quantile_td
+from jloss.reinforcement.distributional import two_hot as two_hot
 from jloss.reinforcement.policy import awr as awr
 from jloss.reinforcement.policy import cispo as cispo
 from jloss.reinforcement.policy import gmpo as gmpo
@@ -22,3 +27,11 @@ from jloss.reinforcement.returns import group_advantages as group_advantages
 from jloss.reinforcement.returns import lambda_returns as lambda_returns
 from jloss.reinforcement.returns import n_step_returns as n_step_returns
 from jloss.reinforcement.returns import vtrace_targets as vtrace_targets
+from jloss.reinforcement.value import expected_sarsa as expected_sarsa
+from jloss.reinforcement.value import munchausen as munchausen
+from jloss.reinforcement.value import q_learning as q_learning
+from jloss.reinforcement.value import retrace as retrace
+from jloss.reinforcement.value import sarsa as sarsa
+from jloss.reinforcement.value import td_lambda as td_lambda
+from jloss.reinforcement.value import td_learning as td_learning
+from jloss.reinforcement.value import vtrace as vtrace
