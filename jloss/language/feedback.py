@@ -13,7 +13,7 @@ from jax import Array, lax
 from jloss._core.log_probs import of_log_probs
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
-from jloss.language.preference import over_reference
+from jloss.language._references import over_reference
 from jloss.numerics import positive_part, select_by_sign, softplus
 
 

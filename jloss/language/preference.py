@@ -11,13 +11,14 @@ from typing import Literal, Unpack
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from jloss._core.backend import is_known_zero, select
 from jloss._core.log_probs import of_log_probs
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss._core.sorting import order_of
+from jloss.language._references import over_reference
 from jloss.numerics import log1mexp, positive_part, safe_divide, softplus
 from jloss.numerics._special import scaled_expm1
 
@@ -457,11 +458,6 @@ def aot(
         return jnp.mean(losses)
     count = jnp.sum(mask, dtype=jnp.int32)
     return safe_divide(jnp.sum(select(jnp.arange(u.shape[0], dtype=jnp.int32) < count, losses, 0.0)), count.astype(u.dtype))
-
-
-def over_reference(log_probs: Array, reference: Array | None) -> Array:
-    """The log-ratio to a reference, which is a constant; without one the log-probability itself."""
-    return log_probs if reference is None else log_probs - lax.stop_gradient(reference)
 
 
 def smoothed_logistic(z: Array, label_smoothing: Array | float) -> Array:
