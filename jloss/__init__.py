@@ -37,6 +37,7 @@ if _typing.TYPE_CHECKING or not _source(__name__):  # only bytecode is installed
     from jloss.regularization import orthogonal as orthogonal
     from jloss.regularization import spectral as spectral
     from jloss.regularization import total_variation_penalty as total_variation_penalty
+    from jloss.reinforcement import *
     from jloss.representation import *
     from jloss.sequence import *
     from jloss.transforms import *

@@ -37,6 +37,7 @@ GUIDES = {
     "Losses on many devices": "scale.md",
     "Losses with a state": "states.md",
     "Sequences": "sequences.md",
+    "Preferences and policies": "alignment.md",
     "Pictures": "pictures.md",
     "How we test": "testing.md",
     "Benchmarks": "benchmarks.md",

@@ -9,7 +9,7 @@ import itertools
 import pickle
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -338,7 +338,7 @@ def masked_items_are_absent(case: Case) -> None:
     """A set of which a mask keeps one item, or three, is the set of these alone."""
     found = case.entry
     masks = [n for n, d in found.domains.items() if d == "mask" and len(found.inputs[n]) == 1 and found.inputs[n][0] in ("n", "m", "t")]
-    if len(masks) != 1 or case.sample is not None:
+    if len(masks) != 1 or case.sample is not None or "discounts" in found.inputs:  # returns look ahead, past the mask
         return
     inputs, letter = case.draw((2,)), found.inputs[masks[0]][0]
     if any(split_offset(d) != (d, 0) and split_offset(d)[0] == letter for dims in found.inputs.values() for d in dims):
@@ -356,8 +356,11 @@ def options_matter(case: Case) -> None:
     """Each option that is a number changes the loss of some inputs."""
     inputs = case.draw((8,))
     points, _ = start_and_end(case.entry, lambda count: case.draw((count,), seed=3))
-    switches = [n for n, v in case.entry.options.items() if isinstance(v, bool) and n not in case.options]
-    settings: list[dict[str, Any]] = [{}, *({n: not case.entry.options[n]} for n in switches)]
+    far = {n: -4 * v if case.entry.domains[n] == "real" else v for n, v in inputs.items()}  # beyond what a limit lets pass
+    shown = inspect.signature(case.loss).parameters
+    switches = {n: (True, False) if isinstance(v, bool) else get_args(shown[n].annotation) for n, v in case.entry.options.items()}
+    others = [(n, v) for n, words in switches.items() for v in words if isinstance(v, bool | str) and n not in case.options]
+    settings: list[dict[str, Any]] = [{}, *({n: v} for n, v in others if v != case.entry.options[n])]
     options = {n: v for n, v in case.entry.options.items() if isinstance(v, float) and n not in case.options}
 
     def values(given: Inputs, setting: dict[str, Any], **changed: float) -> np.ndarray:  # all as arrays: one program for all options
@@ -365,9 +368,9 @@ def options_matter(case: Case) -> None:
 
     for option, default in options.items():
         limits = DOMAINS[case.entry.limits[option]] if option in case.entry.limits else DOMAINS["real"]
-        others = [v for v in (default + 0.25, 2 * default, default / 2, default - 0.25) if limits.low <= v <= limits.high and v != default]
-        for setting, given in itertools.product(settings, (inputs, points)):
-            first, *rest = (values(given, setting, **{option: v}) for v in (default, *others))
+        changed = [v for v in (default + 0.25, 2 * default, default / 2, default - 0.25) if limits.low <= v <= limits.high and v != default]
+        for setting, given in itertools.product(settings, (inputs, points, far)):
+            first, *rest = (values(given, setting, **{option: v}) for v in (default, *changed))
             if any(not np.array_equal(first, other, equal_nan=True) for other in rest):
                 break
         else:

@@ -214,7 +214,7 @@ def smallest(case: Case, failure: Failure) -> Failure:
 
 def _plainer(case: Case, one: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The example with small numbers, the plainest first; domains stay what they are."""
-    decimals = {"real": 0, "nonnegative": 0, "positive": 1, "unit": 1, "box": 1, "above_minus_one": 1}
+    decimals = {"real": 0, "nonnegative": 0, "positive": 1, "unit": 1, "box": 1, "above_minus_one": 1, "nonpositive": 1}
     names = [n for n in case.floats(one) if case.entry.domains[n] in decimals]
     if not names:
         return

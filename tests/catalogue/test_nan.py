@@ -29,6 +29,10 @@ def without_partner(given, place):
     return len(same) == 1 or place[0] not in same[:2]
 
 
+def of_another_action(given, place):
+    return place[-1] != given["actions"][0][place[:-1]]
+
+
 # The places that an example does not look at, which may hold anything.
 UNREAD = {
     ("center", "centers"): of_another_class,
@@ -37,6 +41,13 @@ UNREAD = {
     ("ldam", "margins"): of_another_class,
     ("log_loss", "probabilities"): of_another_class,
     ("n_pairs", "embeddings"): without_partner,
+    ("q_learning", "q"): of_another_action,
+    ("sarsa", "q"): of_another_action,
+    ("sarsa", "next_q"): lambda given, place: place[0] != given["next_actions"][0],
+    ("expected_sarsa", "q"): of_another_action,
+    ("munchausen", "q"): of_another_action,
+    ("retrace", "q"): of_another_action,
+    ("retrace", "behaviour_probs"): lambda given, place: place[0] == given["q"].shape[1] - 1,  # no trace leads beyond the last step
     ("nll", "log_probs"): of_another_class,
     ("wasserstein_1d", "predictions"): lambda given, place: place[0] == given["predictions"].size - 1,  # the others determine it
     ("wasserstein_1d", "targets"): lambda given, place: place[0] == given["targets"].size - 1,
@@ -97,7 +108,13 @@ def test_nan_is_not_lost_in_large_batches_of_optimised_code():
 
 
 FLOORS = {("gaussian_nll", "epsilon"), ("log_iou", "epsilon"), ("detr", "boxes_per_image")}  # one that is NaN is none
-UNUSED = {("poisson_nll", "epsilon"), ("varifocal", "alpha"), ("varifocal", "gamma")}  # with these inputs
+UNUSED = {
+    ("poisson_nll", "epsilon"),
+    ("varifocal", "alpha"),
+    ("varifocal", "gamma"),
+    ("dpo", "tau"),
+    ("f_dpo", "alpha"),
+}  # with these inputs
 
 
 @pytest.mark.slow
