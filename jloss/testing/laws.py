@@ -9,7 +9,7 @@ import itertools
 import pickle
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
@@ -356,8 +356,10 @@ def options_matter(case: Case) -> None:
     """Each option that is a number changes the loss of some inputs."""
     inputs = case.draw((8,))
     points, _ = start_and_end(case.entry, lambda count: case.draw((count,), seed=3))
-    switches = [n for n, v in case.entry.options.items() if isinstance(v, bool) and n not in case.options]
-    settings: list[dict[str, Any]] = [{}, *({n: not case.entry.options[n]} for n in switches)]
+    shown = inspect.signature(case.loss).parameters
+    words = {n: get_args(shown[n].annotation) for n in case.entry.options if get_origin(shown[n].annotation) is Literal}
+    words |= {n: (not v,) for n, v in case.entry.options.items() if isinstance(v, bool)}
+    settings: list[dict[str, Any]] = [{}, *({n: word} for n in words if n not in case.options for word in words[n])]
     options = {n: v for n, v in case.entry.options.items() if isinstance(v, float) and n not in case.options}
 
     def values(given: Inputs, setting: dict[str, Any], **changed: float) -> np.ndarray:  # all as arrays: one program for all options
@@ -468,7 +470,7 @@ def label_out_of_range_is_nan(case: Case) -> None:
 def _class_count(case: Case, inputs: Inputs) -> int:
     """How many classes a label may name: the size of the axis k."""
     for name, dims in case.entry.inputs.items():
-        for at, dim in enumerate(reversed(tuple(spatial(dims, 2)))):
+        for at, dim in enumerate(reversed(tuple(spatial(dims, case.entry.spatial_ndim)))):
             letter, offset = split_offset(dim)
             if letter == "k":
                 return int(np.shape(inputs[name])[-1 - at]) - offset

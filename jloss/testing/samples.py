@@ -12,7 +12,7 @@ from jloss._core.catalogue import Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.domains import DOMAINS
 
-SIZES = {"k": 5, "n": 6, "m": 4, "d": 3, "t": 6, "u": 2, "e": 4, "h": 8, "w": 8, "c": 3, "s0": 4, "s1": 5, "s2": 3}
+SIZES = {"k": 5, "n": 6, "m": 4, "d": 3, "t": 6, "u": 2, "e": 3, "h": 8, "w": 8, "c": 3, "s0": 4, "s1": 5, "s2": 3}
 MAX_EXAMPLES = 160  # hard examples of one loss
 Inputs = dict[str, Any]
 
@@ -37,14 +37,14 @@ def samples(
         domain = entry.domains[name]
         steps = SIZES[next(lengths, "t")] if domain == "length" else 0
         if optional or name not in entry.optional:
-            value = draw(domain, tuple(sizes(dims)), batch, rng, classes=_classes(entry), steps=steps)
+            value = draw(domain, tuple(sizes(dims, entry.spatial_ndim)), batch, rng, classes=_classes(entry), steps=steps)
             drawn[name] = value.astype(dtype) if getattr(value, "dtype", None) == np.float64 else value
     return drawn
 
 
-def sizes(dims: tuple[str, ...]) -> Iterator[int]:
+def sizes(dims: tuple[str, ...], spatial_ndim: int = 2) -> Iterator[int]:
     """The size of each core axis in the samples."""
-    for dim in spatial(dims, 2):
+    for dim in spatial(dims, spatial_ndim):
         letter, offset = split_offset(dim)
         yield int(dim) if dim.isdigit() else SIZES.get(letter, 4) + offset
 
@@ -102,7 +102,7 @@ def hard_samples(loss: Callable[..., Any], *, seed: int = 0) -> tuple[Inputs, in
     for name, dims in entry.inputs.items():
         domain = entry.domains[name]
         steps = SIZES[next(lengths, "t")] if domain == "length" else 0
-        columns.append(hard(domain, tuple(sizes(dims)), _classes(entry), steps))
+        columns.append(hard(domain, tuple(sizes(dims, entry.spatial_ndim)), _classes(entry), steps))
     product = list(itertools.product(*columns))
     if len(product) > MAX_EXAMPLES:
         chosen = np.random.default_rng(seed).choice(len(product), MAX_EXAMPLES, replace=False)
