@@ -5,6 +5,10 @@ three axes (an image) unless `spatial_ndim` says otherwise, and a number such as
 are in nats. Start with `flow_matching`, with `gaussian_kl` for a VAE, and with `hinge_discriminator` for a GAN.
 """
 
+from jloss.generative.density import bits_per_dimension as bits_per_dimension
+from jloss.generative.density import discretized_gaussian_nll as discretized_gaussian_nll
+from jloss.generative.density import discretized_logistic_mixture as discretized_logistic_mixture
+from jloss.generative.density import flow_nll as flow_nll
 from jloss.generative.gan import dual_contrastive as dual_contrastive
 from jloss.generative.gan import hinge_discriminator as hinge_discriminator
 from jloss.generative.gan import least_squares_discriminator as least_squares_discriminator
@@ -22,3 +26,14 @@ from jloss.generative.gan_regularizers import feature_matching as feature_matchi
 from jloss.generative.gan_regularizers import lecam_penalty as lecam_penalty
 from jloss.generative.gan_regularizers import mean_feature_matching as mean_feature_matching
 from jloss.generative.gan_regularizers import path_length_penalty as path_length_penalty
+from jloss.generative.variational import categorical_kl as categorical_kl
+from jloss.generative.variational import codebook_diversity as codebook_diversity
+from jloss.generative.variational import codebook_orthogonality as codebook_orthogonality
+from jloss.generative.variational import continuous_bernoulli_nll as continuous_bernoulli_nll
+from jloss.generative.variational import gaussian_kl as gaussian_kl
+from jloss.generative.variational import information_maximization as information_maximization
+from jloss.generative.variational import iwae as iwae
+from jloss.generative.variational import multivariate_gaussian_kl as multivariate_gaussian_kl
+from jloss.generative.variational import optimal_sigma_nll as optimal_sigma_nll
+from jloss.generative.variational import vector_quantization as vector_quantization
+from jloss.generative.variational import von_mises_fisher_kl as von_mises_fisher_kl
