@@ -5,6 +5,14 @@ three axes (an image) unless `spatial_ndim` says otherwise, and a number such as
 are in nats. Start with `flow_matching`, with `gaussian_kl` for a VAE, and with `hinge_discriminator` for a GAN.
 """
 
+from jloss.generative.denoising import consistency_model as consistency_model
+from jloss.generative.denoising import diffusion as diffusion
+from jloss.generative.denoising import diffusion_weight as diffusion_weight
+from jloss.generative.denoising import edm as edm
+from jloss.generative.denoising import flow_matching as flow_matching
+from jloss.generative.denoising import mean_flow as mean_flow
+from jloss.generative.denoising import variational_bound as variational_bound
+from jloss.generative.denoising import variational_diffusion as variational_diffusion
 from jloss.generative.density import bits_per_dimension as bits_per_dimension
 from jloss.generative.density import discretized_gaussian_nll as discretized_gaussian_nll
 from jloss.generative.density import discretized_logistic_mixture as discretized_logistic_mixture
@@ -26,6 +34,10 @@ from jloss.generative.gan_regularizers import feature_matching as feature_matchi
 from jloss.generative.gan_regularizers import lecam_penalty as lecam_penalty
 from jloss.generative.gan_regularizers import mean_feature_matching as mean_feature_matching
 from jloss.generative.gan_regularizers import path_length_penalty as path_length_penalty
+from jloss.generative.score_estimation import denoising_score_matching as denoising_score_matching
+from jloss.generative.score_estimation import score_distillation as score_distillation
+from jloss.generative.score_estimation import score_matching as score_matching
+from jloss.generative.score_estimation import sliced_score_matching as sliced_score_matching
 from jloss.generative.variational import categorical_kl as categorical_kl
 from jloss.generative.variational import codebook_diversity as codebook_diversity
 from jloss.generative.variational import codebook_orthogonality as codebook_orthogonality

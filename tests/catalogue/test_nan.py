@@ -39,6 +39,7 @@ UNREAD = {
     ("multivariate_gaussian_kl", "factors"): lambda given, place: place[1] > place[0],  # above the diagonal
     ("n_pairs", "embeddings"): without_partner,
     ("nll", "log_probs"): of_another_class,
+    ("variational_bound", "targets"): lambda given, place: not given["first"][0],
     ("wasserstein_1d", "predictions"): lambda given, place: place[0] == given["predictions"].size - 1,  # the others determine it
     ("wasserstein_1d", "targets"): lambda given, place: place[0] == given["targets"].size - 1,
 }
@@ -103,7 +104,13 @@ FLOORS = {
     ("log_iou", "epsilon"),
     ("detr", "boxes_per_image"),
 }  # one that is NaN is none
-UNUSED = {("poisson_nll", "epsilon"), ("varifocal", "alpha"), ("varifocal", "gamma")}  # with these inputs
+UNUSED = {  # with these inputs
+    *(("diffusion", option) for option in ("gamma", "p2_gamma", "p2_k", "bias")),
+    *(("flow_matching", option) for option in ("location", "scale")),
+    ("poisson_nll", "epsilon"),
+    ("varifocal", "alpha"),
+    ("varifocal", "gamma"),
+}
 
 
 @pytest.mark.slow
