@@ -17,6 +17,13 @@ from jloss.generative.density import bits_per_dimension as bits_per_dimension
 from jloss.generative.density import discretized_gaussian_nll as discretized_gaussian_nll
 from jloss.generative.density import discretized_logistic_mixture as discretized_logistic_mixture
 from jloss.generative.density import flow_nll as flow_nll
+from jloss.generative.discrete_diffusion import discrete_flow_matching as discrete_flow_matching
+from jloss.generative.discrete_diffusion import masked_diffusion as masked_diffusion
+from jloss.generative.discrete_diffusion import score_entropy as score_entropy
+from jloss.generative.energy import contrastive_divergence as contrastive_divergence
+from jloss.generative.energy import donsker_varadhan as donsker_varadhan
+from jloss.generative.energy import noise_contrastive_estimation as noise_contrastive_estimation
+from jloss.generative.energy import nwj as nwj
 from jloss.generative.gan import dual_contrastive as dual_contrastive
 from jloss.generative.gan import hinge_discriminator as hinge_discriminator
 from jloss.generative.gan import least_squares_discriminator as least_squares_discriminator

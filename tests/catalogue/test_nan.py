@@ -36,9 +36,11 @@ UNREAD = {
     ("kfiou", "targets"): lambda given, place: place[0] < 2,
     ("ldam", "margins"): of_another_class,
     ("log_loss", "probabilities"): of_another_class,
+    ("masked_diffusion", "logits"): lambda given, place: not given["masked"][0][place[0]],
     ("multivariate_gaussian_kl", "factors"): lambda given, place: place[1] > place[0],  # above the diagonal
     ("n_pairs", "embeddings"): without_partner,
     ("nll", "log_probs"): of_another_class,
+    ("score_entropy", "log_scores"): lambda given, place: place[0] == given["noisy"][0],
     ("variational_bound", "targets"): lambda given, place: not given["first"][0],
     ("wasserstein_1d", "predictions"): lambda given, place: place[0] == given["predictions"].size - 1,  # the others determine it
     ("wasserstein_1d", "targets"): lambda given, place: place[0] == given["targets"].size - 1,
