@@ -10,6 +10,7 @@ from jloss._core.exports import lazy_names as _lazy_names
 from jloss._core.exports import source as _source
 from jloss._core.loss import loss as loss
 from jloss._core.reduction import reduce as reduce
+from jloss._core.signature import Datum as Datum
 from jloss._core.signature import OverClasses as OverClasses
 from jloss._core.signature import PerClass as PerClass
 from jloss._core.signature import Reduce as Reduce
@@ -23,6 +24,7 @@ if _typing.TYPE_CHECKING or not _source(__name__):  # only bytecode is installed
     from jloss.audio import *
     from jloss.classification import *
     from jloss.distributions import *
+    from jloss.generative import *
     from jloss.language import *
     from jloss.probabilistic import *
     from jloss.regression import *

@@ -9,7 +9,7 @@ import itertools
 import pickle
 import re
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
@@ -358,9 +358,9 @@ def options_matter(case: Case) -> None:
     points, _ = start_and_end(case.entry, lambda count: case.draw((count,), seed=3))
     far = {n: -4 * v if case.entry.domains[n] == "real" else v for n, v in inputs.items()}  # beyond what a limit lets pass
     shown = inspect.signature(case.loss).parameters
-    switches = {n: (True, False) if isinstance(v, bool) else get_args(shown[n].annotation) for n, v in case.entry.options.items()}
-    others = [(n, v) for n, words in switches.items() for v in words if isinstance(v, bool | str) and n not in case.options]
-    settings: list[dict[str, Any]] = [{}, *({n: v} for n, v in others if v != case.entry.options[n])]
+    words = {n: get_args(shown[n].annotation) for n in case.entry.options if get_origin(shown[n].annotation) is Literal}
+    words |= {n: (not v,) for n, v in case.entry.options.items() if isinstance(v, bool)}
+    settings: list[dict[str, Any]] = [{}, *({n: word} for n in words if n not in case.options for word in words[n])]
     options = {n: v for n, v in case.entry.options.items() if isinstance(v, float) and n not in case.options}
 
     def values(given: Inputs, setting: dict[str, Any], **changed: float) -> np.ndarray:  # all as arrays: one program for all options
@@ -471,7 +471,7 @@ def label_out_of_range_is_nan(case: Case) -> None:
 def _class_count(case: Case, inputs: Inputs) -> int:
     """How many classes a label may name: the size of the axis k."""
     for name, dims in case.entry.inputs.items():
-        for at, dim in enumerate(reversed(tuple(spatial(dims, 2)))):
+        for at, dim in enumerate(reversed(tuple(spatial(dims, case.entry.spatial_ndim)))):
             letter, offset = split_offset(dim)
             if letter == "k":
                 return int(np.shape(inputs[name])[-1 - at]) - offset

@@ -13,7 +13,7 @@ from jloss._core.catalogue import Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.domains import DOMAINS
 
-SIZES = {"k": 5, "n": 6, "m": 4, "d": 3, "t": 6, "u": 2, "e": 4, "h": 8, "w": 8, "c": 3, "s0": 4, "s1": 5, "s2": 3}
+SIZES = {"k": 5, "n": 6, "m": 4, "d": 3, "t": 6, "u": 2, "e": 3, "h": 8, "w": 8, "c": 3, "s0": 4, "s1": 5, "s2": 3}
 MAX_EXAMPLES = 160  # hard examples of one loss
 Inputs = dict[str, Any]
 
@@ -45,7 +45,7 @@ def samples(
 def sizes(entry: Entry, name: str) -> Iterator[int]:
     """The size of each core axis of an input in the samples; a core hints at those that the usual ones do not suit."""
     known = {**SIZES, **hints_of(entry.core).sizes}
-    for dim in spatial(entry.inputs[name], 2):
+    for dim in spatial(entry.inputs[name], entry.spatial_ndim):
         letter, offset = split_offset(dim)
         yield int(dim) if dim.isdigit() else known.get(letter, 4) + offset
 

@@ -170,7 +170,7 @@ def inputs_of(entry: Entry, row: Peers, size: int) -> list[np.ndarray]:
     sizes = {**SIZES, **row.sizes}
 
     def core(name: str) -> tuple[int, ...]:
-        dims = (split_offset(dim) for dim in spatial(entry.inputs[name], 2))
+        dims = (split_offset(dim) for dim in spatial(entry.inputs[name], entry.spatial_ndim))
         return tuple(int(letter) if letter.isdigit() else sizes.get(letter, 4) + offset for letter, offset in dims)
 
     names = entry.required

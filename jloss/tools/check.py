@@ -277,7 +277,7 @@ def _inputs(subject: Any, inputs: dict[str, Any]) -> Iterator[str]:
     while len({np.shape(arrays[n])[:1] for n in batched}) == 1 and all(_repeats(arrays[n]) for n in batched):
         count *= len(arrays[batched[0]])
         arrays |= {n: arrays[n][0] for n in batched}
-        if any(arrays[n].ndim <= len(spatial(subject.entry.inputs[n], 2)) for n in batched):
+        if any(arrays[n].ndim <= len(spatial(subject.entry.inputs[n], subject.entry.spatial_ndim)) for n in batched):
             break
     for n, value in arrays.items():
         text = np.array2string(value + 0 if value.dtype.kind == "f" else value, precision=6, threshold=60, separator=", ")

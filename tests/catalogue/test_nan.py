@@ -40,6 +40,8 @@ UNREAD = {
     ("kfiou", "targets"): lambda given, place: place[0] < 2,
     ("ldam", "margins"): of_another_class,
     ("log_loss", "probabilities"): of_another_class,
+    ("masked_diffusion", "logits"): lambda given, place: not given["masked"][0][place[0]],
+    ("multivariate_gaussian_kl", "factors"): lambda given, place: place[1] > place[0],  # above the diagonal
     ("n_pairs", "embeddings"): without_partner,
     ("q_learning", "q"): of_another_action,
     ("sarsa", "q"): of_another_action,
@@ -49,6 +51,8 @@ UNREAD = {
     ("retrace", "q"): of_another_action,
     ("retrace", "behaviour_probs"): lambda given, place: place[0] == given["q"].shape[1] - 1,  # no trace leads beyond the last step
     ("nll", "log_probs"): of_another_class,
+    ("score_entropy", "log_scores"): lambda given, place: place[0] == given["noisy"][0],
+    ("variational_bound", "targets"): lambda given, place: not given["first"][0],
     ("wasserstein_1d", "predictions"): lambda given, place: place[0] == given["predictions"].size - 1,  # the others determine it
     ("wasserstein_1d", "targets"): lambda given, place: place[0] == given["targets"].size - 1,
 }
@@ -107,14 +111,21 @@ def test_nan_is_not_lost_in_large_batches_of_optimised_code():
     assert not done.stdout.strip(), done.stdout
 
 
-FLOORS = {("gaussian_nll", "epsilon"), ("log_iou", "epsilon"), ("detr", "boxes_per_image")}  # one that is NaN is none
-UNUSED = {
+FLOORS = {
+    ("discretized_logistic_mixture", "min_log_scale"),
+    ("gaussian_nll", "epsilon"),
+    ("log_iou", "epsilon"),
+    ("detr", "boxes_per_image"),
+}  # one that is NaN is none
+UNUSED = {  # with these inputs
+    *(("diffusion", option) for option in ("gamma", "p2_gamma", "p2_k", "bias")),
+    *(("flow_matching", option) for option in ("location", "scale")),
     ("poisson_nll", "epsilon"),
     ("varifocal", "alpha"),
     ("varifocal", "gamma"),
     ("dpo", "tau"),
     ("f_dpo", "alpha"),
-}  # with these inputs
+}
 
 
 @pytest.mark.slow
