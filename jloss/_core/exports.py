@@ -39,6 +39,8 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
             value = getattr(importlib.import_module(exports(package)[name]), name)
         elif not name.startswith("_") and importlib.util.find_spec(f"{package}.{name}"):
             value = importlib.import_module(f"{package}.{name}")
+        elif not name.startswith("_") and (known := importlib.import_module("jloss._core.aliases").answer(name)):
+            raise AttributeError(f"{package} has no `{name}`; {known}.", name=name, obj=None)  # Python would add "Did you mean"
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
         setattr(sys.modules[package], name, value)
