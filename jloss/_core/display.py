@@ -3,7 +3,7 @@
 import html
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MATH = re.compile(r"^( *)\.\. math::[ ]*(?P<first>[^\n]*)\n(?P<rest>(?:\1[ ]+[^\n]*\n|[ ]*\n)*)", re.M)
@@ -135,7 +135,7 @@ def keywords(entry: Any) -> dict[str, str]:
     return said
 
 
-def signature(entry: Any, width: int = 78) -> str:
+def signature(entry: Any, width: int = 88) -> str:
     """A call with all its keywords and their defaults, without types; one a line where one line is too short."""
     words = []
     for name, parameter in inspect.signature(entry.public).parameters.items():
@@ -143,5 +143,10 @@ def signature(entry: Any, width: int = 78) -> str:
             words.append("*")
         value = parameter.default
         words.append(name if value is parameter.empty else f"{name}={getattr(value, '__name__', None) or repr(value)}")
-    whole = f"{entry.name}({', '.join(words)})"
-    return whole if len(whole) <= width else f"{entry.name}(\n    " + ",\n    ".join(words) + ",\n)"
+    return call(entry.name, words, width)
+
+
+def call(name: str, words: Sequence[str], width: int) -> str:
+    """A call in one line, or one word a line where that is too short."""
+    whole = f"{name}({', '.join(words)})"
+    return whole if len(whole) <= width else f"{name}(\n    " + ",\n    ".join(words) + ",\n)"
