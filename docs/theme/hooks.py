@@ -32,6 +32,7 @@ from links import HOMES, ROOT, domains, exported, home_of, linked, peers
 GUIDES = {
     "Home": "index.md",
     "Which loss?": "which.md",
+    "Recipes": "recipes.md",
     "Your own loss": "own.md",
     "Why is my gradient NaN?": "nan.md",
     "Losses on many devices": "scale.md",
