@@ -19,7 +19,7 @@ from jloss.testing import FUNCTION_LAWS, LAWS
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 ALL = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-PAGES = ["index.md", "which.md", "nan.md", "own.md", "pictures.md", "recipes.md", "states.md", "testing.md"]
+PAGES = ["index.md", "which.md", "nan.md", "own.md", "pictures.md", "states.md", "testing.md"]
 WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / page for page in ALL), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
 CODE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 OTHER = """where weights reduction axis_name axis spatial_ndim float jit x log arctan2 arccos p softmax logits label_smoothing
