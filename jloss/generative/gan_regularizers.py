@@ -46,7 +46,7 @@ def feature_matching(fake_features: Any, real_features: Any, *, average_layers: 
     """
     distances = [_row_distances(f, r, **reduction) for f, r in _pairs_of_leaves(fake_features, real_features)]
     total = sum(distances[1:], distances[0])
-    return reduce(total / len(distances) if average_layers else total, **reduction)
+    return reduce(total / len(distances) if average_layers else total, **reduction)  # type: ignore[arg-type]
 
 
 @loss("(n,d),(m,d),(n),(m)->()", "real real mask mask", constants="real_features")
@@ -149,7 +149,7 @@ def path_length_penalty(
         (slope,) = pull(direction)
         return jnp.square(safe_norm(_wide(slope), axis=None) - target)
 
-    return reduce(jax.vmap(one)(_filled(latents, **reduction), jax.random.split(key, latents.shape[0])), **reduction)
+    return reduce(jax.vmap(one)(_filled(latents, **reduction), jax.random.split(key, latents.shape[0])), **reduction)  # type: ignore[arg-type]
 
 
 def _pairs_of_leaves(fake: Any, real: Any) -> list[tuple[Array, Array]]:

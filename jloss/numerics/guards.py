@@ -58,7 +58,7 @@ def inverse_norm(x: Array, axis: int = -1) -> Array:
 
 
 def _scale(x: Array, axis: int | tuple[int, ...] | None) -> tuple[Array, Array]:
-    """A power of two and one over it, by which numbers are scaled without rounding: 1, or such that their squares neither over- nor underflow.
+    """A power of two and one over it, to scale numbers by without rounding: 1, or so that their squares do not over- or underflow.
 
     It goes by the sum of sizes, which is faster than a maximum. Its own square is in range, too, as XLA may multiply it out.
     """

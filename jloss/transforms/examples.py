@@ -195,7 +195,12 @@ def mixture_invariant(loss: Loss) -> Loss:
     if entry is None:
         return apply_inside(loss, mixture_invariant)
     first, second, *_ = (*entry.inputs, None, None)
-    if first is None or second is None or entry.inputs[first] != entry.inputs[second] or not {*entry.domains.values()} <= NUMBERS | {"mask"}:
+    if (
+        first is None
+        or second is None
+        or entry.inputs[first] != entry.inputs[second]
+        or not {*entry.domains.values()} <= NUMBERS | {"mask"}
+    ):
         words = ", ".join(f"{n} ({entry.domains[n]})" for n in entry.inputs)
         raise TypeError(f"mixture_invariant: needs a loss of predictions and targets of one kind; {entry.name} takes {words}.")
     dims = entry.inputs[first] or ("t",)
