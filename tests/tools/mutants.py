@@ -43,8 +43,8 @@ MUTANTS = [
     # elementwise
     Mutant("regression/robust.py", "2 * width - 1)", "width - 1)", "cauchy"),
     Mutant("regression/robust.py", "inside = jnp.abs(error) < scale", "inside = jnp.abs(error) < 1.2 * scale", "tukey_biweight"),
-    Mutant("regression/robust.py", "jnp.where(jnp.isnan(error), error, 1.0)", "1.0", "tukey_biweight"),
-    Mutant("probabilistic/likelihood.py", "jnp.where(variances <= epsilon, epsilon, variances)", "variances + epsilon", "gaussian_nll"),
+    Mutant("regression/robust.py", "select(jnp.isnan(error), error, 1.0)", "1.0", "tukey_biweight"),
+    Mutant("probabilistic/likelihood.py", "select(variances <= epsilon, epsilon, variances)", "variances + epsilon", "gaussian_nll"),
     Mutant("probabilistic/likelihood.py", "gammaln(targets + 1) if full", "gammaln(targets) if full", "poisson_nll"),
     # classes
     Mutant("classification/entropy.py", "return -targets * log_yes", "return -jnp.abs(targets) ** 1.001 * log_yes", "binary_cross_entropy"),
@@ -68,7 +68,7 @@ MUTANTS = [
         "return jnp.maximum(margin - signs * scores, 0.0)",
         "hinge",
     ),
-    Mutant("classification/margin.py", "jnp.where(peak == hit, 0.0, peak - hit)", "peak - hit", "multiclass_perceptron"),
+    Mutant("classification/margin.py", "select(peak == hit, 0.0, peak - hit)", "peak - hit", "multiclass_perceptron"),
     # divergences
     Mutant(
         "distributions/divergence.py", "return 0.5 * jnp.sum(absolute(p - q))", "return 0.5 * jnp.sum(jnp.abs(p - q))", "total_variation"
