@@ -305,6 +305,7 @@ def test_a_ring_of_three():
     on_a_ring(3)
 
 
+@pytest.mark.slow
 def test_a_ring_of_six_whose_last_leg_is_shorter():
     """Five steps in legs of two."""
     code = "import jax; jax.config.update('jax_platforms', 'cpu'); jax.config.update('jax_num_cpu_devices', 6)\n"
