@@ -51,8 +51,8 @@ MUTANTS = [
     Mutant("classification/entropy.py", "(labels >= 0) & (labels < k)", "(labels >= 0) & (labels <= k)", "brier"),
     Mutant(
         "classification/entropy.py",
-        "lax.stop_gradient(targets), targets) * -log_odds",
-        "targets, targets) * -log_odds",
+        "select(absent, lax.stop_gradient(targets), targets)",
+        "targets",
         "soft_cross_entropy",
     ),
     Mutant(
@@ -103,8 +103,8 @@ MUTANTS = [
     # embeddings and sets
     Mutant(
         "representation/embedding.py",
-        "    p = lax.stop_gradient(p)\n    near",
-        "    near",
+        "    p = lax.stop_gradient(p)\n",
+        "",
         "triplet_margin",
         "tests/families/representation/test_embedding.py",
     ),
