@@ -191,7 +191,7 @@ def test_no_false_alarm(name):
         subject.loss(**subject.draw((3,)), **subject.options)
 
 
-@jloss.loss("(),()->()", "real sign")
+@jloss.loss("(d),(d)->()", "real sign")
 def composed(scores: Array, signs: Array, **reduce: Unpack[jloss.Reduce]) -> Array:
     return jloss.hinge(scores, signs) + jloss.squared_hinge(scores, signs)
 
