@@ -10,6 +10,7 @@ from jloss._core.exports import lazy_names as _lazy_names
 from jloss._core.exports import source as _source
 from jloss._core.loss import loss as loss
 from jloss._core.reduction import reduce as reduce
+from jloss._core.signature import Datum as Datum
 from jloss._core.signature import OverClasses as OverClasses
 from jloss._core.signature import PerClass as PerClass
 from jloss._core.signature import Reduce as Reduce
@@ -20,8 +21,10 @@ from jloss._core.stateful import StatefulLoss as StatefulLoss
 __version__: str  # of the package that is installed
 
 if _typing.TYPE_CHECKING or not _source(__name__):  # only bytecode is installed: everything at once
+    from jloss.audio import *
     from jloss.classification import *
     from jloss.distributions import *
+    from jloss.generative import *
     from jloss.language import *
     from jloss.probabilistic import *
     from jloss.regression import *
@@ -36,6 +39,7 @@ if _typing.TYPE_CHECKING or not _source(__name__):  # only bytecode is installed
     from jloss.regularization import orthogonal as orthogonal
     from jloss.regularization import spectral as spectral
     from jloss.regularization import total_variation_penalty as total_variation_penalty
+    from jloss.reinforcement import *
     from jloss.representation import *
     from jloss.sequence import *
     from jloss.transforms import *

@@ -5,8 +5,8 @@ import functools
 import inspect
 from collections.abc import Callable
 from numbers import Integral
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +79,8 @@ def _accepted(annotation: Any) -> tuple[tuple[Any, ...], tuple[type, ...]]:
     if get_origin(annotation) is Literal:
         return get_args(annotation), ()
     of = {int: (Integral,), bool: (bool, np.bool_), str: (str,), tuple: (tuple,), NoneType: (NoneType,)}
-    types = [of.get(get_origin(t) or t, (object,)) for t in get_args(annotation) or (annotation,)]
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    types = [of.get(get_origin(t) or t, (object,)) for t in members]
     return (), sum(types, ())
 
 

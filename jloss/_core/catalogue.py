@@ -64,6 +64,12 @@ class Entry(NamedTuple):
         return {n for n in self.inputs if parameters[n].default is None}
 
     @property
+    def spatial_ndim(self) -> int:
+        """How many axes ``*s`` stands for by default: two of an image, three of a whole datum."""
+        shown = inspect.signature(self.public).parameters.get("spatial_ndim")
+        return 2 if shown is None or shown.default is inspect.Parameter.empty else shown.default
+
+    @property
     def elementwise(self) -> bool:
         """Whether an example is one number of each input."""
         return not any(self.inputs.values())

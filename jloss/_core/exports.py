@@ -30,6 +30,13 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
         yield from [(name, module)] if name else exports(module).items()
 
 
+def _name_here(name: str) -> str:
+    """Where a name from elsewhere leads; only looked up for a name that is missing."""
+    from jloss._core.aliases import answer
+
+    return answer(name)
+
+
 def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package that imports what it exports, and its modules, when they are asked for."""
 
@@ -45,6 +52,8 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
             _sign(value)
         elif not name.startswith("_") and importlib.util.find_spec(f"{package}.{name}"):
             value = importlib.import_module(f"{package}.{name}")
+        elif not name.startswith("_") and (known := _name_here(name)):
+            raise AttributeError(f"{package} has no `{name}`; {known}.", name=name, obj=None)  # with obj Python adds a guess of its own
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
         setattr(sys.modules[package], name, value)

@@ -83,7 +83,7 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
 
         @functools.cache  # on the first call: two hundred of them would double the time of `import jloss`
         def jitted() -> Callable[..., Any]:
-            return jax.jit(compiled, static_argnames=tuple(read.static))
+            return jax.jit(compiled, static_argnames=tuple(read.static), inline=True)
 
         @functools.wraps(core)
         def public(*args: P.args, **kwargs: P.kwargs) -> Array:
@@ -126,9 +126,10 @@ def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any
         values = map_examples(core, batch.arrays, batch.axes, options, len(batch.shape), entry.elementwise)
     if values.shape != batch.shape:
         raise ValueError(f"{entry.name}: one example must give one number; the core gave {values.shape} for batch axes {batch.shape}.")
+    late = False
     if where is None and reduction is not UNREDUCED:
-        values, count = backend.fused_sum(entry, functools.partial(core, **options), batch.arrays, values, reduction)
-    return reduce_values(values, where, count, batch.weights, reduction, given["axis_name"])
+        values, late = backend.fused_sum(entry, functools.partial(core, **options), batch.arrays, values, reduction)
+    return reduce_values(values, where, count, batch.weights, reduction, given["axis_name"], late)
 
 
 def zero_of_no_items(core: Loss[P], dims: Dims) -> Loss[P]:

@@ -144,6 +144,12 @@ def _demands(entry: Entry, name: str, array: Array, classes: int | None) -> Iter
         activation = {"unit": "sigmoid", "prob": "softmax"}.get(domain)
         activated = f"If they are logits: jax.nn.{activation}({name})." if predicted and activation else ""
         yield _outside(array, limits), f"must be {meaning}", activated
+    if domain == "rising":
+        yield (
+            jnp.any(array[..., 1:] <= array[..., :-1], axis=-1),
+            f"must be {limits.meaning}",
+            "Sort them; of equal ones keep one.",
+        )
     if domain == "prob":
         yield (
             jnp.abs(jnp.sum(array, axis=-1) - 1) > SUM_TOLERANCE,

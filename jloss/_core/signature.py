@@ -49,6 +49,10 @@ class SpatialOverClasses(Spatial, OverClasses, total=False):
     """Spatial axes and a class axis, all in one example."""
 
 
+class Datum(Spatial, total=False):
+    """Keywords of a loss over one whole datum, which has three axes (an image) unless `spatial_ndim` says otherwise."""
+
+
 class PerClass(Spatial, total=False):
     """Keywords of a mask loss: `axis` names a class axis, each of whose masks is then an example of its own."""
 
@@ -122,7 +126,7 @@ def with_keywords(name: str, signature: inspect.Signature) -> tuple[inspect.Sign
         raise TypeError(f"{name}: the last parameter of a loss is `**reduce: Unpack[jloss.Reduce]` (from typing import Unpack).")
     kind = get_args(last.annotation)[0]
     hints = hints_of(kind)
-    defaults = DEFAULTS | ({"axis": None} if kind is PerClass else {})
+    defaults = DEFAULTS | ({"axis": None} if kind is PerClass else {}) | ({"spatial_ndim": 3} if kind is Datum else {})
     extra = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=defaults[n], annotation=hints[n]) for n in DEFAULTS if n in hints]
     return signature.replace(parameters=[*plain, *extra], return_annotation=Array), [p.name for p in extra]
 

@@ -80,14 +80,12 @@ class TreeLoss(Protocol):
 
 
 class HeadLoss(Protocol):
-    """A loss of what comes before the logits, and of the kernel that makes them."""
+    """A loss of what comes before the logits, and of the kernel that makes them; its inputs are named as the loss has them."""
 
     @overload
     def __call__(
         self,
-        hidden: ArrayLike,
-        kernel: ArrayLike,
-        *targets: ArrayLike,
+        *inputs: ArrayLike,
         bias: ArrayLike | None = None,
         soft_cap: float | ArrayLike | None = None,
         where: ArrayLike | None = None,
@@ -99,9 +97,7 @@ class HeadLoss(Protocol):
     @overload
     def __call__(
         self,
-        hidden: ArrayLike,
-        kernel: ArrayLike,
-        *targets: ArrayLike,
+        *inputs: ArrayLike,
         bias: ArrayLike | None = None,
         soft_cap: float | ArrayLike | None = None,
         where: ArrayLike | None = None,

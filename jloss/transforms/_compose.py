@@ -7,7 +7,7 @@ of one batch make one (`combined`).
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Unpack, get_args
 
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jax import Array
 from jloss._core.arguments import check_argument, check_option, check_static
 from jloss._core.catalogue import BatchTransform, Entry
 from jloss._core.catalogue import entry as entry_of
+from jloss._core.log_probs import Steps
 from jloss._core.loss import loss, loss_by
 from jloss._core.reduction import mean_of, reduce
 from jloss._core.signature import UNREDUCED, OverClasses, PerClass, Reduce, Reduction, Spatial, SpatialOverClasses
@@ -110,18 +111,20 @@ def cast_like(values: Array, number: Any) -> Array:
     return jnp.asarray(number).astype(values.dtype)
 
 
-def with_inputs(entry: Entry, inputs: dict[str, tuple[str, ...]], domains: dict[str, str], optional: str = "", axis: bool = True) -> Entry:
-    """The entry with other inputs, which the caller of its core takes away again; the one named `optional` may be None."""
+def with_inputs(
+    entry: Entry, inputs: dict[str, tuple[str, ...]], domains: dict[str, str], optional: Collection[str] = (), axis: bool = True
+) -> Entry:
+    """The entry with other inputs, which the caller of its core takes away again; those that are `optional` may be None."""
     shown = inspect.signature(entry.core).parameters
     *options, last = (p for n, p in shown.items() if n not in entry.inputs)
     if clash := [p.name for p in options if p.name in inputs]:
         raise TypeError(f"{entry.name} has an option `{clash[0]}`, which is to be an input.")
     parameters: list[inspect.Parameter] = []
     for name in inputs:
-        default = None if name == optional else shown[name].default if name in shown else inspect.Parameter.empty
+        default = None if name in optional else shown[name].default if name in shown else inspect.Parameter.empty
         behind = any(p.default is not p.empty or p.kind is p.KEYWORD_ONLY for p in parameters)
-        kind = inspect.Parameter.KEYWORD_ONLY if name == optional or behind else inspect.Parameter.POSITIONAL_OR_KEYWORD
-        annotation = Array | None if name == optional else shown[name].annotation if name in shown else Array
+        kind = inspect.Parameter.KEYWORD_ONLY if name in optional or behind else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        annotation = Array | None if name in optional else shown[name].annotation if name in shown else Array
         parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
     if not axis:
         kept = {SpatialOverClasses: Spatial, OverClasses: Reduce, PerClass: Spatial}
@@ -142,11 +145,12 @@ def signature(inputs: Mapping[str, tuple[str, ...]]) -> str:
 def example_transform(
     name: str, entry: Entry, compute: Callable[..., Array], options: dict[str, Any], limits: dict[str, str], evaluate: Any = None
 ) -> Any:
-    """The loss whose example is ``compute(core, inputs and options, **own options)``; an own option `..._name` is static."""
+    """The loss whose example is ``compute(core, inputs and options, **own options)``; own options `..._name` and `steps` are static."""
     shown = inspect.signature(entry.core)
     *parameters, last = shown.parameters.values()
     annotations = {
-        n: str | None if n.endswith("_name") else Array | float if v is not None else Array | float | None for n, v in options.items()
+        n: str | None if n.endswith("_name") else Steps if n == "steps" else Array | float if v is not None else Array | float | None
+        for n, v in options.items()
     }
     own = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=v, annotation=annotations[n]) for n, v in options.items()]
     hidden = options.keys() & entry.options.keys()  # the inner loss has an option of this name: it keeps its default

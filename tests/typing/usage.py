@@ -126,7 +126,7 @@ assert_type(
     uncertainty_weighted({"near": jloss.huber})(predictions, targets, log_variances={"near": learned}, reduction="parts"),
     tuple[tuple[Array, Array], dict[str, tuple[Array, Array]]],
 )
-linear_head(jloss.cross_entropy)(logits)  # type: ignore[call-overload]
+linear_head(jloss.cross_entropy)(logits, logits, labels, bias="none")  # type: ignore[call-overload]
 tilted(jloss.huber)(predictions, targets, reduction="average")  # type: ignore[call-overload]
 hardest(jloss.huber, "half")  # type: ignore[arg-type]
 weighted_sum([jloss.huber])  # type: ignore[arg-type]
