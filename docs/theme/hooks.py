@@ -68,7 +68,7 @@ def on_config(config: Any) -> Any:
     disagreements = [p for p in others if p.startswith("disagreements")]
     losses = [{title(domain): pages_of(domain)} for domain in domains()]
     config.nav = [
-        *({heading: page} for heading, page in GUIDES.items() if page in others),
+        *({heading: page} for heading, page in GUIDES.items()),
         {"Where libraries disagree": disagreements},
         *(p for p in others if p not in GUIDES.values() and p not in disagreements),
         {"Notebooks": [{NOTEBOOKS.get(n, title(n)): f"notebooks/{n}.md"} for n in notebooks()]},
