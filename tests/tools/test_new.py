@@ -68,7 +68,7 @@ def test_a_new_family(checkout):
         ("vision", "regression", "errors", "`vision` is taken"),
         ("entropy", "regression", "errors", "`entropy` is taken"),
         ("mse", "regression", "errors", "`mse` is what others call `squared_error`"),
-        ("my_loss", "visoin", "boxes", "no domain is called `visoin`; nearest: vision; domains: classification, "),
+        ("my_loss", "visoin", "boxes", "no domain is called `visoin`; nearest: vision; domains: "),
         ("my_loss", "vision", "giou", "a family is a module that is not called as a loss; got `giou`."),
     ],
 )
