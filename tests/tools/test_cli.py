@@ -136,6 +136,7 @@ def test_show_says_what_every_keyword_is(say):
     assert "To ignore labels of -100: where=labels != -100." in " ".join(out.split())
     assert re.search(r"\n    axis: The axis of the classes; -1 is the last", out)
     assert "For (N, H, W, C) say axis=-1." in " ".join(say("show", "dice")[1].split())
+    assert "3 for an image (h, w, c)" in " ".join(say("show", "diffusion")[1].split())
     assert "labels" not in say("show", "huber")[1].partition("Keywords:")[2]
 
 
