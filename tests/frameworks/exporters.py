@@ -90,7 +90,7 @@ def verdicts(exporter, what, names):
     found, left = {}, list(names)
     while left:
         results = multiprocessing.get_context("spawn").Queue()
-        worker = multiprocessing.get_context("spawn").Process(target=_work, args=(exporter, what, left, results))
+        worker = multiprocessing.get_context("spawn").Process(target=_work, args=(exporter, what, left, results), daemon=True)
         worker.start()
         while True:
             try:

@@ -131,6 +131,7 @@ def test_equinox(name):
 
 
 @pytest.mark.parametrize("name", sorted(n for n in FIRST if len(jloss.CATALOGUE[n].required) == 2))
+@pytest.mark.filterwarnings("ignore")  # Keras is not written for warnings as errors
 def test_keras(name, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     keras = library("keras")
