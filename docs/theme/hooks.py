@@ -36,6 +36,7 @@ GUIDES = {
     "Home": "index.md",
     "Which loss?": "which.md",
     "Recipes": "recipes.md",
+    "Through other compilers": "exporters.md",
     "Your own loss": "own.md",
     "Why is my gradient NaN?": "nan.md",
     "Losses on many devices": "scale.md",
