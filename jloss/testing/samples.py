@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 from jloss._core.axes import spatial, split_offset
+from jloss._core.backend import hints_of
 from jloss._core.catalogue import Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.domains import DOMAINS
 
-SIZES = {"k": 5, "n": 6, "m": 4, "d": 3, "t": 6, "u": 2, "e": 4, "h": 8, "w": 8, "c": 3, "s0": 4, "s1": 5, "s2": 3}
+SIZES = {"k": 5, "n": 6, "m": 4, "d": 3, "t": 6, "u": 2, "e": 3, "h": 8, "w": 8, "c": 3, "s0": 4, "s1": 5, "s2": 3}
 MAX_EXAMPLES = 160  # hard examples of one loss
 Inputs = dict[str, Any]
 
@@ -33,20 +34,20 @@ def samples(
     rng = np.random.default_rng(seed)
     lengths = _length_letters(entry)
     drawn = {}
-    for name, dims in entry.inputs.items():
-        domain = entry.domains[name]
+    for name, domain in entry.domains.items():
         steps = SIZES[next(lengths, "t")] if domain == "length" else 0
         if optional or name not in entry.optional:
-            value = draw(domain, tuple(sizes(dims)), batch, rng, classes=_classes(entry), steps=steps)
+            value = draw(domain, tuple(sizes(entry, name)), batch, rng, classes=_classes(entry), steps=steps)
             drawn[name] = value.astype(dtype) if getattr(value, "dtype", None) == np.float64 else value
     return drawn
 
 
-def sizes(dims: tuple[str, ...]) -> Iterator[int]:
-    """The size of each core axis in the samples."""
-    for dim in spatial(dims, 2):
+def sizes(entry: Entry, name: str) -> Iterator[int]:
+    """The size of each core axis of an input in the samples; a core hints at those that the usual ones do not suit."""
+    known = {**SIZES, **hints_of(entry.core).sizes}
+    for dim in spatial(entry.inputs[name], entry.spatial_ndim):
         letter, offset = split_offset(dim)
-        yield int(dim) if dim.isdigit() else SIZES.get(letter, 4) + offset
+        yield int(dim) if dim.isdigit() else known.get(letter, 4) + offset
 
 
 def draw(domain: str, shape: tuple[int, ...], batch: tuple[int, ...], rng: np.random.Generator, classes: int = 5, steps: int = 6) -> Any:
@@ -101,10 +102,9 @@ def hard_samples(loss: Callable[..., Any], *, seed: int = 0) -> tuple[Inputs, in
         return None
     lengths = _length_letters(entry)
     columns = []
-    for name, dims in entry.inputs.items():
-        domain = entry.domains[name]
+    for name, domain in entry.domains.items():
         steps = SIZES[next(lengths, "t")] if domain == "length" else 0
-        columns.append(hard(domain, tuple(sizes(dims)), _classes(entry), steps))
+        columns.append(hard(domain, tuple(sizes(entry, name)), _classes(entry), steps))
     product = list(itertools.product(*columns))
     if len(product) > MAX_EXAMPLES:
         chosen = np.random.default_rng(seed).choice(len(product), MAX_EXAMPLES, replace=False)

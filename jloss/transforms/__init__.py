@@ -9,6 +9,7 @@ from jloss.transforms.batches import hardest as hardest
 from jloss.transforms.batches import regularized as regularized
 from jloss.transforms.batches import trimmed as trimmed
 from jloss.transforms.examples import matryoshka as matryoshka
+from jloss.transforms.examples import mixture_invariant as mixture_invariant
 from jloss.transforms.examples import permutation_invariant as permutation_invariant
 from jloss.transforms.examples import symmetric as symmetric
 from jloss.transforms.examples import tilted as tilted

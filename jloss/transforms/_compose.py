@@ -20,6 +20,7 @@ from jloss._core.log_probs import Steps
 from jloss._core.loss import loss, loss_by
 from jloss._core.reduction import mean_of, reduce
 from jloss._core.signature import UNREDUCED, OverClasses, PerClass, Reduce, Reduction, Spatial, SpatialOverClasses
+from jloss._core.types import as_written, meaning
 from jloss.numerics import safe_divide
 
 Loss = Callable[..., Any]
@@ -69,7 +70,7 @@ def entry_unless_batch_transform(loss: Loss) -> Entry | None:
     return entry if entry.batch is None else None
 
 
-def apply_inside(loss: Loss, transform: Callable[[Loss], Loss]) -> Loss:
+def apply_inside(loss: Loss, transform: Callable[[Loss], Loss]) -> Any:
     """Applies a transform of examples below one of batches."""
     inner, again, _ = batch_transform_of(loss)
     return again(transform(inner))
@@ -143,7 +144,7 @@ def signature(inputs: Mapping[str, tuple[str, ...]]) -> str:
 
 def example_transform(
     name: str, entry: Entry, compute: Callable[..., Array], options: dict[str, Any], limits: dict[str, str], evaluate: Any = None
-) -> Loss:
+) -> Any:
     """The loss whose example is ``compute(core, inputs and options, **own options)``; own options `..._name` and `steps` are static."""
     shown = inspect.signature(entry.core)
     *parameters, last = shown.parameters.values()
@@ -185,7 +186,7 @@ def bind_call(entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], reduc
         raise TypeError(f"{entry.name}: {error}.") from None
 
 
-def batch_transform(whole: Entry, public: Loss, examples: Callable[..., Any], inner: Loss, again: Callable[[Loss], Loss]) -> Loss:
+def batch_transform(whole: Entry, public: Loss, examples: Callable[..., Any], inner: Loss, again: Callable[[Loss], Loss]) -> Any:
     """A loss that takes hold of the whole batch: named, signed and entered like any other."""
     public.__name__ = public.__qualname__ = whole.name
     public.__module__ = __name__
@@ -238,7 +239,7 @@ def combined(
     public.__name__ = public.__qualname__ = name
     public.__module__ = __name__
     public.__doc__ = "\n".join([f"The total and the parts of {title}:", *(f"    {n}: {member.name}" for n, member in members.items())])
-    public.__signature__ = shown  # type: ignore[attr-defined]
+    public.__signature__ = as_written(shown)  # type: ignore[attr-defined]
     total = _total(name, members, rename, combine, shown, setting)
     if total is not None:
         public.__jloss__ = total  # type: ignore[attr-defined]
@@ -252,9 +253,11 @@ def _united(members: dict[str, Entry], rename: dict[str, dict[str, str]], settin
     for n, member in members.items():
         for p in inspect.signature(member.public).parameters.values():
             if p.name in member.inputs:
-                inputs.setdefault(rename[n][p.name], p.replace(name=rename[n][p.name], kind=p.POSITIONAL_OR_KEYWORD))
+                inputs.setdefault(
+                    rename[n][p.name], p.replace(name=rename[n][p.name], kind=p.POSITIONAL_OR_KEYWORD, annotation=meaning(p.annotation))
+                )
             elif p.name != setting:  # a schedule within a schedule asks at the same step
-                others.setdefault(p.name, p)
+                others.setdefault(p.name, p.replace(annotation=meaning(p.annotation)))
     own = inspect.Parameter(setting, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Array | None)
     last = list(Reduce.__annotations__)
     ordered = sorted(inputs.values(), key=lambda p: p.default is not p.empty)

@@ -6,11 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from jloss._core.assignment import match
 from jloss._core.catalogue import Entry
 from jloss._core.made import made
+from jloss._core.types import ArrayLoss, L, Number
 from jloss.numerics import absolute
 from jloss.transforms._compose import Loss, apply_inside, entry_unless_batch_transform, example_transform, loss_entry, with_inputs
 
@@ -18,7 +20,7 @@ NUMBERS = {"real", "positive", "nonnegative", "above_minus_one"}  # domains with
 
 
 @made
-def tilted(loss: Loss, over: float | Array = 1.0, under: float | Array = 1.0) -> Loss:
+def tilted(loss: Loss, over: Number = 1.0, under: Number = 1.0) -> ArrayLoss:
     r"""The loss times `over` where the prediction is too high, times `under` where it is too low.
 
     .. math::
@@ -52,7 +54,7 @@ def tilted(loss: Loss, over: float | Array = 1.0, under: float | Array = 1.0) ->
 
 
 @made
-def tolerant(loss: Loss, margin: float | Array) -> Loss:
+def tolerant(loss: Loss, margin: Number) -> ArrayLoss:
     r"""Errors up to `margin` are free, larger ones count from there.
 
     .. math::
@@ -87,7 +89,7 @@ def tolerant(loss: Loss, margin: float | Array) -> Loss:
 
 
 @made
-def symmetric(loss: Loss) -> Loss:
+def symmetric(loss: L) -> L:
     r"""The mean of both directions of a loss of two inputs of one kind.
 
     .. math::
@@ -121,7 +123,7 @@ def symmetric(loss: Loss) -> Loss:
 
 
 @made
-def permutation_invariant(loss: Loss) -> Loss:
+def permutation_invariant(loss: L) -> L:
     r"""The loss of a set of predictions against a set of targets, under the best of all pairings.
 
     .. math::
@@ -165,6 +167,66 @@ def permutation_invariant(loss: Loss) -> Loss:
     return example_transform(f"permutation_invariant({entry.name})", sets, best, {}, {})
 
 
+@made
+def mixture_invariant(loss: Loss) -> Loss:
+    r"""The loss of estimated sources against two mixtures, each of which is the sum of some of them: separation without clean sources.
+
+    .. math::
+        \ell' = \min_{A \in \{0, 1\}^p} \tfrac12 \Bigl(
+            \ell\bigl(\textstyle\sum_i (1 - A_i)\, \text{predictions}_i,\ \text{mixtures}_1\bigr)
+            + \ell\bigl(\sum_i A_i\, \text{predictions}_i,\ \text{mixtures}_2\bigr)\Bigr)
+
+    A network separates the sum of two recorded mixtures into p sources, and each source goes to one of the mixtures. The first input of
+    the loss gets an axis in front, of the p sources; the second becomes `mixtures`, with an axis of two. All :math:`2^p` assignments are
+    evaluated without a gradient, 16 at a time, and the best alone with one; of several as good it is the first in binary order. Sources
+    may outnumber those that are there: the others go silent. An elementwise loss takes p signals ``(p, t)`` and its mean over t.
+
+    Args:
+        loss: A loss of predictions and targets with the same axes, such as ``functools.partial(snr, max_db=30.0)``.
+
+    >>> sources = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
+    >>> mixture_invariant(squared_error)(sources, jnp.array([[1.0, 1.0], [0.0, 2.0]]))
+    Array(0., dtype=float32)
+
+    References:
+        Wisdom et al., Unsupervised Sound Separation Using Mixture Invariant Training, 2020. https://arxiv.org/abs/2006.12701
+    """
+    entry = entry_unless_batch_transform(loss)
+    if entry is None:
+        return apply_inside(loss, mixture_invariant)
+    first, second, *_ = (*entry.inputs, None, None)
+    if (
+        first is None
+        or second is None
+        or entry.inputs[first] != entry.inputs[second]
+        or not {*entry.domains.values()} <= NUMBERS | {"mask"}
+    ):
+        words = ", ".join(f"{n} ({entry.domains[n]})" for n in entry.inputs)
+        raise TypeError(f"mixture_invariant: needs a loss of predictions and targets of one kind; {entry.name} takes {words}.")
+    dims = entry.inputs[first] or ("t",)
+    rest = [n for n in entry.inputs if n not in (first, second)]
+    inputs = {first: ("p", *dims), "mixtures": ("2", *dims), **{n: entry.inputs[n] for n in rest}}
+    domains = {first: entry.domains[first], "mixtures": entry.domains[second], **{n: entry.domains[n] for n in rest}}
+    sets = with_inputs(entry, inputs, domains, axis=False)
+
+    def best(core: Callable[..., Array], given: dict[str, Any]) -> Array:
+        sources, mixtures = given.pop(first), given.pop("mixtures")
+        count = sources.shape[0]
+
+        def of(second_gets: Array, sources: Array) -> Array:
+            chosen = jnp.reshape(second_gets, (count,) + (1,) * (sources.ndim - 1))
+            sums = (jnp.sum(jnp.where(keep, sources, 0.0), axis=0) for keep in (~chosen, chosen))
+            losses = (jnp.mean(core(**{first: s, second: m, **given})) for s, m in zip(sums, mixtures, strict=True))
+            return 0.5 * sum(losses, start=jnp.zeros((), sources.dtype))
+
+        constant = lax.stop_gradient(sources)
+        assignments = jnp.asarray((np.arange(2**count)[:, None] >> np.arange(count)[::-1]) % 2 == 1)
+        costs = lax.map(lambda a: lax.stop_gradient(of(a, constant)), assignments, batch_size=min(len(assignments), 16))
+        return of(assignments[jnp.argmin(costs)], sources)
+
+    return example_transform(f"mixture_invariant({entry.name})", sets, best, {}, {})
+
+
 def _error_of(transform: str, entry: Entry) -> tuple[str, str]:
     """The names of predictions and targets, whose difference is an error."""
     names = list(entry.inputs)[:2]
@@ -178,7 +240,7 @@ def _error_of(transform: str, entry: Entry) -> tuple[str, str]:
 
 
 @made
-def matryoshka(loss: Loss, dims: Sequence[int], weights: Sequence[float] | None = None) -> Loss:
+def matryoshka(loss: L, dims: Sequence[int], weights: Sequence[float] | None = None) -> L:
     r"""The loss on the first 64, 128, 256, ... features of its embeddings, added up: embeddings that can be cut off.
 
     .. math::

@@ -13,6 +13,7 @@ from jloss._core.catalogue import entry as entry_of
 from jloss._core.chunks import Backward
 from jloss._core.log_probs import log_probs_of
 from jloss._core.made import made
+from jloss._core.types import HeadLoss, L
 from jloss.transforms._chunks import check_schedule, in_chunks
 from jloss.transforms._compose import (
     Loss,
@@ -27,7 +28,7 @@ from jloss.transforms._heads import document_heads, fed, heads_of, in_chunks_of_
 
 
 @made
-def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
+def chunked(loss: L, chunk_size: int | None = None, backward: Backward = "cached") -> L:
     r"""The same loss, a chunk of examples at a time, for losses that need much memory per example.
 
     .. math::
@@ -55,12 +56,12 @@ def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cac
         return apply_inside(loss, functools.partial(chunked, chunk_size=chunk_size, backward=backward))
     same = example_transform(f"chunked({entry.name})", entry, lambda core, given: core(**given), {}, {}, in_chunks(chunk_size, backward))
     again = functools.partial(chunked, chunk_size=chunk_size, backward=backward)
-    same.__jloss__ = entry_of(same)._replace(batch=BatchTransform(loss, again))  # type: ignore[attr-defined]
+    same.__jloss__ = entry_of(same)._replace(batch=BatchTransform(loss, again))
     return same
 
 
 @made
-def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached", *, teacher: bool = False) -> Loss:
+def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached", *, teacher: bool = False) -> HeadLoss:
     r"""A loss of logits becomes a loss of (hidden, kernel, targets), which never holds all logits.
 
     .. math::
@@ -143,7 +144,7 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     head = example_transform(
         f"linear_head({entry.name})", headed, per_token, own, {name: "positive" for name in own if "cap" in name}, evaluate
     )
-    head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again))  # type: ignore[attr-defined]
+    head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again))
     return head
 
 

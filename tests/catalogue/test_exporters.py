@@ -51,7 +51,7 @@ def mixes(equation):
 
 def drawn(name):
     subject = case(name)
-    inputs = {n: a for n, a in subject.draw((4,)).items() if a is not None}
+    inputs = {n: a for n, a in subject.draw((8,)).items() if a is not None}
     floats = subject.floats(inputs)
     return floats, lambda floats: jloss.CATALOGUE[name].public(**{**inputs, **floats})
 

@@ -1,0 +1,250 @@
+"""Losses between two waveforms: ratios of energies in decibels, with the sign turned so that less is better.
+
+A signal is ``(t)``; channels and sources are batch axes. `permutation_invariant` of one of these takes the outputs of a separator in
+any order, `mixture_invariant` takes mixtures instead of clean sources.
+"""
+
+from typing import Unpack
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss._core.loss import loss
+from jloss._core.signature import Reduce
+
+
+@loss("(t),(t)->()", "real real", epsilon="positive")
+def si_sdr(
+    predictions: Array,
+    targets: Array,
+    *,
+    zero_mean: bool = True,
+    max_db: float | None = None,
+    epsilon: float = 1e-8,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Minus the scale-invariant signal-to-distortion ratio: a prediction may be louder or quieter than its target.
+
+    .. math::
+        \ell = -10 \log_{10}\Bigl(\frac{\|a s\|^2}{\|p - a s\|^2 + \epsilon} + \epsilon\Bigr)
+        \qquad a = \frac{\langle p, s \rangle}{\|s\|^2 + \epsilon}
+
+    of predictions p and targets s, in decibels. With `zero_mean` it is what speech separation calls SI-SNR. A silent prediction, a
+    silent target, or one with nothing of the target in it, costs 80 (for the default epsilon) with gradient 0. The sign of the
+    prediction does not matter; where it or the loudness does, take `snr`. `max_db` ends the reward for a separation that is good
+    enough, softly: N becomes :math:`N + 10^{-\text{max\_db} / 10} S`.
+
+    Args:
+        predictions: Estimated signals.
+        targets: Clean signals.
+        zero_mean: Whether each signal's own mean is subtracted first.
+        max_db: A ratio in decibels that the loss does not reward to exceed, about 30; None for no such limit.
+        epsilon: Bounds the ratio above, by energy / epsilon, and below, by epsilon.
+
+    >>> si_sdr(jnp.array([1.0, 1.0, -1.0, -1.0]), jnp.array([1.0, 0.0, -1.0, 0.0]))  # half of the energy is distortion
+    Array(0., dtype=float32)
+
+    References:
+        Le Roux, Wisdom, Erdogan, Hershey, SDR - Half-baked or Well Done?, 2019. https://arxiv.org/abs/1811.02508
+        Wisdom et al., Unsupervised Sound Separation Using Mixture Invariant Training, 2020. https://arxiv.org/abs/2006.12701 (the limit)
+    """
+    p, s = _centred(predictions, zero_mean), _centred(targets, zero_mean)
+    a = _projection(p, s, epsilon)
+    return _decibels(jnp.square(a) * _energy(s), _energy(p - a * s), max_db, epsilon)
+
+
+@loss("(t),(t)->()", "real real", epsilon="positive")
+def snr(
+    predictions: Array,
+    targets: Array,
+    *,
+    zero_mean: bool = True,
+    max_db: float | None = None,
+    epsilon: float = 1e-8,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Minus the signal-to-noise ratio: what is not the target, in level and sign too, is noise.
+
+    .. math:: \ell = -10 \log_{10}\Bigl(\frac{\|s\|^2}{\|p - s\|^2 + \epsilon} + \epsilon\Bigr)
+
+    of predictions p and targets s, in decibels. Its gradient is that of the squared error over the error's energy: quiet examples
+    weigh as much as loud ones. A silent target costs 80 (for the default epsilon) with gradient 0, a silent prediction 0. Where the
+    level may differ take `si_sdr`.
+
+    Args:
+        predictions: Estimated signals.
+        targets: Clean signals.
+        zero_mean: Whether each signal's own mean is subtracted first.
+        max_db: A ratio in decibels that the loss does not reward to exceed, as in `si_sdr`; None for no such limit.
+        epsilon: Bounds the ratio above, by energy / epsilon, and below, by epsilon.
+
+    >>> snr(jnp.array([0.9, 0.0, -0.9, 0.0]), jnp.array([1.0, 0.0, -1.0, 0.0]))  # a tenth is missing
+    Array(-20., dtype=float32)
+
+    References:
+        Le Roux, Wisdom, Erdogan, Hershey, SDR - Half-baked or Well Done?, 2019. https://arxiv.org/abs/1811.02508
+    """
+    p, s = _centred(predictions, zero_mean), _centred(targets, zero_mean)
+    return _decibels(_energy(s), _energy(s - p), max_db, epsilon)
+
+
+@loss("(t),(t)->()", "real real", epsilon="positive")
+def sd_sdr(
+    predictions: Array,
+    targets: Array,
+    *,
+    zero_mean: bool = True,
+    max_db: float | None = None,
+    epsilon: float = 1e-8,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Minus the scale-dependent signal-to-distortion ratio: `si_sdr` that counts a wrong level as distortion.
+
+    .. math::
+        \ell = -10 \log_{10}\Bigl(\frac{\|a s\|^2}{\|p - s\|^2 + \epsilon} + \epsilon\Bigr)
+        \qquad a = \frac{\langle p, s \rangle}{\|s\|^2 + \epsilon}
+
+    of predictions p and targets s, in decibels. Too quiet a prediction costs more than under `snr`, because its own part of the
+    target is smaller, too; one that is too loud costs less. A silent signal costs 80 (for the default epsilon) with gradient 0.
+
+    Args:
+        predictions: Estimated signals.
+        targets: Clean signals.
+        zero_mean: Whether each signal's own mean is subtracted first.
+        max_db: A ratio in decibels that the loss does not reward to exceed, as in `si_sdr`; None for no such limit.
+        epsilon: Bounds the ratio above, by energy / epsilon, and below, by epsilon.
+
+    >>> sd_sdr(jnp.array([0.5, 0.0, -0.5, 0.0]), jnp.array([1.0, 0.0, -1.0, 0.0]))  # half of it, and half is missing
+    Array(0., dtype=float32)
+
+    References:
+        Le Roux, Wisdom, Erdogan, Hershey, SDR - Half-baked or Well Done?, 2019. https://arxiv.org/abs/1811.02508
+    """
+    p, s = _centred(predictions, zero_mean), _centred(targets, zero_mean)
+    return _decibels(jnp.square(_projection(p, s, epsilon)) * _energy(s), _energy(s - p), max_db, epsilon)
+
+
+@loss("(t),(t)->()", "real real", epsilon="positive")
+def esr(predictions: Array, targets: Array, *, epsilon: float = 1e-8, **reduce: Unpack[Reduce]) -> Array:
+    r"""Error-to-signal ratio: the squared error over the energy of the target, for models of amplifiers and effects.
+
+    .. math:: \ell = \frac{\|s - p\|^2}{\|s\|^2 + \epsilon}
+
+    of predictions p and targets s. It is `snr` without the logarithm, so loud errors dominate a batch. 0 with gradient 0 at a match.
+    Usually of signals after `pre_emphasis`, and with `dc_error` beside it.
+
+    Args:
+        predictions: Estimated signals.
+        targets: True signals.
+        epsilon: Added to the energy of the target; of a silent target it is all there is.
+
+    >>> esr(jnp.array([0.5, 0.0, -0.5, 0.0]), jnp.array([1.0, 0.0, -1.0, 0.0]))
+    Array(0.25, dtype=float32)
+
+    References:
+        Wright, Damskägg, Juvela, Välimäki, Real-time Guitar Amplifier Emulation with Deep Learning, 2020.
+        https://doi.org/10.3390/app10030766
+    """
+    return _energy(targets - predictions) / (_energy(targets) + epsilon)
+
+
+@loss("(t),(t)->()", "real real", epsilon="positive")
+def dc_error(predictions: Array, targets: Array, *, epsilon: float = 1e-8, **reduce: Unpack[Reduce]) -> Array:
+    r"""The squared error of the mean over the power of the target: keeps a model from adding a constant offset.
+
+    .. math:: \ell = \frac{\operatorname{mean}(s - p)^2}{\operatorname{mean}(s^2) + \epsilon}
+
+    of predictions p and targets s; beside `esr`, which hardly sees an offset. 0 with gradient 0 where the means are equal.
+
+    Args:
+        predictions: Estimated signals.
+        targets: True signals.
+        epsilon: Added to the power of the target.
+
+    >>> dc_error(jnp.array([1.5, 0.5, -0.5, 0.5]), jnp.array([1.0, 0.0, -1.0, 0.0]))
+    Array(0.5, dtype=float32)
+
+    References:
+        Wright, Välimäki, Perceptual Loss Function for Neural Modeling of Audio Systems, 2020. https://arxiv.org/abs/1911.08922
+    """
+    return jnp.square(_mean(targets - predictions)) / (_mean(jnp.square(targets)) + epsilon)
+
+
+@loss("(p,t),(p,t)->()", "real real", epsilon="positive")
+def sa_sdr(
+    predictions: Array,
+    targets: Array,
+    *,
+    scale_invariant: bool = True,
+    zero_mean: bool = False,
+    epsilon: float = 1e-8,
+    **reduce: Unpack[Reduce],
+) -> Array:
+    r"""Minus the source-aggregated SDR: one ratio of all sources of a mixture, so that a silent speaker does no harm.
+
+    .. math::
+        \ell = -10 \log_{10}\Bigl(\frac{\sum_i \|a s_i\|^2}{\sum_i \|p_i - a s_i\|^2 + \epsilon} + \epsilon\Bigr)
+        \qquad a = \frac{\sum_i \langle p_i, s_i \rangle}{\sum_i \|s_i\|^2 + \epsilon}
+
+    of predictions p and targets s, in decibels, for meetings, where most speakers are silent most of the time: the mean of `si_sdr`
+    over sources has no gradient where a target is silent, this one pushes its prediction towards silence. All sources silent: 80 (for
+    the default epsilon) with gradient 0. Sources are compared in the order given.
+
+    Args:
+        predictions: Estimated sources.
+        targets: Clean sources.
+        scale_invariant: Whether a is fitted, one for all sources; 1 otherwise.
+        zero_mean: Whether each signal's own mean is subtracted first.
+        epsilon: Bounds the ratio above, by energy / epsilon, and below, by epsilon.
+
+    >>> sa_sdr(jnp.array([[0.9, -0.9], [0.1, 0.1]]), jnp.array([[1.0, -1.0], [0.0, 0.0]]), scale_invariant=False)
+    Array(-16.9897, dtype=float32)
+
+    References:
+        von Neumann, Kinoshita, Boeddeker, Delcroix, Haeb-Umbach, SA-SDR: A Novel Loss Function for Separation of Meeting Style Data,
+        2022. https://arxiv.org/abs/2110.15581
+    """
+    p, s = _centred(predictions, zero_mean).ravel(), _centred(targets, zero_mean).ravel()
+    scaled = _projection(p, s, epsilon) * s if scale_invariant else s
+    return _decibels(_energy(scaled), _energy(p - scaled), None, epsilon)
+
+
+def pre_emphasis(signal: Array, coefficient: float | Array = 0.95) -> Array:
+    """Each sample less a part of the one before: lifts high frequencies, which are quiet in speech and music, before `esr` or `snr`.
+
+    Args:
+        signal: Signals, time last: ``(..., t)``.
+        coefficient: How much of the sample before is subtracted; the first sample stays as it is.
+
+    >>> pre_emphasis(jnp.array([1.0, 1.0, 3.0]), coefficient=0.5)
+    Array([1. , 0.5, 2.5], dtype=float32)
+    """
+    signal = jnp.asarray(signal)
+    signal = signal if jnp.issubdtype(signal.dtype, jnp.floating) else signal.astype(float)
+    before = jnp.concatenate([jnp.zeros_like(signal[..., :1]), signal[..., :-1]], axis=-1)
+    return signal - jnp.asarray(coefficient).astype(signal.dtype) * before
+
+
+def _energy(x: Array) -> Array:
+    return jnp.vdot(x, x, precision=lax.Precision.HIGHEST)
+
+
+def _mean(x: Array) -> Array:
+    """The mean along time; 0 of no samples."""
+    return jnp.sum(x, axis=-1) / max(x.shape[-1], 1)
+
+
+def _centred(signal: Array, zero_mean: bool) -> Array:
+    return signal - _mean(signal)[..., None] if zero_mean else signal
+
+
+def _projection(p: Array, s: Array, epsilon: float | Array) -> Array:
+    """By how much the target is to be scaled to be nearest to the prediction."""
+    return jnp.vdot(s, p, precision=lax.Precision.HIGHEST) / (_energy(s) + epsilon)
+
+
+def _decibels(signal: Array, noise: Array, max_db: float | Array | None, epsilon: float | Array) -> Array:
+    """Minus the ratio of two energies in decibels."""
+    if max_db is not None:
+        noise = noise + jnp.power(10.0, -max_db / 10) * signal
+    return -10 * jnp.log10(signal / (noise + epsilon) + epsilon)

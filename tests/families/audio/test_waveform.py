@@ -1,0 +1,174 @@
+"""Ratios of waveforms at the points that can be worked out by hand, and beside auraloss and torchmetrics."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jloss
+from tests.peers import agree, draws
+
+RATIOS = [jloss.si_sdr, jloss.snr, jloss.sd_sdr]
+TONE = np.float32([1, 0, -1, 0, 1, 0, -1, 0])  # energy 4, mean 0
+OTHER = np.float32([0, 1, 0, -1, 0, 1, 0, -1])  # as much, and orthogonal to it
+SILENCE = np.zeros(8, np.float32)
+
+
+def both(loss, predictions, targets):
+    """The value, and the gradients in predictions and targets."""
+    return jax.value_and_grad(loss, (0, 1))(jnp.asarray(predictions), jnp.asarray(targets))
+
+
+@pytest.mark.parametrize("loss", [*RATIOS, *(functools.partial(r, zero_mean=False) for r in RATIOS)])
+@pytest.mark.parametrize(("predictions", "silent"), [(TONE, SILENCE), (SILENCE, SILENCE), (TONE[:1], SILENCE[:1]), (TONE[:0], SILENCE[:0])])
+def test_a_silent_target_costs_80_and_asks_for_nothing(loss, predictions, silent):
+    value, gradients = both(loss, predictions, silent)
+    np.testing.assert_allclose(value, 80, rtol=1e-6)
+    np.testing.assert_array_equal(gradients, np.zeros((2, len(silent))))
+
+
+def test_a_silent_prediction():
+    """It has nothing of the target, so there is nothing to scale; as noise it is the target itself: 0 dB."""
+    for loss, wanted, pulls in ((jloss.si_sdr, 80, False), (jloss.sd_sdr, 80, False), (jloss.snr, 0, True)):
+        value, (gradient, _) = both(loss, SILENCE, TONE)
+        np.testing.assert_allclose(value, wanted, rtol=1e-6, atol=1e-6)
+        # of snr: 10 / ln 10 times 2 (p - s) / ||p - s||^2, against the direction of the target
+        np.testing.assert_allclose(gradient, -20 / math.log(10) * TONE / 4 if pulls else SILENCE, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("loss", RATIOS)
+def test_an_exact_match_reaches_the_energy_over_epsilon(loss):
+    value, gradients = both(loss, TONE, TONE)
+    np.testing.assert_allclose(value, -10 * math.log10(4 / 1e-8), rtol=1e-6)
+    assert np.isfinite(gradients).all()
+    np.testing.assert_allclose(loss(TONE, TONE, max_db=30.0), -30, rtol=1e-5)
+
+
+def test_numbers_by_hand():
+    """p = s + n/10 with n orthogonal to s and as loud: 20 dB. Twice as loud: 20 dB up to scale; the error is s + n/5, its energy 1.04."""
+    near = TONE + OTHER / 10
+    for loss in RATIOS:
+        np.testing.assert_allclose(loss(near, TONE), -20, rtol=1e-5)
+        np.testing.assert_allclose(loss(near + 3, TONE - 5), -20, rtol=1e-4)
+        assert loss(near + 3, TONE - 5, zero_mean=False) > -19
+    np.testing.assert_allclose(jloss.si_sdr(-2 * near, TONE), -20, rtol=1e-5)
+    np.testing.assert_allclose(jloss.snr(2 * near, TONE), 10 * math.log10(1.04), rtol=1e-5)
+    np.testing.assert_allclose(jloss.sd_sdr(2 * near, TONE), 10 * math.log10(1.04 / 4), rtol=1e-5)
+    np.testing.assert_allclose(jloss.si_sdr(near, TONE, max_db=20.0), -10 * math.log10(1 / (0.01 + 0.01)), rtol=1e-5)
+    np.testing.assert_allclose(jloss.esr(2 * near, TONE), 1.04, rtol=1e-5)
+    np.testing.assert_allclose(jloss.dc_error(near + 0.5, TONE), 0.25 / 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [jloss.esr, jloss.dc_error])
+def test_errors_at_a_match_and_at_silence(loss):
+    for signal in (TONE, SILENCE, TONE[:1]):
+        value, gradients = both(loss, signal, signal)
+        assert value == 0
+        np.testing.assert_array_equal(gradients, np.zeros((2, len(signal))))
+    value, gradients = both(loss, TONE + 1, SILENCE)  # the energy 12 or the squared mean 1 over epsilon
+    np.testing.assert_allclose(value, 12e8 if loss is jloss.esr else 1e8, rtol=1e-5)
+    assert np.isfinite(gradients).all()
+
+
+def test_scale_invariance():
+    (noise,) = draws((8,))
+    prediction = TONE + noise
+    wanted = jloss.si_sdr(prediction, TONE)
+    for factor in (1e-2, -3.0, 1e4):
+        np.testing.assert_allclose(jloss.si_sdr(factor * prediction, TONE), wanted, rtol=1e-4)
+        np.testing.assert_allclose(jloss.si_sdr(prediction, factor * TONE), wanted, rtol=1e-4)
+    gradient = jax.grad(jloss.si_sdr)(jnp.asarray(prediction), TONE)
+    np.testing.assert_allclose(np.vdot(gradient, prediction), 0, atol=1e-5)
+
+
+def test_sources_in_one_ratio():
+    """Of two sources one is silent: the energy is 4, the error 0.01 of each."""
+    targets = np.stack([TONE, SILENCE])
+    predictions = np.stack([TONE + OTHER / 20, OTHER / 20])
+    value, (gradient, _) = both(functools.partial(jloss.sa_sdr, scale_invariant=False), predictions, targets)
+    np.testing.assert_allclose(value, -10 * math.log10(4 / 0.02), rtol=1e-5)
+    np.testing.assert_allclose(gradient[1], 20 / math.log(10) * predictions[1] / 0.02, rtol=1e-4)
+    np.testing.assert_allclose(jloss.sa_sdr(3 * predictions, targets), value, rtol=1e-5)
+    np.testing.assert_allclose(jloss.sa_sdr(predictions[:1], targets[:1]), jloss.si_sdr(predictions[0], TONE, zero_mean=False), rtol=1e-6)
+    value, gradients = both(jloss.sa_sdr, np.stack([TONE, OTHER]), 0 * targets)
+    np.testing.assert_allclose(value, 80, rtol=1e-6)
+    np.testing.assert_array_equal(gradients, np.zeros((2, 2, 8)))
+
+
+def test_bfloat16_is_widened_first():
+    near = (TONE + OTHER / 8).astype(jnp.bfloat16)  # all exact in bfloat16
+    value, gradient = jax.value_and_grad(jloss.si_sdr)(near, TONE.astype(jnp.bfloat16))
+    np.testing.assert_allclose(value, -20 * math.log10(8), rtol=1e-5)
+    assert (value.dtype, gradient.dtype) == (jnp.float32, jnp.bfloat16)
+
+
+def test_integers_of_a_sound_file_are_targets():
+    sound = np.int16([1000, 0, -1000, 0, 1000, 0, -1000, 0])
+    np.testing.assert_allclose(jloss.snr(1000 * TONE + 100 * OTHER, sound), -20, rtol=1e-5)
+
+
+def test_permutation_and_masked_examples():
+    separated = jloss.permutation_invariant(jloss.si_sdr)
+    near = np.stack([OTHER + TONE / 10, TONE + OTHER / 10])
+    np.testing.assert_allclose(separated(near, np.stack([TONE, OTHER])), -20, rtol=1e-5)
+    batch = np.stack([near[1], np.full(8, np.nan, np.float32)])
+    value, gradient = jax.value_and_grad(jloss.si_sdr)(batch, np.stack([TONE, TONE]), where=np.array([True, False]))
+    np.testing.assert_allclose(value, -20, rtol=1e-5)
+    np.testing.assert_array_equal(gradient[1], SILENCE)
+
+
+def test_pre_emphasis():
+    np.testing.assert_allclose(jloss.pre_emphasis(np.float32([2, 2, 4])), [2, 2 - 1.9, 4 - 1.9], rtol=1e-6)
+    np.testing.assert_allclose(jloss.pre_emphasis([[1, 3], [0, 2]], 0.5), [[1, 2.5], [0, 2]])
+    np.testing.assert_array_equal(jloss.pre_emphasis(TONE, coefficient=0.0), TONE)
+    assert jloss.pre_emphasis(TONE.astype(jnp.bfloat16), jnp.float32(0.5)).dtype == jnp.bfloat16
+    assert jloss.pre_emphasis(jnp.zeros((2, 0))).shape == (2, 0)
+
+
+# ---------------------------------------------------------------- peers
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_auraloss(scale):
+    """Energies down to 1e-5, where the two epsilons have a say."""
+    auraloss = pytest.importorskip("auraloss")
+    signals = draws((3, 64), (3, 64), scale=scale)
+    signals[0] += signals[1]
+    peers = {
+        jloss.si_sdr: auraloss.time.SISDRLoss(),
+        jloss.snr: auraloss.time.SNRLoss(),
+        jloss.sd_sdr: auraloss.time.SDSDRLoss(),
+        jloss.esr: auraloss.time.ESRLoss(),
+        jloss.dc_error: auraloss.time.DCLoss(),
+    }
+    for ours, theirs in peers.items():
+        agree(ours, lambda p, t, theirs=theirs: theirs(p[:, None], t[:, None]), *signals, rtol=1e-4, atol=1e-4)
+
+
+def test_torchmetrics():
+    """Their epsilon is smaller and stands elsewhere: equal for ordinary signals."""
+    audio = pytest.importorskip("torchmetrics.functional.audio")
+    signals = draws((3, 64), (3, 64))
+    signals[0] += signals[1]
+    pairs = [
+        (jloss.si_sdr, audio.scale_invariant_signal_noise_ratio),
+        (functools.partial(jloss.si_sdr, zero_mean=False), audio.scale_invariant_signal_distortion_ratio),
+        (functools.partial(jloss.snr, zero_mean=False), audio.signal_noise_ratio),
+        (jloss.snr, functools.partial(audio.signal_noise_ratio, zero_mean=True)),
+        (jloss.sa_sdr, audio.source_aggregated_signal_distortion_ratio),
+    ]
+    for ours, theirs in pairs:
+        agree(ours, lambda p, t, theirs=theirs: -theirs(p, t).mean(), *signals)
+
+
+def test_a_silent_target_is_where_the_peers_differ():
+    auraloss, audio = pytest.importorskip("auraloss"), pytest.importorskip("torchmetrics.functional.audio")
+    import torch
+
+    p, s = torch.tensor(TONE), torch.zeros(8)
+    np.testing.assert_allclose(auraloss.time.SISDRLoss()(p[None, None], s[None, None]), jloss.si_sdr(TONE, SILENCE), rtol=1e-5)
+    theirs = audio.scale_invariant_signal_distortion_ratio(p, s)  # scaled by a = 1, the target is still silent
+    np.testing.assert_allclose(theirs, 10 * math.log10(2.0**-23 / (4 + 2.0**-23)), rtol=1e-4)
