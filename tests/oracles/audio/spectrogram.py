@@ -13,19 +13,20 @@ def fourier(size):
     return np.exp(-2j * np.pi * np.outer(np.arange(size // 2 + 1), np.arange(size)) / size)
 
 
+@functools.cache
+def windows(t, size, hop, length):
+    """For each frame which samples lie in it, of a signal reflected at its first and its last; and the window."""
+    places = np.array([np.abs(centre - size // 2 + np.arange(size)) for centre in range(0, t + 1 - size % 2, hop)])
+    window = np.zeros(size)
+    for i in range(length):
+        window[(size - length) // 2 + i] = np.sin(np.pi * i / length) ** 2
+    return np.where(places < t, places, 2 * (t - 1) - places), window
+
+
 def spectra(signal, size, hop, length):
-    """One row for each frame: what lies under a window around every `hop`-th sample, of a signal that is reflected at its ends."""
-    t, length = len(signal), size if length is None else length
-    rows = []
-    for centre in range(0, t + 1, hop):
-        frame = np.zeros(size)
-        for i in range(length):
-            place = (size - length) // 2 + i
-            at = abs(centre - size // 2 + place)  # reflected at the first sample
-            at = at if at < t else 2 * (t - 1) - at  # and at the last
-            frame[place] = signal[at] * np.sin(np.pi * i / length) ** 2
-        rows.append(fourier(size) @ frame)
-    return np.array(rows)
+    """One row for each frame: what lies under a window around every `hop`-th sample."""
+    places, window = windows(len(signal), size, hop, size if length is None else length)
+    return (signal[places] * window) @ fourier(size).T
 
 
 def magnitudes(z, epsilon):
@@ -51,12 +52,13 @@ def distance(x, y, bands_x, bands_y, convergence, log_magnitude, magnitude):
 
 
 def draw_loud(rng, batch, samples=600):
-    """Predictions much louder than targets, and numbers that are real (of the lowest and the highest frequency) far from 0.
+    """Predictions much louder or quieter than targets, and numbers that are real (of the lowest and the highest frequency) far from 0.
 
     Where magnitudes are equal, or nearly 0, differences are no derivatives.
     """
     ends = np.arange(samples) % 2 * 2.0
-    return {"predictions": 30 * (rng.normal(size=(*batch, samples)) + ends), "targets": rng.normal(size=(*batch, samples)) + ends}
+    predictions, targets = (rng.normal(size=(*batch, samples)) + ends for _ in range(2))
+    return {"predictions": rng.choice([30.0, 1 / 30], (*batch, 1)) * predictions, "targets": targets}
 
 
 def draw_long(rng, batch):
