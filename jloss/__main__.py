@@ -1,38 +1,88 @@
-"""The commands: ``python -m jloss train | list | show | check | bench``, or ``jloss ...``."""
+"""The commands: ``python -m jloss train | list | show | check | bench | new``, or ``jloss ...``."""
 
 import argparse
+import importlib.metadata
 import inspect
+import json
+import math
+import platform
 import sys
+import textwrap
 from collections.abc import Container, Iterable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from jloss import CATALOGUE, Entry
-from jloss._core.lookup import MissingExtra, UsageError, find_entry, nearest, option
+from jloss._core import aliases
+from jloss._core.display import keywords, signature
+from jloss._core.lookup import MissingExtra, Stopped, UsageError, find_entry, nearest, option
 
 DATA = ("digits", "breast_cancer", "diabetes")
+ELSEWHERE = {"--epochs": "--steps", "--dataset": "--data", "--output": "--out", "--gpu": "--device"}  # options as others call them
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; 0 if it went well, 1 if `check` found a fault, 2 if what was asked for does not exist or does not fit."""
-    arguments = parser().parse_args(argv)
+    """Runs one command.
+
+    Returns:
+        0 if it went well, 1 if `check` found a fault, 2 if what was asked for does not exist or does not fit, 130 if it was stopped.
+    """
+    commands = parser()
+    arguments = commands.parse_args(argv)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an author's accent is no reason to stop on a console without it
+    if arguments.version:
+        print(f"jloss {importlib.metadata.version('jloss')}, jax {importlib.metadata.version('jax')}, Python {platform.python_version()}")
+        return 0
+    if arguments.command is None:
+        commands.print_help()
+        return 0
     try:
         return arguments.command(arguments) or 0
     except (UsageError, MissingExtra) as error:
         print(f"jloss: {error}", file=sys.stderr)
         return 2
+    except (Stopped, KeyboardInterrupt) as stop:
+        print(f"jloss: {stop or 'stopped'}", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # jloss list | head
         sys.stderr.close()
     return 0
 
 
+class Parser(argparse.ArgumentParser):
+    """A command that answers a wrong option with its own usage and the nearest option."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._unknown(unknown[0].partition("=")[0]))
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        words = message.split("'")  # argument COMMAND: invalid choice: 'trian' (choose from ...)
+        if message.startswith("argument COMMAND: ") and len(words) > 1:
+            message = f"no command is called `{words[1]}`{nearest(words[1], self._commands())}; commands: {', '.join(self._commands())}."
+        super().error(message)
+
+    def _unknown(self, word: str) -> str:
+        if not word.startswith("-"):
+            return f"`{word}` is one word too many."
+        known = [o for action in self._actions for o in action.option_strings if o.startswith("--") and o != "--help"]
+        near = f"; nearest: {ELSEWHERE[word]}" if ELSEWHERE.get(word) in known else nearest(word, known)
+        return f"no option is called `{word}`{near}; options: {', '.join(known)}."
+
+    def _commands(self) -> list[str]:
+        return [name for action in self._actions if isinstance(action.choices, dict) for name in action.choices]
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="jloss", description="Differentiable losses for JAX.")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    top = Parser(prog="jloss", description="Differentiable losses for JAX.")
+    top.add_argument("--version", action="store_true", help="print the versions of jloss, jax and Python")
+    top.set_defaults(command=None)
+    commands = top.add_subparsers(metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a small network on real data, once per loss, and compare")
     train.add_argument("--data", default="digits", metavar="|".join(DATA), help="data that ship inside scikit-learn (digits)")
@@ -47,15 +97,18 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, default=Path("runs/train"), metavar="DIR", help="where table.csv and curves.png go (runs/train)")
     train.set_defaults(command=_train)
 
-    listing = commands.add_parser("list", help="print the catalogue")
+    listing = commands.add_parser("list", help="print the catalogue, or what a word finds in it")
+    listing.add_argument("words", nargs="*", metavar="WORD", help="in a name, a first line or a name from elsewhere: focal, mse, boxes")
     which = listing.add_mutually_exclusive_group()
     which.add_argument("--domain", metavar="NAME", help="only this domain: vision, classification, ...")
     which.add_argument("--family", metavar="NAME", help="only this family: boxes, margin, ...")
-    listing.add_argument("--markdown", action="store_true", help="as a table")
+    form = listing.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="as a table")
+    form.add_argument("--json", action="store_true", help="for programs")
     listing.set_defaults(command=_list)
 
-    show = commands.add_parser("show", help="print one loss: signature, shapes, domains, docstring")
-    show.add_argument("name")
+    show = commands.add_parser("show", help="print one loss: signature, docstring, shapes, keywords")
+    show.add_argument("name", help="of a loss, also as others call it: mse, CrossEntropyLoss")
     show.add_argument("--plot", type=Path, metavar="FILE", help="draw it and its derivative, as PNG, PDF or SVG")
     show.set_defaults(command=_show)
 
@@ -78,6 +131,13 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("runs/bench"), metavar="DIR", help="where bench.csv, bench.md and bench.png go (runs/bench)"
     )
     bench.set_defaults(command=_bench)
+
+    new = commands.add_parser("new", help="begin a loss: write the function, the export line and the oracle, but for their formulas")
+    new.add_argument("name")
+    new.add_argument("--domain", metavar="NAME", help="for a loss of jloss: its package; left out, the loss is yours, in a module here")
+    new.add_argument("--family", metavar="NAME", help="for a loss of jloss: its module, which may be new")
+    new.add_argument("--like", metavar="LOSS", help="takes the same inputs as this loss (as the first of the family)")
+    new.set_defaults(command=_new)
     return top
 
 
@@ -128,6 +188,12 @@ def _list(arguments: argparse.Namespace) -> None:
             other = f"; `--domain {name}` is there" if name in domains() else nearest(name, known)
             raise UsageError(f"no {kind} is called `{name}`{other}; {plural}: {', '.join(known)}.")
     chosen = [e for e in CATALOGUE.values() if arguments.domain in (None, e.domain) and arguments.family in (None, e.family)]
+    elsewhere = aliases.names_elsewhere()
+    if arguments.words:
+        chosen = _found(" ".join(arguments.words), chosen, elsewhere)
+    if arguments.json:
+        print(json.dumps([_row(e, elsewhere) for e in chosen], indent=1))
+        return
     if arguments.markdown:
         print(markdown(chosen))
         return
@@ -136,12 +202,59 @@ def _list(arguments: argparse.Namespace) -> None:
         print(f"{family} ({len(entries)})")
         for entry in entries:
             print(f"  {entry.name.ljust(width)}  {summary(entry)}")
+            if arguments.words and entry.name in elsewhere:
+                print(f"  {' ' * width}  elsewhere: {', '.join(elsewhere[entry.name])}")
+
+
+def _found(word: str, entries: Sequence[Entry], elsewhere: dict[str, list[str]]) -> list[Entry]:
+    """The losses that a word leads to, as a name from elsewhere, or because it stands in what is said of them."""
+    meant = {aliases.name_in(ours) for ours in aliases.find(word)}
+    parts = word.lower().split()
+
+    def says(entry: Entry) -> bool:
+        text = " ".join([entry.name, entry.family, summary(entry), *elsewhere.get(entry.name, [])]).lower()
+        return all(part in text for part in parts)
+
+    found = [entry for entry in entries if entry.name in meant or says(entry)]
+    if not found:
+        raise UsageError(f"no loss is called or described by `{word}`{nearest(word, [e.name for e in entries])}.")
+    return found
+
+
+def _row(entry: Entry, elsewhere: dict[str, list[str]]) -> dict[str, Any]:
+    """A loss for programs."""
+
+    def plain(value: Any) -> Any:
+        if value is inspect.Parameter.empty:
+            return None
+        return value if isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value)) else _brief(value)
+
+    optional = entry.optional if entry.kind == "loss" else set()
+    return {
+        "name": entry.name,
+        "domain": entry.domain,
+        "family": entry.family,
+        "kind": entry.kind,
+        "summary": summary(entry),
+        "inputs": {n: {"axes": list(dims), "values": entry.domains[n], "required": n not in optional} for n, dims in entry.inputs.items()},
+        "options": {n: plain(v) for n, v in entry.options.items()},
+        "keywords": list(keywords(entry)),
+        "elsewhere": elsewhere.get(entry.name, []),
+    }
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    entry = find_entry(arguments.name)
-    print(f"jloss.{entry.name}{_signature(entry)}\n")
+    name = arguments.name
+    if name not in CATALOGUE and len(known := aliases.find(name)) == 1 and (ours := aliases.name_in(known[0])) in CATALOGUE:
+        print(f"`{name}` is `{known[0]}` here.\n")
+        name = ours
+    entry = find_entry(name)
+    print(f"jloss.{signature(entry)}\n")
     print(inspect.getdoc(entry.public))
+    if said := keywords(entry):
+        print("\nKeywords:\n" + "\n".join(_wrapped(f"{n}: {words}", "    ") for n, words in said.items()))
+    if names := aliases.names_elsewhere().get(entry.name):
+        print(f"\nElsewhere:\n{_wrapped(', '.join(names), '')}")
     if arguments.plot is not None:
         from jloss.plotting.curves import curve, new_figure
 
@@ -155,10 +268,8 @@ def _show(arguments: argparse.Namespace) -> None:
         print(f"\nWrote {arguments.plot}")
 
 
-def _signature(entry: Entry) -> str:
-    """The signature without annotations, a parameter a word."""
-    parameters = inspect.signature(entry.public).parameters.values()
-    return str(inspect.Signature([p.replace(annotation=p.empty) for p in parameters]))
+def _wrapped(text: str, hanging: str) -> str:
+    return textwrap.fill(text, 120, initial_indent="    ", subsequent_indent="    " + hanging, break_on_hyphens=False)
 
 
 def _names(text: str | None, default: Sequence[str], others: Container[str] = ()) -> list[str]:
@@ -207,6 +318,12 @@ def _bench(arguments: argparse.Namespace) -> None:
 
     names = _names(arguments.loss, [], {*bench.ROWS, "all"}) or None
     bench.run(names, size=arguments.size, device=arguments.device, repeats=arguments.repeats, out=arguments.out)
+
+
+def _new(arguments: argparse.Namespace) -> None:
+    from jloss.tools import new
+
+    new.run(arguments.name, domain=arguments.domain, family=arguments.family, like=arguments.like)
 
 
 if __name__ == "__main__":

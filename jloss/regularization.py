@@ -231,7 +231,7 @@ def jacobian_penalty(
             directions = normalize(normal) * (outputs.size / projections) ** 0.5
         return jnp.sum(jnp.square(_wide(jax.vmap(lambda d: pull(d)[0])(directions))))
 
-    return reduce(jax.vmap(one)(_kept(inputs, **reduction), jax.random.split(key, inputs.shape[0])), **reduction)
+    return reduce(jax.vmap(one)(_kept(inputs, **reduction), jax.random.split(key, inputs.shape[0])), **reduction)  # type: ignore[arg-type]
 
 
 @listed_as("penalty", "(),(*s)->()", "tree real")
@@ -267,7 +267,7 @@ def gradient_penalty(
 
     slopes = jax.vmap(jax.grad(one))(_kept(inputs, **reduction))
     excess = safe_norm(_wide(slopes).reshape(slopes.shape[0], -1)) - target
-    return reduce(jnp.square(positive_part(excess) if one_sided else excess), **reduction)
+    return reduce(jnp.square(positive_part(excess) if one_sided else excess), **reduction)  # type: ignore[arg-type]
 
 
 @loss("(k)->()", "real")

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,6 +27,19 @@ def case(name: str, options: dict | None = None) -> Case:
     sample = found.sample if found else None
     reference = functools.partial(found.function, **(options or {})) if found and found.frozen else None
     return Case(jloss.CATALOGUE[name].public, options or {}, sample, reference is not None, reference)
+
+
+@functools.lru_cache(maxsize=2)
+def each_alone(name: str):
+    """The compiled loss of each example, and the gradient of the sum of those that are finite, of (inputs with a gradient, the others)."""
+    loss = jloss.CATALOGUE[name].public
+
+    def total(floats, rest):
+        given = {**floats, **rest}
+        values = loss(**{n: given[n] for n in loss.__jloss__.inputs if n in given}, reduction="none")
+        return jnp.sum(jnp.where(jnp.isfinite(values), values, 0)), values
+
+    return jax.jit(jax.value_and_grad(total, has_aux=True))
 
 
 def finite_on(sets: dict, losses: dict) -> dict:

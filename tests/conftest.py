@@ -32,33 +32,47 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 gc.set_threshold(100_000, 20, 20)
-done = itertools.count(1)
+since = itertools.count(1)
+
+
+def subject(item):
+    """The loss that a test is about, if it is one of a test of every loss."""
+    from tests.cases import LOSSES
+
+    drawn = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return next((p for p in drawn if isinstance(p, str) and p in LOSSES), None)
 
 
 def pytest_collection_modifyitems(items):
-    """Marks the sweeps: tests of every loss, but for those of the first loss of each family."""
-    from tests.cases import FIRST, LOSSES
+    """Marks the sweeps: tests of every loss, but for those of the first loss of each family.
 
-    def subject(item):
-        drawn = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        return next((p for p in drawn if isinstance(p, str) and p in LOSSES), None)
+    All that asks about one loss comes together, so that what is traced and compiled for one test is there for the next.
+    """
+    from tests.cases import FIRST
 
     swept = collections.Counter(item.function for item in items if subject(item))
     for item in items:
         if swept.get(getattr(item, "function", None), 0) > len(FIRST) and subject(item) not in FIRST:
             item.add_marker(pytest.mark.sweep)
+    items.sort(key=lambda item: (subject(item) or "~") if item.nodeid.startswith("tests/catalogue/") else "~")
 
 
 def pytest_collection_finish():
     gc.freeze()  # what is there before the tests stays
 
 
+def pytest_runtest_teardown(item, nextitem):
+    """Forgets compiled programs every twenty tests or so, but not between two tests of one loss."""
+    global since
+    if next(since) >= 20 and (nextitem is None or subject(item) is None or subject(nextitem) != subject(item)):
+        since = itertools.count(1)
+        jax.clear_caches()
+        gc.collect()
+
+
 @pytest.fixture(autouse=True)
-def _bounded_caches(record_property):
-    """Forgets compiled programs every so often. The report of a run has the processor's seconds of each test."""
+def _seconds(record_property):
+    """The report of a run has the processor's seconds of each test."""
     start = time.process_time()
     yield
     record_property("cpu", round(time.process_time() - start, 3))
-    if next(done) % 20 == 0:
-        jax.clear_caches()
-        gc.collect()

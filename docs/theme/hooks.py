@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+from html import unescape
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,21 +23,24 @@ os.environ.setdefault("MPLBACKEND", "agg")
 from mkdocs.structure.files import File
 
 import jloss
-from jloss.__main__ import markdown as table_of
-from jloss.__main__ import parser
+from jloss.__main__ import families as by_family
+from jloss.__main__ import parser, summary
 
 sys.path.insert(0, str(Path(__file__).parent))
 from docstrings import markdown
+from formulas import mathml, with_mathml, write_font
 from links import HOMES, ROOT, domains, exported, home_of, linked, peers
 
 GUIDES = {
     "Home": "index.md",
     "Which loss?": "which.md",
+    "Recipes": "recipes.md",
     "Your own loss": "own.md",
     "Why is my gradient NaN?": "nan.md",
     "Losses on many devices": "scale.md",
     "Losses with a state": "states.md",
     "Sequences": "sequences.md",
+    "Preferences and policies": "alignment.md",
     "Pictures": "pictures.md",
     "How we test": "testing.md",
     "Benchmarks": "benchmarks.md",
@@ -64,7 +68,7 @@ def on_config(config: Any) -> Any:
     disagreements = [p for p in others if p.startswith("disagreements")]
     losses = [{title(domain): pages_of(domain)} for domain in domains()]
     config.nav = [
-        *({heading: page} for heading, page in GUIDES.items()),
+        *({heading: page} for heading, page in GUIDES.items() if page in others),
         {"Where libraries disagree": disagreements},
         *(p for p in others if p not in GUIDES.values() and p not in disagreements),
         {"Notebooks": [{NOTEBOOKS.get(n, title(n)): f"notebooks/{n}.md"} for n in notebooks()]},
@@ -109,9 +113,31 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Names become links, and the page of pictures gets them."""
     path = page.file.src_uri
+    page.meta |= {"search": SEARCH.get(path, {})}
     if path == "pictures.md":
         markdown = with_pictures(markdown)
     return markdown if path.startswith(("losses/", "tools/", "notebooks/")) else linked(markdown)
+
+
+CALL = re.compile(r'(<div class="doc doc-contents ">\s*<div )(class="highlight">)')
+SEARCH = {"recipes.md": {"boost": 5}, "losses/index.md": {"exclude": True}}  # questions lead to recipes, names to the page of the loss
+STACKED = ("migration.md", "which.md", "losses/index.md")  # on a phone the cells of a row stand one below the other
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Formulas are made here, what is looked up is folded, and wide tables know it."""
+    html = with_mathml(html)
+    html = CALL.sub(r"\1data-search-exclude \2", html)  # the search finds what is said of a call
+    html = re.sub(r'(<details class="(?:references|keywords)") open>', r"\1>", html)
+    if page.file.src_uri not in STACKED:
+        return html
+    html = re.sub(r"<code>[^<]*</code>", lambda match: re.sub(r"(?<=[(_])|(?<=\w)(?=\.[a-z])|(?<=\))(?=\()", "<wbr>", match[0]), html)
+    return f'<div class="stacked {Path(page.file.src_uri).stem}">{html}</div>'
+
+
+def on_post_build(config: Any) -> None:
+    """The font of the formulas, with what they use."""
+    write_font(Path(config.site_dir) / "theme" / "math.woff")
 
 
 # ---------------------------------------------------------------- losses
@@ -123,13 +149,13 @@ def all_losses() -> str:
     names = peers()
     for domain in domains():
         entries = [e for e in jloss.CATALOGUE.values() if e.domain == domain]
-        if not entries:
-            continue
-        lines += [f"## [{title(domain)}]({domain}/index.md)\n"]
-        for row in table_of(entries).splitlines():
-            loss = re.match(r"\| `(\w+)` \|", row)
-            elsewhere = ", ".join(f"`{n}`" for n in names.get(loss[1], [])) if loss else ""
-            lines.append(f"{linked(row)} {'elsewhere' if row.startswith('| loss') else '---' if row.startswith('|---') else elsewhere} |")
+        lines += [f"## [{title(domain)}]({domain}/index.md)\n", "| loss | in a line | elsewhere |", "|---|---|---|"] if entries else []
+        for family, members in by_family(entries).items():
+            lines.append(f"| **{title(family)}** | | |")
+            for entry in members:
+                elsewhere = ", ".join(f"`{n}`" for n in names.get(entry.name, []))
+                said = summary(entry).replace("|", r"\|")
+                lines.append(linked(f"| `{entry.name}` | {said} |") + f" {elsewhere} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -150,7 +176,8 @@ def domain_page(domain: str, with_picture: list[str]) -> str:
 def family_page(module: ModuleType, family: str) -> str:
     """A family: every public function of its module, by its docstring."""
     text = "All of these are in `jloss`, too: `jloss.NAME`. [The keywords of every loss](../../index.md#the-contract)."
-    return f"# {title(family)}\n\n{text}\n\n::: {module.__name__}\n"
+    picture = f"{shown(f'../{family}.png', f'the curves of {title(family)}')}\n\n" if family not in domains() and drawn(family) else ""
+    return f"# {title(family)}\n\n{text}\n\n{picture}::: {module.__name__}\n"
 
 
 def is_family(name: str) -> bool:
@@ -167,9 +194,10 @@ def cards(family: str) -> str:
     """The losses of a family: formula, and in words when to use each."""
     from jloss.plotting import describe
 
-    return f'<div class="notebook cards" markdown="0">{_math(describe(family)._repr_html_())}</div>'
+    return f'<div class="notebook cards" data-search-exclude markdown="0">{_math(describe(family)._repr_html_())}</div>'
 
 
+@functools.cache
 def drawn(family: str) -> bytes | None:
     """The curves of a family as PNG, if there are any."""
     from matplotlib import pyplot
@@ -295,6 +323,7 @@ def _other(match: re.Match[str]) -> str:
 
 
 def _math(html: str) -> str:
-    r"""Formulas in the form that the site's script looks for."""
-    html = re.sub(r"\$\\displaystyle (.*?)\$", r'<span class="math">\\(\\displaystyle \1\\)</span>', html, flags=re.S)
+    """The formulas of a table as MathML."""
+    html = re.sub(r"\$\\displaystyle (.*?)\$", lambda match: mathml(unescape(match[1]), True), html, flags=re.S)
+    html = re.sub(r"\\\((.*?)\\\)", lambda match: mathml(unescape(match[1])), html, flags=re.S)
     return re.sub(r"\n\s*\n", "\n", html)

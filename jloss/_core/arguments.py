@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from jloss._core.catalogue import Entry
 from jloss._core.domains import DOMAINS
-from jloss._core.remedies import of_ignored_labels, remedies
+from jloss._core.remedies import ERRORS_LIKE_PENALTIES, KEYWORDS_OF_PEERS, of_keyword, of_shapes, of_value
 
 hints_of = functools.cache(get_type_hints)
 _TOP = np.iinfo(np.int32).max
@@ -26,7 +26,9 @@ def bound_to(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> dic
     try:
         given = shown.bind(*args, **kwargs).arguments
     except TypeError as error:
-        raise TypeError(f"{name}: {error}.") from None
+        errors = name in ERRORS_LIKE_PENALTIES and len(args) > 1
+        advice = f" It is a penalty of parameters; for errors see {ERRORS_LIKE_PENALTIES[name]}." if errors else ""
+        raise TypeError(f"{name}: {error}.{advice}") from None
     for argument, value in given.items():
         annotation = shown.parameters[argument].annotation
         if shown.parameters[argument].kind is inspect.Parameter.VAR_KEYWORD:
@@ -64,7 +66,7 @@ def check_static(loss: str, option: str, value: Any, annotation: Any) -> None:
     words, types = _accepted(annotation)
     if words:
         if not any(value == word and (type(value) is type(word) or isinstance(value, np.integer)) for word in words):
-            raise ValueError(f"{loss}: `{option}` must be one of {words}, got {value!r}.")
+            raise ValueError(f"{loss}: `{option}` must be one of {words}, got {value!r}.{of_value(option, value)}")
     elif not isinstance(value, types) or (isinstance(value, bool) and Integral in types):
         wants = getattr(annotation, "__name__", "") if not get_args(annotation) else str(annotation).replace("typing.", "")
         got = "an array" if hasattr(value, "dtype") else repr(value)
@@ -125,15 +127,6 @@ def is_cut_to_32_bits(value: Any) -> bool:
     return value.size > 0 and bool(value.max() > _TOP or value.min() < -_TOP - 1) and jax.dtypes.canonicalize_dtype(np.int64) == np.int32
 
 
-# What other libraries call our keywords.
-KEYWORDS_OF_PEERS = {
-    "mask": ["where"],
-    "sample_weight": ["weights"],
-    "dim": ["axis"],
-    "smoothing": ["label_smoothing"],
-}
-
-
 def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any, error: Exception) -> None:
     """Raises the plain reason, if the call itself was wrong, and what to do."""
     name = entry.name
@@ -151,8 +144,8 @@ def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any
         raise TypeError(f"{name}: takes {positional} inputs, got {len(args)}; options are given by keyword.{call}") from None
     for option, value in kwargs.items():
         if option not in shown.parameters:
-            if option == "ignore_index" and "where" in shown.parameters:
-                raise TypeError(f"{name}: unknown keyword `ignore_index`; {of_ignored_labels(entry, value)}.") from None
+            if known := of_keyword(entry, option, value):
+                raise TypeError(f"{name}: unknown keyword `{option}`; {known}.") from None
             near = [n for n in KEYWORDS_OF_PEERS.get(option, ()) if n in shown.parameters]
             near = near or difflib.get_close_matches(option, shown.parameters, n=1)
             hint = f"; did you mean `{near[0]}`?" if near else "."
@@ -166,7 +159,7 @@ def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any
     given = dict(zip(shown.parameters, args, strict=False)) | kwargs
     check_arrays(name, list(shown.parameters.values()), given)
     if is_ours:
-        sentences = list(remedies(entry, given))
+        sentences = list(of_shapes(entry, given, str(error)))
         if sentences:
             raise type(error)("\n  ".join([str(error), *sentences])) from None
 

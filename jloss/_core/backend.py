@@ -6,6 +6,7 @@ than a few MiB come anew from the system in each call. The functions here keep i
 
 import contextlib
 import contextvars
+import math
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -116,34 +117,23 @@ def recomputed_if_large(core: Callable[..., Array], elementwise: bool, arrays: d
     `poisson_nll` of 16M numbers: 40 ms for 74, and no temporary.
     """
     factor = hints_of(core).recompute_factor or int(elementwise)
-    if factor * size_of(arrays, bytes=True) < RECOMPUTE_FROM:
+    if factor * size_of(arrays, bytes=True) < RECOMPUTE_FROM or jax.default_backend() != "cpu":
         return core
 
-    def recomputed(*inputs: Any, **options: Any) -> Array:
-        leaves, tree = jax.tree.flatten((inputs, options))
-        is_array = [isinstance(leaf, Array) for leaf in leaves]
-
-        def plain(*arrays: Array) -> Array:
-            given = iter(arrays)
-            inputs, options = jax.tree.unflatten(tree, [next(given) if a else leaf for a, leaf in zip(is_array, leaves, strict=True)])
-            return core(*inputs, **options)
-
-        def again(*arrays: Array) -> Array:
-            # One by one: jax 0.12 cannot transpose a barrier that only some of its arrays need.
-            return plain(*lax.platform_dependent(*arrays, cpu=lambda *a: [lax.optimization_barrier(x) for x in a], default=lambda *a: [*a]))
-
-        return with_derivative_of(again, plain)(*(leaf for a, leaf in zip(is_array, leaves, strict=True) if a))
+    def recomputed(*inputs: Any, **given: Any) -> Array:
+        named = {n: v for n, v in given.items() if isinstance(v, Array)}
+        return jax.checkpoint(lambda inputs, named: core(*inputs, **(given | named)))(inputs, named)
 
     return recomputed
 
 
-def fused_sum(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], values: Array, reduction: Any) -> tuple[Array, Array | None]:
-    """The values of a large batch, and their number, such that value and gradient are summed without an array between."""
+def fused_sum(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], values: Array, reduction: Any) -> tuple[Array, bool]:
+    """The values of a large batch, and whether its mean is `late`, such that value and gradient are summed without an array between."""
     if reduction == "none" or size_of(arrays) < REORDER_FROM:
-        return values, None
-    if entry.elementwise and any_select(jax.make_jaxpr(core)(*arrays.values()).jaxpr):
+        return values, False
+    if entry.elementwise and calculates_with_selected(jax.make_jaxpr(core)(*arrays.values()).jaxpr):
         values = fused(values)
-    return values, None if reduction == "sum" else late_count(entry, values, arrays)
+    return values, is_late(entry, values, arrays)
 
 
 def fused(x: Array) -> Array:
@@ -151,37 +141,45 @@ def fused(x: Array) -> Array:
 
     `binary_cross_entropy` of 16M numbers: 56 ms for 151.
     """
-    if few():
-        return x
-
-    def select(x: Array) -> Array:
-        return lax.platform_dependent(x, cpu=lambda x: jnp.where(x == x, x, jnp.nan), default=lambda x: x)
-
-    return with_derivative_of(lambda x: x, select)(x)
+    return with_derivative_of(lambda x: x, lambda x: select(x == x, x, math.nan))(x)
 
 
-def any_select(jaxpr: Any) -> bool:
-    """Whether a program compares and selects, also in what it calls."""
-    inner = [getattr(p, "jaxpr", p) for e in jaxpr.eqns for v in e.params.values() for p in (v if isinstance(v, list | tuple) else [v])]
-    return any(e.primitive is lax.select_n_p for e in jaxpr.eqns) or any(any_select(j) for j in inner if hasattr(j, "eqns"))
+def calculates_with_selected(jaxpr: Any) -> bool:
+    """Whether a program goes on with what it selected, also in what it calls: XLA's sum on CPUs takes the arithmetic, not the select."""
+    selected: set[int] = set()
+    for eqn in jaxpr.eqns:
+        inner = [getattr(p, "jaxpr", p) for v in eqn.params.values() for p in (v if isinstance(v, list | tuple) else [v])]
+        if any(_any_select(j) for j in inner if hasattr(j, "eqns")):
+            return True
+        if eqn.primitive is lax.select_n_p:
+            selected |= {id(v) for v in eqn.outvars}
+        elif any(id(v) in selected for v in eqn.invars):
+            return True
+    return False
 
 
-def late_count(entry: Any, values: Array, arrays: dict[str, Any]) -> Array | None:
-    """The number of examples, hidden behind a sort, so that XLA computes the gradient after the value and in its place.
+def _any_select(jaxpr: Any) -> bool:
+    return any(eqn.primitive is lax.select_n_p for eqn in jaxpr.eqns) or calculates_with_selected(jaxpr)
 
-    With a constant 1 / n it computes the gradient first and holds both. `hinge` of 16M numbers: 39 ms for 66. None where that
-    gains nothing: losses of long vectors have no such temporary, and one of less than `LATE_FROM` bytes costs no time; the sort takes
-    a fifth of the time to compile.
-    """
+
+def is_late(entry: Any, values: Array, arrays: dict[str, Any]) -> bool:
+    """Whether the gradient of the mean waits for its value. None of long vectors: that has no temporary in whose place it could come."""
     shapes = {dims for n, dims in entry.inputs.items() if arrays[n] is not None}
-    is_small = size_of(arrays, bytes=True) < LATE_FROM or not isinstance(values.size, int)
-    if is_small or not shapes <= {(), ("k",), ("4",)} or values.size >= 1 << 31:
-        return None
+    return size_of(arrays, bytes=True) >= LATE_FROM and isinstance(values.size, int) and shapes <= {(), ("k",), ("4",)}
 
-    def hidden(n: Array) -> Array:
-        return lax.sort(jnp.stack([lax.optimization_barrier(n)] * 2))[0]
 
-    return lax.platform_dependent(jnp.asarray(values.size, jnp.int32), cpu=hidden, default=lambda n: n)
+def late_mean(total: Array, mass: Array) -> Array:
+    """The total over the mass, times a 1 hidden behind a sort, so that XLA computes the gradient after the value and in its place.
+
+    With a constant 1 / n it computes the gradient first and holds both. `hinge` of 16M numbers: 39 ms for 66. Hidden behind the total
+    itself it would keep what value and gradient have in common.
+    """
+
+    def hidden(share: Array) -> Array:
+        numbers = lax.sort(lax.optimization_barrier(np.array([1, 2], np.int32)))
+        return share * lax.index_in_dim(numbers, 0, keepdims=False).astype(share.dtype)
+
+    return total * lax.platform_dependent(1 / mass, cpu=hidden, default=lambda share: share)
 
 
 def count_true(where: Array) -> tuple[Array, Array]:

@@ -3,12 +3,14 @@
 import functools
 import importlib
 import inspect
+import textwrap
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jloss._core.axes import Dims
 from jloss._core.exports import exports
+from jloss._core.types import readable
 
 
 class BatchTransform(NamedTuple):
@@ -34,6 +36,11 @@ class Entry(NamedTuple):
     constants: frozenset[str] = frozenset()  # inputs that have no gradient, such as a teacher's logits
     batch: BatchTransform | None = None  # of a loss that takes hold of a whole batch
 
+    def __repr__(self) -> str:
+        given = [n if n in self.required else f"{n}=None" for n in self.inputs] if self.kind != "stateful" else []
+        options = [f"{n}={getattr(v, '__name__', None) or repr(v)}" for n, v in self.options.items() if v is not inspect.Parameter.empty]
+        return f"<{self.kind} {self.name}({', '.join(given + options)}) of {self.core.__module__}>"
+
     @property
     def family(self) -> str:
         """The module that defines it: ``"boxes"``."""
@@ -55,6 +62,12 @@ class Entry(NamedTuple):
         """The inputs that may be None."""
         parameters = inspect.signature(self.public).parameters
         return {n for n in self.inputs if parameters[n].default is None}
+
+    @property
+    def spatial_ndim(self) -> int:
+        """How many axes ``*s`` stands for by default: two of an image, three of a whole datum."""
+        shown = inspect.signature(self.public).parameters.get("spatial_ndim")
+        return 2 if shown is None or shown.default is inspect.Parameter.empty else shown.default
 
     @property
     def elementwise(self) -> bool:
@@ -103,6 +116,13 @@ class Catalogue(dict[str, Entry]):
             return self[name]
         raise KeyError(name)
 
+    def __repr__(self) -> str:
+        families: dict[str, list[str]] = {}
+        for name, entry in self.items():
+            families.setdefault(f"{entry.domain}.{entry.family}" if entry.domain != entry.family else entry.family, []).append(name)
+        lines = [textwrap.fill(f"{family}: {', '.join(names)}", 120, subsequent_indent="    ") for family, names in families.items()]
+        return "\n".join([f"{len(self)} losses, such as CATALOGUE['huber'], which is jloss.huber:", *lines])
+
     def _repr_html_(self) -> str:
         from jloss._core.display import table
 
@@ -121,7 +141,7 @@ def _of_all(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in (
-    *("__iter__", "__reversed__", "__len__", "__eq__", "__ne__", "__or__", "__ror__", "__repr__"),
+    *("__iter__", "__reversed__", "__len__", "__eq__", "__ne__", "__or__", "__ror__"),
     *("get", "keys", "values", "items", "copy", "pop", "popitem", "setdefault"),
 ):
     setattr(Catalogue, _name, _of_all(getattr(dict, _name)))
@@ -129,6 +149,7 @@ for _name in (
 CATALOGUE = Catalogue()
 
 
+@readable
 def entry(loss: Callable[..., Any]) -> Entry:
     """What is known of a loss, of jloss or your own."""
     entry = getattr(loss, "__jloss__", None)

@@ -3,7 +3,7 @@
 import html
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MATH = re.compile(r"^( *)\.\. math::[ ]*(?P<first>[^\n]*)\n(?P<rest>(?:\1[ ]+[^\n]*\n|[ ]*\n)*)", re.M)
@@ -110,3 +110,43 @@ def _math(entry: Any) -> str:
 
 def _cell(content: str) -> str:
     return f'<td style="text-align:left;vertical-align:top">{content}</td>'
+
+
+KEYWORDS = {  # what the keywords of the contract are, for `show` and the pages
+    "axis": "The axis of the classes; -1 is the last, 1 that of (N, C, H, W).",
+    "spatial_ndim": "How many axes an image has: 2, or 3 for volumes.",
+    "where": "Boolean, one per example. What it drops has neither value nor gradient, even if it is NaN.",
+    "weights": "One number per example; the mean is sum(w * l) / sum(w).",
+    "reduction": '"mean", "sum", "none" (one value per example) or "parts" (total and mass, for exact accumulation).',
+    "axis_name": "Inside jax.shard_map: the mesh axis over whose devices the mean is taken.",
+}
+OF_MASKS = "An axis of classes, each of whose masks is an example of its own; none by default. For (N, H, W, C) say axis=-1."
+
+
+def keywords(entry: Any) -> dict[str, str]:
+    """What each keyword of the contract means to this loss, in the order of its signature."""
+    parameters = inspect.signature(entry.public).parameters
+    said = {n: KEYWORDS[n] for n in parameters if n in entry.keywords and n in KEYWORDS}
+    if "axis" in said and parameters["axis"].default is None:
+        said["axis"] = OF_MASKS
+    labels = next((n for n, domain in entry.domains.items() if domain == "class" and not entry.inputs[n]), None)
+    if labels and "where" in said:
+        said["where"] += f" To ignore labels of -100: where={labels} != -100."
+    return said
+
+
+def signature(entry: Any, width: int = 88) -> str:
+    """A call with all its keywords and their defaults, without types; one a line where one line is too short."""
+    words = []
+    for name, parameter in inspect.signature(entry.public).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in words:
+            words.append("*")
+        value = parameter.default
+        words.append(name if value is parameter.empty else f"{name}={getattr(value, '__name__', None) or repr(value)}")
+    return call(entry.name, words, width)
+
+
+def call(name: str, words: Sequence[str], width: int) -> str:
+    """A call in one line, or one word a line where that is too short."""
+    whole = f"{name}({', '.join(words)})"
+    return whole if len(whole) <= width else f"{name}(\n    " + ",\n    ".join(words) + ",\n)"

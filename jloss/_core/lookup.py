@@ -1,10 +1,13 @@
 """What the commands share: optional packages imported late, names with their nearest neighbours, values from text."""
 
 import ast
+import contextlib
 import difflib
 import importlib
+import signal
+import threading
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from jloss._core.catalogue import CATALOGUE, Entry
@@ -16,6 +19,31 @@ class UsageError(ValueError):
 
 class MissingExtra(ImportError):
     """An optional package is not installed; the message says how to get it."""
+
+
+class Stopped(Exception):
+    """The person stopped a command; the message says how much is done, and what is done has been written."""
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """A block that Ctrl-C ends in order; yields whether it has been pressed, since a KeyboardInterrupt within a callback of jax is lost."""
+    pressed = threading.Event()
+
+    def stop(*_: Any) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield pressed.is_set
+    except KeyboardInterrupt:
+        pressed.set()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def import_extra(module: str, extra: str) -> Any:
@@ -31,7 +59,14 @@ def import_extra(module: str, extra: str) -> Any:
 def find_entry(name: str) -> Entry:
     """The catalogue's entry of this name."""
     if name not in CATALOGUE:
-        raise UsageError(f"no loss is called `{name}`{nearest(name, CATALOGUE)}; `python -m jloss list` prints all.")
+        from jloss._core.aliases import answer
+
+        known = answer(name)
+        raise UsageError(
+            f"no loss is called `{name}`; {known}."
+            if known
+            else f"no loss is called `{name}`{nearest(name, CATALOGUE)}; `python -m jloss list` prints all."
+        )
     return CATALOGUE[name]
 
 

@@ -31,15 +31,18 @@ from jloss._core.arguments import (
 )
 from jloss._core.axes import Axes, Dims, batch_shape, fill_masked, is_sound, parse, per_example, spatial
 from jloss._core.catalogue import CATALOGUE, Entry
+from jloss._core.checks import are_on, checked_call
 from jloss._core.domains import DOMAINS, arithmetic_dtype, is_known, typed_inputs
 from jloss._core.reduction import count_kept, reduce_values
 from jloss._core.signature import UNREDUCED, axis_roles, document, read_parameters
+from jloss._core.types import as_written, readable
 
 P = ParamSpec("P")
 Loss = Callable[P, Array]
 
 
-def loss(signature: str, domains: str, *, constants: str = "", **limits: str) -> Callable[[Loss[P]], Loss[P]]:
+@readable
+def loss(signature: str, domains: str = "", *, constants: str = "", **limits: str) -> Callable[[Loss[P]], Loss[P]]:
     """Turns a function of one example into a loss.
 
     Args:
@@ -51,6 +54,10 @@ def loss(signature: str, domains: str, *, constants: str = "", **limits: str) ->
     The function takes its inputs first, its options by keyword, and ends with ``**reduce: Unpack[Reduce]``, which becomes
     the reduction keywords. An option annotated `float` or `Array` is traced, any other is static.
     """
+    if callable(signature):
+        raise TypeError(
+            f'{getattr(signature, "__name__", "loss")}: say what the inputs are, as in @jloss.loss("(k),()->()", "real class").'
+        )
     return loss_by(evaluate, signature, domains, constants, **limits)
 
 
@@ -76,7 +83,7 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
 
         @functools.cache  # on the first call: two hundred of them would double the time of `import jloss`
         def jitted() -> Callable[..., Any]:
-            return jax.jit(compiled, static_argnames=tuple(read.static))
+            return jax.jit(compiled, static_argnames=tuple(read.static), inline=True)
 
         @functools.wraps(core)
         def public(*args: P.args, **kwargs: P.kwargs) -> Array:
@@ -90,12 +97,12 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
             if has_labels and any(map(is_cut_to_32_bits, (*args, *kwargs.values()))):
                 args, kwargs = keep_within_32_bits(args, kwargs, read.domains)  # type: ignore[assignment]
             try:
-                return jitted()(*args, **kwargs)
+                return checked_call(entry, read.static, jitted(), args, kwargs) if are_on() else jitted()(*args, **kwargs)
             except Exception as error:
                 raise_plainly(entry, read.signature, args, kwargs, error)
                 raise
 
-        public.__signature__ = read.signature  # type: ignore[attr-defined]
+        public.__signature__ = as_written(read.signature)  # type: ignore[attr-defined]
         public.__doc__ = document(core.__doc__, read)
         entry = Entry(
             name, public, core, read.inputs, read.domains, read.options, limits, read.keywords, "loss", frozenset(constants.split())
@@ -119,9 +126,10 @@ def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any
         values = map_examples(core, batch.arrays, batch.axes, options, len(batch.shape), entry.elementwise)
     if values.shape != batch.shape:
         raise ValueError(f"{entry.name}: one example must give one number; the core gave {values.shape} for batch axes {batch.shape}.")
+    late = False
     if where is None and reduction is not UNREDUCED:
-        values, count = backend.fused_sum(entry, functools.partial(core, **options), batch.arrays, values, reduction)
-    return reduce_values(values, where, count, batch.weights, reduction, given["axis_name"])
+        values, late = backend.fused_sum(entry, functools.partial(core, **options), batch.arrays, values, reduction)
+    return reduce_values(values, where, count, batch.weights, reduction, given["axis_name"], late)
 
 
 def zero_of_no_items(core: Loss[P], dims: Dims) -> Loss[P]:

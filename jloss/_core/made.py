@@ -7,13 +7,14 @@ entry of its cache.
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
-P = ParamSpec("P")
-R = TypeVar("R")
+from jloss._core.types import readable
+
+Maker = TypeVar("Maker", bound=Callable[..., Any])
 
 
 class Made:
@@ -68,19 +69,24 @@ class _Itself:
         return id(self.value)
 
 
-def made(maker: Callable[P, R]) -> Callable[P, R]:
+def made(maker: Maker) -> Maker:
     """A maker of losses which know how they were made."""
     shown = inspect.signature(maker)
 
     @functools.wraps(maker)
-    def make(*args: P.args, **kwargs: P.kwargs) -> R:
+    def make(*args: Any, **kwargs: Any) -> Any:
+        try:
+            shown.bind(*args, **kwargs)
+        except TypeError as error:
+            name, required = maker.__name__, [n for n, p in shown.parameters.items() if p.default is p.empty]
+            raise TypeError(f"{name}: {error}.\n  expected  {name}({', '.join(required)}, ...)") from None
         args, kwargs = _held(args), _held(kwargs)
         function: Any = maker(*args, **kwargs)
         if not isinstance(function, Made):  # a transform below another one has been made by that
             function = Made(function, make, arguments(shown, args, kwargs))
         return function
 
-    return make
+    return readable(make)  # type: ignore[return-value]
 
 
 def arguments(shown: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """From one value per example to the mean over all devices."""
 
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -10,14 +10,37 @@ from jloss._core.arguments import check_array, check_static
 from jloss._core.axes import per_example
 from jloss._core.domains import arithmetic_dtype, check_chex, is_known
 from jloss._core.signature import UNREDUCED, Reduction
+from jloss._core.types import ArrayLike, AxisName, Parts, Whole, readable
 
 
+@overload
 def reduce(
-    values: Array,
-    where: Array | None = None,
-    weights: Array | None = None,
+    values: ArrayLike,
+    where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: Whole = "mean",
+    axis_name: AxisName = None,
+) -> Array: ...
+@overload
+def reduce(
+    values: ArrayLike,
+    where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    *,
+    reduction: Parts,
+    axis_name: AxisName = None,
+) -> tuple[Array, Array]: ...
+@overload
+def reduce(
+    values: ArrayLike, where: ArrayLike | None, weights: ArrayLike | None, reduction: Parts, axis_name: AxisName = None
+) -> tuple[Array, Array]: ...
+@readable
+def reduce(
+    values: ArrayLike,
+    where: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: Reduction = "mean",
-    axis_name: str | tuple[str, ...] | None = None,
+    axis_name: AxisName = None,
 ) -> Any:
     """Reduces one value per example, as every loss does; for losses of your own that are not written with `loss`.
 
@@ -36,20 +59,18 @@ def reduce(
     check_static("reduce", "reduction", reduction, Reduction)
     for argument, value in (("values", values), ("where", where), ("weights", weights)):
         check_array("reduce", argument, value, Array | None if argument != "values" else Array)
-    values = jnp.asarray(values)
+    numbers = jnp.asarray(values)
     check_chex(
         "assert_type",
-        0 if jnp.issubdtype(values.dtype, jnp.complexfloating) else 0.0,
+        0 if jnp.issubdtype(numbers.dtype, jnp.complexfloating) else 0.0,
         float,
-        message=lambda: f"reduce: `values` must be real numbers, got {values.dtype}{list(values.shape)}.",
+        message=lambda: f"reduce: `values` must be real numbers, got {numbers.dtype}{list(numbers.shape)}.",
         error=TypeError,
     )
-    values = values.astype(arithmetic_dtype([values]))
-    if where is not None:
-        where = per_example("reduce", "where", where, values.shape, "boolean")
-    if weights is not None:
-        weights = per_example("reduce", "weights", weights, values.shape, "number").astype(values.dtype)
-    return reduce_values(values, *count_kept(where, weights, reduction), weights, reduction, axis_name)
+    numbers = numbers.astype(arithmetic_dtype([numbers]))
+    kept = None if where is None else per_example("reduce", "where", where, numbers.shape, "boolean")
+    mass = None if weights is None else per_example("reduce", "weights", weights, numbers.shape, "number").astype(numbers.dtype)
+    return reduce_values(numbers, *count_kept(kept, mass, reduction), mass, reduction, axis_name)
 
 
 def count_kept(where: Array | None, weights: Array | None, reduction: Any) -> tuple[Array | None, Array | None]:
@@ -66,8 +87,9 @@ def reduce_values(
     weights: Array | None,
     reduction: Any,
     axis_name: str | tuple[str, ...] | None = None,
+    late: bool = False,
 ) -> Any:
-    """One value per example, reduced; `count` is how many there are, where the caller knows."""
+    """One value per example, reduced; `count` is how many there are, where the caller knows, and `late` as in `backend`."""
     if reduction is UNREDUCED:
         return values, where, weights
     if weights is not None:
@@ -93,6 +115,8 @@ def reduce_values(
     if reduction == "parts":
         return total, mass
     every = where is None and is_known(values.size) and values.size > 0
+    if late and every and weights is None:
+        return backend.late_mean(total, mass)
     return total / mass if every else mean_of(total, mass, kept)
 
 

@@ -1,4 +1,4 @@
-"""What a caller probably wanted, where the shapes and dtypes of a wrong call give it away."""
+"""What a caller probably wanted, where the shapes and dtypes of a wrong call, or its keywords, give it away."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,21 +7,60 @@ import jax.numpy as jnp
 
 from jloss._core.catalogue import Entry
 
+# What other libraries call our keywords.
+KEYWORDS_OF_PEERS = {
+    "mask": ["where"],
+    "sample_weight": ["weights"],
+    "dim": ["axis"],
+    "smoothing": ["label_smoothing"],
+    "pos_weight": ["positive_weight"],
+}
+REDUCTIONS_OF_PEERS = {
+    "batchmean": "mean",
+    "elementwise_mean": "mean",
+    "sum_over_batch_size": "mean",
+    "mean_with_sample_weight": "mean",
+    None: "none",
+}
+ERRORS_LIKE_PENALTIES = {"l1": "absolute_error", "l2": "squared_error"}
 
-def remedies(entry: Entry, given: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences that say what to do, to stand under an error."""
+
+def of_shapes(entry: Entry, given: Mapping[str, Any], said: str) -> Iterator[str]:
+    """Sentences that say what to do, to stand under an error about shapes or dtypes."""
     shapes = {n: value.shape for n, value in given.items() if hasattr(value, "shape") and n in {*entry.inputs, "where", "weights"}}
-    floating = {n: jnp.issubdtype(given[n].dtype, jnp.floating) for n in shapes}
-    scores = next(iter(entry.inputs))
-    if scores not in shapes:
+    first = next(iter(entry.inputs))
+    if first not in shapes:
         return
+    yield from _of_dtypes(entry, shapes, {n: given[n].dtype for n in shapes})
+    yield from _of_labels(entry, given, shapes)
+    yield from _of_masks(entry, shapes, {n: given[n].dtype for n in shapes}, said)
+    if "batch axes" in said:
+        yield from _of_single_columns(entry, shapes)
+
+
+def _of_dtypes(entry: Entry, shapes: Mapping[str, Any], dtypes: Mapping[str, Any]) -> Iterator[str]:
+    """Integers where scores should be: another input was given first, or they are not converted."""
+    first = next(iter(entry.inputs))
+    whole = not jnp.issubdtype(dtypes[first], jnp.floating) and entry.domains[first] == "real"
+    floats = [n for n in shapes if n in entry.inputs and jnp.issubdtype(dtypes[n], jnp.floating)]
+    for name in floats:
+        is_label = entry.domains[name] == "class" and "k" not in entry.inputs[name]
+        if is_label and (whole or len(shapes[name]) > len(shapes[first])):
+            yield f"Are `{first}` and `{name}` exchanged? Predictions come first; for Keras see jloss.compat.keras.loss."
+            return
+    if whole:
+        exchanged = f"are `{first}` and `{floats[0]}` exchanged? Else" if floats else "predictions come first, and"
+        yield f"Predictions are floating; {exchanged} say {first}.astype(float)."
+
+
+def _of_labels(entry: Entry, given: Mapping[str, Any], shapes: Mapping[str, Any]) -> Iterator[str]:
+    """One-hot rows for labels, classes on another axis, one weight per class."""
+    scores = next(iter(entry.inputs))
     labels = [n for n in shapes if entry.domains.get(n) == "class" and "k" not in entry.inputs[n]]
     has_classes, sizes = "k" in entry.inputs[scores], shapes[scores]
     without_axis_1 = sizes[:1] + sizes[2:] if len(sizes) > 2 and "axis" not in given else None
     for name in labels:
-        if floating[name] and not floating[scores]:
-            yield f"Are `{scores}` and `{name}` exchanged?"
-        elif has_classes and sizes and shapes[name] == sizes:
+        if has_classes and sizes and shapes[name] == sizes:
             indices = f"`{name}` are class indices, one per example"
             yield f"{indices}. Of one-hot rows: {name}.argmax(-1). For probabilities see soft_cross_entropy."
         elif has_classes and "axis" in entry.keywords and shapes[name] == without_axis_1:
@@ -30,12 +69,54 @@ def remedies(entry: Entry, given: Mapping[str, Any]) -> Iterator[str]:
     classes = (sizes[axis],) if isinstance(axis, int) and -len(sizes) <= axis < len(sizes) else None
     if labels and shapes.get("weights") == classes is not None:
         yield f"If there is one weight per class, w, say weights=w[{labels[0]}]."
-    if "where" in shapes and entry.domains.get("mask") == "mask" and shapes["where"] == sizes and entry.inputs["mask"]:
-        of = "Pixels" if entry.inputs["mask"] == ("*s",) else "Single items"
+
+
+def _of_masks(entry: Entry, shapes: Mapping[str, Any], dtypes: Mapping[str, Any], said: str) -> Iterator[str]:
+    """A mask of pixels or steps in `where`, or class indices in place of a mask for each class."""
+    first = next(iter(entry.inputs))
+    if "`where` has shape" in said and entry.domains.get("mask") == "mask" and shapes["where"] and entry.inputs["mask"]:
+        of = "Pixels" if entry.inputs["mask"] == ("*s",) else "Steps" if entry.inputs["mask"] == ("t",) else "Single items"
         yield f"{of} are masked by `mask`; `where` masks whole examples."
+    for name in shapes:
+        if name in entry.inputs and "*s" in entry.inputs[name] and name != first and jnp.issubdtype(dtypes[name], jnp.integer):
+            sizes, last = shapes[first], len(shapes[first]) - 1
+            found = [at for at in range(last, -1, -1) if sizes[:at] + sizes[at + 1 :] == shapes[name]]
+            if found:
+                at = -1 if found[0] == last else found[0]
+                also = f", axis={at}" if "axis" in entry.keywords else ""
+                yield f"If `{name}` are class indices: jax.nn.one_hot({name}, {sizes[found[0]]}, axis={at}){also}."
 
 
-def of_ignored_labels(entry: Entry, value: Any) -> str:
-    """How labels to ignore are said here."""
-    labels = [n for n, domain in entry.domains.items() if domain == "class"]
-    return f"say where={labels[0]} != {value!r}" if labels and isinstance(value, int) else "say it with `where`"
+def _of_single_columns(entry: Entry, shapes: Mapping[str, Any]) -> Iterator[str]:
+    """An axis of size 1 that the other input does not have."""
+    first = next(iter(entry.inputs))
+    batch = {n: shapes[n][: len(shapes[n]) - len(entry.inputs[n])] for n in shapes if n in entry.inputs and "*s" not in entry.inputs[n]}
+    for name in batch:
+        if name != first and first in batch:
+            if batch[name] == (*batch[first], 1) and not entry.inputs[name]:
+                yield f"If there is one value per example: {name}.squeeze(-1)."
+            elif batch[first] == (*batch[name], 1) and not entry.inputs[first]:
+                yield f"If there is one value per example: {first}.squeeze(-1)."
+
+
+def of_keyword(entry: Entry, option: str, value: Any) -> str:
+    """How another library's keyword is said here; empty where that is not known."""
+    labels = [n for n, domain in entry.domains.items() if domain == "class" and "k" not in entry.inputs[n]]
+    first = next(iter(entry.inputs), "")
+    if option in ("ignore_index", "ignore_label", "ignore_class") and "where" in entry.keywords:
+        return f"say where={labels[0]} != {value!r}" if labels and isinstance(value, int) else "say it with `where`"
+    if option in ("weight", "class_weight", "class_weights", "alpha") and labels and "k" in entry.inputs[first]:
+        return f"for one weight per class, w, say weights=w[{labels[0]}]; `weights` are one per example"
+    if option.startswith("distance") and entry.name == "triplet_margin":
+        return "for a distance of your own see jloss.compat.torch.triplet_margin_with_distance_loss"
+    if option == "from_logits":
+        return f"it takes `{first}`, always"
+    if option in ("size_average", "reduce"):
+        return "say reduction='mean', 'sum' or 'none'"
+    return ""
+
+
+def of_value(option: str, value: Any) -> str:
+    """How another library's word for an option is said here."""
+    known = option == "reduction" and (value is None or isinstance(value, str)) and REDUCTIONS_OF_PEERS.get(value)
+    return f" Here it is {known!r}." if known else ""

@@ -49,6 +49,10 @@ class SpatialOverClasses(Spatial, OverClasses, total=False):
     """Spatial axes and a class axis, all in one example."""
 
 
+class Datum(Spatial, total=False):
+    """Keywords of a loss over one whole datum, which has three axes (an image) unless `spatial_ndim` says otherwise."""
+
+
 class PerClass(Spatial, total=False):
     """Keywords of a mask loss: `axis` names a class axis, each of whose masks is then an example of its own."""
 
@@ -74,10 +78,21 @@ class Parameters(NamedTuple):
 def read_parameters(
     core: Callable[..., Any], dims: Sequence[Dims], words: Sequence[str], limits: Mapping[str, str], constants: Sequence[str] = ()
 ) -> Parameters:
-    """Sorts the parameters of a core; raises TypeError if they do not fit its signature and its domains."""
+    """Sorts the parameters of a core; raises TypeError, with the core's line, if they do not fit its signature and its domains."""
+    try:
+        return _sorted(core, dims, words, limits, constants)
+    except TypeError as error:
+        code = getattr(inspect.unwrap(core), "__code__", None)
+        place = f"\n  at {code.co_filename}:{code.co_firstlineno}" if code is not None else ""
+        raise TypeError(f"{error}{place}") from None
+
+
+def _sorted(
+    core: Callable[..., Any], dims: Sequence[Dims], words: Sequence[str], limits: Mapping[str, str], constants: Sequence[str]
+) -> Parameters:
     name = core.__name__
     try:
-        signature, keywords = with_keywords(inspect.signature(core, eval_str=True))
+        signature, keywords = with_keywords(name, inspect.signature(core, eval_str=True))
     except NameError as error:
         raise TypeError(f"{name}: an annotation names {error.name!r}, which its module does not have.") from None
     parameters = list(signature.parameters.values())
@@ -92,6 +107,8 @@ def read_parameters(
             f"{name}: the signature {text!r} has {len(dims)} inputs, the domains {' '.join(words)!r} are {len(words)}, "
             f"and the function has the parameters {', '.join(p.name for p in parameters if p.name not in keywords)}; they do not fit."
         )
+    if bare := [p.name for p in parameters if p.name in options and p.annotation is p.empty]:
+        raise TypeError(f"{name}: say what the option `{bare[0]}` is: `{bare[0]}: float`, or `int`, `bool`, `str` where it is static.")
     if missing := limits.keys() - options.keys():
         raise TypeError(f"{name}: a limit for `{min(missing)}`, which is no option of it.")
     if missing := {*constants} - inputs.keys():
@@ -101,14 +118,15 @@ def read_parameters(
     return Parameters(signature, inputs, dict(zip(inputs, words, strict=True)), options, frozenset(keywords), frozenset(traced), static)
 
 
-def with_keywords(signature: inspect.Signature) -> tuple[inspect.Signature, list[str]]:
+def with_keywords(name: str, signature: inspect.Signature) -> tuple[inspect.Signature, list[str]]:
     """The signature with ``**reduce: Unpack[Reduce]`` written out as keywords."""
-    *plain, last = signature.parameters.values()
-    if last.kind is not inspect.Parameter.VAR_KEYWORD or not get_args(last.annotation):
-        raise TypeError("a loss ends with `**reduce: Unpack[Reduce]`.")
+    plain = list(signature.parameters.values())
+    last = plain.pop() if plain else None
+    if last is None or last.kind is not last.VAR_KEYWORD or not get_args(last.annotation):
+        raise TypeError(f"{name}: the last parameter of a loss is `**reduce: Unpack[jloss.Reduce]` (from typing import Unpack).")
     kind = get_args(last.annotation)[0]
     hints = hints_of(kind)
-    defaults = DEFAULTS | ({"axis": None} if kind is PerClass else {})
+    defaults = DEFAULTS | ({"axis": None} if kind is PerClass else {}) | ({"spatial_ndim": 3} if kind is Datum else {})
     extra = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=defaults[n], annotation=hints[n]) for n in DEFAULTS if n in hints]
     return signature.replace(parameters=[*plain, *extra], return_annotation=Array), [p.name for p in extra]
 

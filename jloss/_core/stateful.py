@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, ParamSpec
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,26 +14,37 @@ from jloss._core.axes import Dims, parse
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.loss import batch_of
 from jloss._core.made import Made, arguments
+from jloss._core.signature import with_keywords
+from jloss._core.types import as_written
 
 P = ParamSpec("P")
+R = TypeVar("R")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    Init = TypeVarWithDefault("Init", bound=Callable[..., Any], default=Callable[..., Any], covariant=True)
+    Apply = TypeVarWithDefault("Apply", bound=Callable[..., Any], default=Callable[..., tuple[Array, Any]], covariant=True)
+else:
+    Init, Apply = TypeVar("Init"), TypeVar("Apply")
 
 
-class StatefulLoss(NamedTuple):
+class StatefulLoss(NamedTuple, Generic[Init, Apply]):
     """A loss with memory: ``state = init(...)``; ``value, state = apply(state, predictions, targets, ...)``."""
 
-    init: Callable[..., Any]
-    apply: Callable[..., tuple[Array, Any]]
+    init: Init
+    apply: Apply
 
 
-def listed_as(kind: str, signature: str, domains: str, **limits: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+def listed_as(kind: str, signature: str, domains: str, **limits: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Adds a function that is not a plain loss to the catalogue: a ``"stateful"`` factory, a ``"penalty"`` of a pytree.
 
     What it is given is checked as the arguments of a loss are, and what ``init`` and ``apply`` of a stateful loss are given.
     """
     dims, words = parse(signature), domains.split()
 
-    def wrap(function: Callable[P, Any]) -> Callable[P, Any]:
+    def wrap(function: Callable[P, R]) -> Callable[P, R]:
         name, shown = function.__name__, inspect.signature(function)
+        make: Any = function
         names = words if kind == "stateful" else list(shown.parameters)[: len(dims)]
         inputs = dict(zip(names, dims, strict=True))
         options = {n: p.default for n, p in shown.parameters.items() if n not in inputs}
@@ -46,11 +57,12 @@ def listed_as(kind: str, signature: str, domains: str, **limits: str) -> Callabl
             if kind != "stateful":
                 return function(*args, **kwargs)
             settings = arguments(shown, args, kwargs)
-            init, apply = function(**settings)  # type: ignore[call-arg]
+            init, apply = make(**settings)
             return StatefulLoss(
                 Made(_init_of(name, init), public, settings, "init"), Made(_apply_of(name, apply, dims, words), public, settings, "apply")
             )
 
+        public.__signature__ = as_written(with_keywords(name, shown)[0] if "reduction" in shown.parameters else shown)  # type: ignore[attr-defined]
         entry = Entry(name, public, function, inputs, dict(zip(names, words, strict=True)), options, limits, frozenset(), kind)
         CATALOGUE[name] = public.__jloss__ = entry  # type: ignore[attr-defined]
         return public

@@ -64,7 +64,7 @@ def stft(
     Array(1., dtype=float32)
 
     References:
-        Arık, Jun, Diamos, Fast Spectrogram Inversion using Multi-head Convolutional Neural Networks, 2019.
+        Arik, Jun, Diamos, Fast Spectrogram Inversion using Multi-head Convolutional Neural Networks, 2019.
         https://arxiv.org/abs/1808.06719
     """
     x, y = (_power(spectrum("stft", s, fft_size, hop_size, window_length), epsilon) for s in (predictions, targets))
@@ -365,9 +365,7 @@ def ge2e(
 
 
 @loss("(n,d),(n,d)->()", "real real", scale="positive")
-def angular_prototypical(
-    queries: Array, prototypes: Array, *, scale: float = 10.0, bias: float = -5.0, **reduce: Unpack[Reduce]
-) -> Array:
+def angular_prototypical(queries: Array, prototypes: Array, *, scale: float = 10.0, bias: float = -5.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Each utterance should recognise its speaker's prototype among those of the batch: prototypical networks with a learned cosine.
 
     .. math::

@@ -20,7 +20,7 @@ from jax import Array, lax
 from jloss._core.backend import few, is_known_zero, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
-from jloss.numerics import below, log_partition, max_or_nan, pick, safe_log
+from jloss.numerics import below, log_odds_to_peak, log_partition, log_total, max_or_nan, pick, safe_log
 from jloss.numerics._special import focal, surprisal
 
 
@@ -99,13 +99,14 @@ def soft_cross_entropy(
     References:
         Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018. https://arxiv.org/abs/1710.09412
     """
-    log_total, peak = _partition(logits, class_axis_name)
-    log_odds = below(logits, peak)
+    log_odds, peak = log_odds_to_peak(logits, axis_name=class_axis_name)
+    total = log_total(log_odds, axis_name=class_axis_name)[0]
     absent = log_odds == -jnp.inf
-    gaps = select(absent, lax.stop_gradient(targets), targets) * -log_odds  # infinite where absent: not for the targets' gradient
-    mass, gap = _total((jnp.sum(targets), jnp.sum(select(absent & (targets == 0), 0.0, gaps))), class_axis_name)
-    away = _mean_gap(logits, peak, label_smoothing, class_axis_name)[0]
-    return _between(mass * log_total + gap, log_total + away, label_smoothing)
+    weights = select(absent, lax.stop_gradient(targets), targets)  # the gaps are infinite where absent: not for the targets' gradient
+    gaps = weights * select(targets == 0, jnp.maximum(log_odds, jnp.finfo(log_odds.dtype).min), log_odds)
+    mass, gap = _total((jnp.sum(targets), -jnp.sum(gaps)), class_axis_name)
+    away = _mean_gap(logits, peak[0], label_smoothing, class_axis_name)[0]
+    return _between(mass * total + gap, total + away, label_smoothing)
 
 
 @loss("(k),()->()", "log_prob class")

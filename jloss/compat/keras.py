@@ -153,7 +153,7 @@ def _axes(entry: Entry, predictions: Array, options: dict[str, Any]) -> _Axes:
     axis = options.get("axis", shown["axis"].default) if "axis" in entry.keywords else None
     first, dims = next(iter(entry.inputs.items()))
     role = axis_roles(entry).get(first, "") if axis is not None else ""
-    spatial_ndim = options.get("spatial_ndim", 2)
+    spatial_ndim = options.get("spatial_ndim", entry.spatial_ndim)
     letters = spatial(dims, spatial_ndim)
     _, places = batch_shape(entry.name, {first: letters}, {first: predictions}, axis, {first: role} if role else {})
     class_axis = axis % predictions.ndim if axis is not None and role else None

@@ -15,10 +15,9 @@ cross_entropy, NaN logits in an ignored row     gradient NaN                   g
 everything ignored, or an empty batch           NaN                            0, gradient 0
 label outside 0..C-1                            error on CPUs only             NaN for that row
 ``label_smoothing`` below 0                     taken as 0                     ValueError
-``(N, 1)`` against ``(N,)``, in losses that do  (N, N)                         ValueError
-not warn
-exactly at a kink: `margin` met, a tie of       the slope of one side, or of   the slope where the loss is 0,
-distances                                       both halves                    or of one side
+``(N, 1)`` against ``(N,)``, without a warning  (N, N)                         ValueError
+exactly at a kink: `margin` met, or a tie       the slope of one side, or of   the slope where the loss is 0,
+                                                both halves                    or of one side
 binary_cross_entropy_with_logits at +-inf       NaN                            0 or inf
 kl_div where the target is 0                    gradient NaN                   finite
 cosine_embedding_loss of a zero vector          gradient 1e6                   gradient 0

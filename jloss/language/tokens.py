@@ -20,7 +20,8 @@ from jloss.classification.entropy import cross_entropy
 from jloss.language._steps import masked_steps, over_steps, sum_over
 from jloss.numerics import below, log1mexp, log_partition, logsumexp, pick, safe_divide
 from jloss.numerics._special import softmax_entropy
-from jloss.transforms._chunks import check_schedule, head_logits
+from jloss.transforms._chunks import check_schedule
+from jloss.transforms._heads import head_logits
 from jloss.transforms.memory import linear_head
 
 

@@ -38,8 +38,8 @@ def safe_log(x: Array) -> Array:
 
 def safe_norm(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
     """The Euclidean norm, with gradient 0 at a zero vector; scaled, so that it neither over- nor underflows."""
-    scale = _scale(x, axis)
-    norm = scale * safe_sqrt(jnp.sum(jnp.square(x * (1 / scale)), axis=axis, keepdims=True))
+    scale, inverse = _scale(x, axis)
+    norm = scale * safe_sqrt(jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True))
     return norm if keepdims else jnp.squeeze(norm, axis=axis)
 
 
@@ -50,20 +50,23 @@ def normalize(x: Array, axis: int = -1) -> Array:
 
 def inverse_norm(x: Array, axis: int = -1) -> Array:
     """One over the Euclidean norm, the axis kept; 0 with gradient 0 for a zero vector. Times the vector it is `normalize`."""
-    inverse = 1 / _scale(x, axis)
-    norm = safe_sqrt(jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True))
-    return inverse * safe_divide(jnp.ones_like(norm), norm)
+    _, inverse = _scale(x, axis)
+    square = jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True)
+    nonzero = square != 0
+    norm = jnp.sqrt(select(nonzero, square, 1.0))
+    return select(nonzero, inverse, 0.0) / norm
 
 
-def _scale(x: Array, axis: int | tuple[int, ...] | None) -> Array:
-    """A power of two, by which numbers are scaled without rounding: 1, or such that their squares neither over- nor underflow.
+def _scale(x: Array, axis: int | tuple[int, ...] | None) -> tuple[Array, Array]:
+    """A power of two and one over it, to scale numbers by without rounding: 1, or so that their squares do not over- or underflow.
 
     It goes by the sum of sizes, which is faster than a maximum. Its own square is in range, too, as XLA may multiply it out.
     """
     range_of = jnp.finfo(x.dtype).maxexp  # 128 in float32
     size = jnp.sum(jnp.abs(lax.stop_gradient(x)), axis=axis, keepdims=True)
     high, low = 2.0 ** (range_of * 31 // 64), 2.0 ** -(range_of * 31 // 64)
-    return select(size > 2.0 ** (range_of // 4), high, select(size < 2.0 ** -(range_of // 4), low, jnp.ones_like(size)))
+    large, small, one = size > 2.0 ** (range_of // 4), size < 2.0 ** -(range_of // 4), jnp.ones_like(size)
+    return select(large, high, select(small, low, one)), select(large, low, select(small, high, one))
 
 
 def absolute(x: Array) -> Array:
@@ -88,19 +91,22 @@ def max_or_nan(x: Array) -> Array:
     overflows both ways, of numbers near 1e38 of either sign.
     """
 
+    last, others = (x.ndim - 1,), tuple(range(x.ndim - 1))
+
     def top(x: Array) -> Array:
-        peak, total = jnp.max(x, axis=-1), jnp.sum(x, axis=-1)
-        return select((peak < jnp.inf) & jnp.isnan(total), jnp.nan, peak)
+        peak, total = lax.reduce_max(x, last), lax.reduce_sum(x, last)
+        finite = lax.lt(peak, lax.full_like(peak, math.inf))
+        return select(lax.bitwise_and(finite, lax.ne(total, total)), math.nan, peak)
 
     def mean_of_the_largest(x: Array) -> Array:
-        """Which XLA does not keep for the gradient, as it does with `jnp.max`."""
-        is_largest = x == jnp.max(lax.stop_gradient(x), axis=-1, keepdims=True)
-        return jnp.sum(select(is_largest, x, 0.0), axis=-1) / jnp.sum(is_largest, axis=-1, dtype=jnp.int32).astype(x.dtype)
+        """Which XLA does not keep for the gradient, as it does with `jnp.max`. NaN is not less than the largest."""
+        peak = lax.broadcast_in_dim(lax.reduce_max(lax.stop_gradient(x), last), x.shape, others)
+        count = lax.reduce_sum(lax.eq(x, peak).astype(x.dtype), last)
+        total = lax.reduce_sum(select(lax.lt(x, peak), 0.0, x), last)
+        some = lax.gt(count, lax.full_like(count, 0))  # a select there keeps XLA on CPUs from writing the shares to memory
+        return lax.div(select(some, total, lax.stop_gradient(total)), count)
 
-    if few():
-        peak = top(lax.stop_gradient(x))
-        return select(jnp.isnan(peak), peak, mean_of_the_largest(x))
-    return with_derivative_of(mean_of_the_largest, top)(x)
+    return mean_of_the_largest(x) if few() else with_derivative_of(mean_of_the_largest, top)(x)
 
 
 def select_by_sign(sign: Array, above: Array, below: Array) -> Array:
@@ -144,14 +150,29 @@ def log_partition(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] 
 
     The peak may be +inf; ``x - peak`` is for `below`.
     """
-    peak = jnp.max(lax.stop_gradient(x), axis=axis, keepdims=True)
+    log_odds, peak = log_odds_to_peak(x, axis, axis_name=axis_name)
+    return log_total(log_odds, axis, axis_name=axis_name), peak
+
+
+def log_odds_to_peak(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> tuple[Array, Array]:
+    """The pair `below` of `x` and its peak, and the peak, with the axis kept. No gradient where the peak is infinite."""
+    axis %= x.ndim
+    others = tuple(i for i in range(x.ndim) if i != axis)
+    highest = lax.reduce_max(lax.stop_gradient(x), (axis,))
     if axis_name is not None:
-        peak = lax.pmax(peak, axis_name)
-    peak = select(peak > -jnp.inf, peak, 0.0)  # 0 also for NaN, which is not to reach the gradients of its neighbours
-    total = jnp.sum(jnp.exp(below(x, peak)), axis=axis, keepdims=True)
-    if axis_name is not None:
-        total = lax.psum(total, axis_name)
-    return safe_log(total), peak
+        highest = lax.pmax(highest, axis_name)
+    infinite = lax.eq(lax.abs(highest), lax.full_like(highest, math.inf))
+    x = select(lax.broadcast_in_dim(infinite, x.shape, others), lax.stop_gradient(x), x)
+    peak = select(lax.gt(highest, lax.full_like(highest, -math.inf)), highest, 0.0)  # 0 also for NaN, which is not to reach its neighbours
+    odds = lax.sub(x, lax.broadcast_in_dim(peak, x.shape, others))
+    return select(lax.eq(x, lax.full_like(x, math.inf)), 0.0, odds), lax.expand_dims(peak, (axis,))
+
+
+def log_total(log_odds: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
+    """``log sum exp`` of what is 0 at its peak, with the axis kept."""
+    axis %= log_odds.ndim
+    total = lax.reduce_sum(lax.exp(log_odds), (axis,))
+    return lax.expand_dims(lax.log(total if axis_name is None else lax.psum(total, axis_name)), (axis,))
 
 
 def below(x: Array, peak: Array) -> Array:
@@ -180,7 +201,7 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
         return select((label >= 0) & (label < k * shards), picked, jnp.nan)
     inside = (label >= 0) & (label < k)
     index = select(inside, label, 0)
-    picked = _select if spec_of(values)[-1] is not None else _gather if few() else with_derivative_of(_select, _looked_up)
+    picked = _select if spec_of(values)[-1] is not None or few() else with_derivative_of(_select, _looked_up)
     return select(inside, picked(values, index), jnp.nan)
 
 

@@ -304,7 +304,9 @@ def _resolve(loss: Loss) -> tuple[Callable[..., Any], Entry, dict[str, Any]]:
 
 
 _RANGES = {"real": (-4.0, 4.0), "unit": (0.01, 0.99), "positive": (0.05, 4.0), "nonnegative": (0.05, 4.0), "above_minus_one": (-0.9, 4.0)}
+_RANGES |= {"nonpositive": (-4.0, -0.05)}
 _MATCHES = {"real": 0.0, "unit": 1.0, "sign": 1.0, "positive": 1.0, "nonnegative": 1.0, "above_minus_one": 1.0, "mask": True}
+_MATCHES |= {"nonpositive": -1.0}
 
 
 def _numbers(entry: Entry, first: str, others: list[str]) -> Path:

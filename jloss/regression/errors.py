@@ -384,7 +384,7 @@ def _huber(error: Array, delta: float) -> Array:
     """The parabola sees no error beyond `delta`, not even an infinite one; this form also moves the fewest bytes."""
     small = jnp.abs(error) <= delta
     near = select(small, error, 0.0)
-    return select(small, 0.5 * near * near, delta * (jnp.abs(error) - 0.5 * delta))
+    return select(small, 0.5 * jnp.square(near), delta * (jnp.abs(error) - 0.5 * delta))
 
 
 def _per_head(name: str, level: float | Array, errors: Array) -> Array:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import is_known_zero
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss._core.sorting import order_of
@@ -166,7 +167,6 @@ def triplet_margin(
         Balntas, Riba, Ponsa, Mikolajczyk, Learning local feature descriptors with triplets and shallow convolutional neural networks,
         2016. https://doi.org/10.5244/C.30.119
     """
-    p = lax.stop_gradient(p)
     near, far = _both_distances(anchors, positives, negatives, p, swap)
     violation = near - far + margin
     return softplus(violation) if soft else positive_part(violation)
@@ -346,6 +346,9 @@ def _both_distances(anchor: Array, positive: Array, negative: Array, p: Array | 
 
     vectors = (anchor, positive, negative)
     common = measured(length, *vectors)
+    if is_known_zero(p - 2):
+        return common
+    p = lax.stop_gradient(p)
     other = lax.cond(p == 2, lambda _: jax.tree.map(lambda x: lax.full_like(x, 0), common), jax.checkpoint(general), vectors)
     return jnp.where(p == 2, common[0], other[0]), jnp.where(p == 2, common[1], other[1])
 

@@ -7,7 +7,7 @@ Neither costs anything where it is not used.
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,16 +16,14 @@ import numpy as np
 from jax import Array
 from jax.experimental import checkify
 
-from jloss._core.axes import split_offset
 from jloss._core.catalogue import Entry
 from jloss._core.catalogue import entry as entry_of
-from jloss._core.domains import DOMAINS
 from jloss._core.loss import batch_of
+from jloss._core.rules import Rule, aligned, rules
+from jloss._core.types import L
 
-SUM_TOLERANCE = 1e-3  # of probabilities, which come from float32 or half-precision softmaxes
 
-
-def checked(loss: Callable[..., Any]) -> Callable[..., Any]:
+def checked(loss: L) -> L:
     """The same loss, which raises a named error where an input lies outside its domain.
 
     Called on arrays it raises at once. Inside `jax.jit` it adds `checkify.check`s: wrap the outermost function in
@@ -54,7 +52,7 @@ def checked(loss: Callable[..., Any]) -> Callable[..., Any]:
 
     guarded.__signature__ = inspect.signature(entry.public)  # type: ignore[attr-defined]
     guarded.__jloss__ = entry  # type: ignore[attr-defined]
-    return guarded
+    return guarded  # type: ignore[return-value]
 
 
 def _guard(entry: Entry, loss: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -63,80 +61,6 @@ def _guard(entry: Entry, loss: Callable[..., Any], args: Any, kwargs: Any) -> An
         text = rule.text.replace("{", "(").replace("}", ")")
         checkify.check(~jnp.any(rule.broken), f"{entry.name}: {text}, got {{value}}.", value=rule.value)
     return value
-
-
-class Rule(NamedTuple):
-    """A demand on an input: where it is broken, one of the values that break it, in words, and per example."""
-
-    name: str
-    broken: Array
-    value: Array
-    text: str
-    examples: Array  # boolean, one per example (of this input's batch axes)
-
-
-def rules(entry: Entry, args: Any, kwargs: Any) -> Iterator[Rule]:
-    """Every demand that a loss makes on the values it was given. Masked examples obey by definition."""
-    shown = inspect.signature(entry.public)
-    bound = shown.bind(*args, **kwargs)
-    bound.apply_defaults()
-    given = bound.arguments
-    batch = batch_of(entry, given)
-    arrays, places, where, weights = batch.arrays, batch.axes, batch.where, batch.weights
-    if weights is not None:
-        where = weights != 0 if where is None else where & (weights != 0)
-    classes = _class_count(entry, arrays, places)
-    for name, array in arrays.items():
-        if array is None or name not in places or DOMAINS[entry.domains[name]].kind in ("any", "boolean"):
-            continue
-        place = places[name]
-        if None not in place.batch:
-            array = jnp.moveaxis(array, [at for at in place.batch if at is not None], list(range(len(place.batch))))
-        keep = None if where is None or None in place.batch else where
-        for broken, text in _demands(entry, name, array, classes):
-            if keep is not None:
-                broken = broken & keep.reshape(keep.shape + (1,) * (broken.ndim - keep.ndim))
-            index = jnp.argmax(broken.reshape(-1)) if broken.size else 0
-            spread = array if array.shape == broken.shape else jnp.sum(array, axis=-1)
-            value = spread.reshape(-1)[index] if broken.size else jnp.zeros(())
-            core = tuple(range(len(place.batch) if None not in place.batch else 0, broken.ndim))
-            yield Rule(name, broken, value, f"`{name}` {text}", jnp.any(broken, axis=core))
-    for option, domain in entry.limits.items():
-        value, limits = given.get(option), DOMAINS[domain]
-        if value is not None and not isinstance(value, bool | str):
-            value = jnp.asarray(value)
-            wrong = ~((value >= limits.low) & (value <= limits.high))
-            yield Rule(option, wrong, jnp.max(value), f"`{option}` must be {limits.meaning}", jnp.zeros((), bool))
-
-
-def _class_count(entry: Entry, arrays: Any, places: Any) -> int | None:
-    """The number of classes, if an input has a class axis."""
-    for name, dims in entry.inputs.items():
-        for dim, at in zip(dims, places[name].core if name in places else (), strict=False):
-            letter, offset = split_offset(dim) if dim != "*s" else ("", 0)
-            if letter == "k":
-                return int(arrays[name].shape[at]) - offset
-    return None
-
-
-def _demands(entry: Entry, name: str, array: Array, classes: int | None) -> Iterator[tuple[Array, str]]:
-    """Where the values of one input break what its domain asks, and what that is."""
-    domain = entry.domains[name]
-    limits = DOMAINS[domain]
-    if jnp.issubdtype(array.dtype, jnp.floating):
-        yield jnp.isnan(array), "must not be NaN"
-    if domain == "class" and classes is not None:
-        yield (array < 0) | (array >= classes), f"must be a class index from 0 to {classes - 1}"
-    elif domain == "sign":
-        yield jnp.abs(array) != 1, f"must be {limits.meaning}"
-    elif domain == "box":
-        yield jnp.any(array[..., 2:] < array[..., :2], axis=-1), "must be corners (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1"
-    elif np.isfinite(limits.low) or np.isfinite(limits.high):
-        yield (array < limits.low) | (array > limits.high), f"must be {limits.meaning if domain != 'prob' else 'between 0 and 1'}"
-    if domain == "prob":
-        yield jnp.abs(jnp.sum(array, axis=-1) - 1) > SUM_TOLERANCE, "must sum to 1 over its last axis"
-    if domain == "log_prob":
-        yield jnp.abs(jnp.sum(jnp.exp(array), axis=-1) - 1) > SUM_TOLERANCE, "must be log-probabilities, whose exponentials sum to 1"
 
 
 # ---------------------------------------------------------------- diagnose
@@ -230,7 +154,7 @@ def _value(rule: Rule, arrays: Any, places: Any, at: tuple[int, ...]) -> Any:
         return np.asarray(rule.value).item()
     place = places[rule.name]
     broken = np.asarray(rule.broken)[at]
-    array = np.moveaxis(np.asarray(arrays[rule.name]), place.batch, range(len(place.batch)))[at]
+    array = np.asarray(aligned(arrays[rule.name], place))[at]
     if array.shape != broken.shape:  # a rule about a whole vector
         return array.tolist()
     return array[broken].flat[0].item()

@@ -9,7 +9,7 @@ import itertools
 import pickle
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jax.sharding import AxisType, PartitionSpec
 from jloss._core.axes import spatial, split_offset
 from jloss._core.domains import DOMAINS
 from jloss.testing.cases import Case, LawError, Sharded, _mesh, _require, _short, _trace, close
-from jloss.testing.samples import Inputs, hard_samples, start_and_end
+from jloss.testing.samples import SCENES, Inputs, hard_samples, start_and_end
 from jloss.testing.slopes import _fits, _referred, moved_by_steps, one_sided_slopes
 
 # ---------------------------------------------------------------- laws
@@ -40,41 +40,39 @@ def batch_equals_one_by_one(case: Case) -> None:
 
 
 def gradient_is_the_derivative(case: Case) -> None:
-    """Reverse mode, forward mode and central differences agree, in float64."""
+    """Reverse mode, forward mode and central differences agree, in float64; so does the value in float32."""
+    keyed = any(DOMAINS[d].kind == "any" for d in case.entry.domains.values())  # other keys are drawn in float64
+    pairs = np.arange(4).reshape(2, 2)
+    narrow = None if keyed else np.asarray(case(case.rows(case.draw((4,)), pairs), reduction="none"))
     with jax.enable_x64(True):
-        inputs = case.draw((2, 2), dtype=np.float64)
+        inputs = case.draw((4,), dtype=np.float64)
         floats = {n: v for n, v in case.floats(inputs).items() if n not in case.entry.constants}
-        rest = {n: v for n, v in inputs.items() if n not in floats}
-        rng = np.random.default_rng(1)
+        rest = case.rows({n: v for n, v in inputs.items() if n not in floats}, pairs)
+        rng, h = np.random.default_rng(1), 1e-6
         direction = {n: rng.normal(size=v.shape) for n, v in floats.items()}
 
         @jax.jit
         def along(floats: Inputs, direction: Inputs) -> Any:
-            def f(x: Inputs) -> Any:
-                values = case({n: {**x, **rest}[n] for n in inputs}, reduction="none")
-                return jnp.sum(values), values
+            return jax.jvp(lambda x: jnp.sum(case({n: {**x, **rest}[n] for n in inputs}, reduction="none")), (floats,), (direction,))
 
-            value, tangent, values = jax.jvp(f, (floats,), (direction,), has_aux=True)
-            gradient = jax.grad(f, has_aux=True)(floats)[0]
-            return (value, tangent, sum(jnp.vdot(gradient[n], direction[n]) for n in floats)), values
-
-        numbers, wide = along(floats, direction)
-        value, forward, backward = map(float, numbers)
-        if not any(DOMAINS[d].kind == "any" for d in case.entry.domains.values()):  # other keys are drawn in float64
-            narrow = np.asarray(case(case.draw((2, 2)), reduction="none"))
-            close(narrow, wide, "in float32 the loss is another than in float64", inputs)
-        close(forward, backward, "forward-mode and reverse-mode derivatives differ", inputs, ulps=1e6)
-        _require(np.isfinite(value) and np.isfinite(backward), f"value {value} and derivative {backward} of ordinary inputs", inputs)
-        if case.stops_gradients:
-            return
-        h = 1e-6
-        above, below = (float(along({n: v + s * h * direction[n] for n, v in floats.items()}, direction)[0][0]) for s in (1, -1))
-        numeric = (above - below) / (2 * h)
-        _require(
-            abs(numeric - backward) <= 1e-6 * (1 + abs(numeric)) + 1e-9 * abs(above),
-            f"the gradient is not the derivative: along a direction {backward:.9g}, by central differences {numeric:.9g}",
-            inputs,
-        )
+        value, forward = map(float, along(case.rows(floats, pairs), case.rows(direction, pairs)))
+        moved = {n: np.concatenate([v, v + h * direction[n], v - h * direction[n]]) for n, v in floats.items()}
+        values, gradients = differentiated(case, case.rows(inputs, np.arange(12) % 4) | moved)
+    backward = sum(float(np.vdot(gradients[n][:4], direction[n])) for n in floats)
+    if narrow is not None:
+        close(narrow.ravel(), values[:4], "in float32 the loss is another than in float64", inputs)
+    close(value, values[:4].sum(), "under forward mode the value differs", inputs, ulps=1e6)
+    close(forward, backward, "forward-mode and reverse-mode derivatives differ", inputs, ulps=1e6)
+    _require(np.isfinite(value) and np.isfinite(backward), f"value {value} and derivative {backward} of ordinary inputs", inputs)
+    if case.stops_gradients:
+        return
+    above, below = values[4:8].sum(), values[8:].sum()
+    numeric = (above - below) / (2 * h)
+    _require(
+        abs(numeric - backward) <= 1e-6 * (1 + abs(numeric)) + 1e-9 * abs(above),
+        f"the gradient is not the derivative: along a direction {backward:.9g}, by central differences {numeric:.9g}",
+        inputs,
+    )
 
 
 def masked_equals_absent(case: Case) -> None:
@@ -237,12 +235,12 @@ def batch_axes_never_broadcast(case: Case) -> None:
 
 def float_options_are_traced(case: Case) -> None:
     """Options with a float default take a traced value, so they never recompile and can be learned."""
-    inputs = case.draw((3,))
+    inputs = case.draw((len(SCENES),))
     number = jax.ShapeDtypeStruct((), jnp.float32)
     options = {o: number for o, default in case.entry.options.items() if isinstance(default, float) and o not in case.options}
 
     def trace(*names: str) -> None:
-        jax.eval_shape(jax.grad(lambda given: case(inputs, **given)), {o: options[o] for o in names})
+        jax.eval_shape(jax.grad(lambda given: jnp.sum(case(inputs, reduction="none", **given))), {o: options[o] for o in names})
 
     if not options:
         return
@@ -283,10 +281,11 @@ def transformations_compose(case: Case) -> None:
 def jit_changes_nothing(case: Case) -> None:
     """Traced again it is the same program; called again, and (a short program) without jit, it gives the same value."""
     inputs = case.draw((8,))
+    close(case(inputs), case(inputs), "the value changes from call to call", inputs)
+    inputs = {n: v[0] if n in case.batched else v for n, v in inputs.items()}
     value = case(inputs)
-    close(case(inputs), value, "the value changes from call to call", inputs)
     with jax.disable_jit():  # the core is traced each time
-        once, again = (jax.make_jaxpr(lambda given: case(given, reduction="none"))(inputs) for _ in range(2))
+        once, again = (jax.make_jaxpr(lambda given: case(given))(inputs) for _ in range(2))
         same = re.sub("0x[0-9a-f]+", "", str(once)) == re.sub("0x[0-9a-f]+", "", str(again))
         same = same and all(np.array_equal(x, y, equal_nan=True) for x, y in zip(once.consts, again.consts, strict=True))
         _require(same, "traced again, it is another program: something is kept between calls", inputs)
@@ -320,7 +319,7 @@ def axis_is_where_the_classes_are(case: Case) -> None:
 
 def left_out_is_all_kept(case: Case) -> None:
     """An optional mask, or a length, that is left out means that all is kept."""
-    inputs = case.draw((4,))
+    inputs = case.rows(case.draw((8,)), np.arange(4).reshape(2, 2))
     shown = inspect.signature(case.loss).parameters
     masks = [n for n in inputs if shown[n].default is None and case.entry.domains[n] == "mask"]
     if not masks:
@@ -338,7 +337,7 @@ def masked_items_are_absent(case: Case) -> None:
     """A set of which a mask keeps one item, or three, is the set of these alone."""
     found = case.entry
     masks = [n for n, d in found.domains.items() if d == "mask" and len(found.inputs[n]) == 1 and found.inputs[n][0] in ("n", "m", "t")]
-    if len(masks) != 1 or case.sample is not None:
+    if len(masks) != 1 or case.sample is not None or "discounts" in found.inputs:  # returns look ahead, past the mask
         return
     inputs, letter = case.draw((2,)), found.inputs[masks[0]][0]
     if any(split_offset(d) != (d, 0) and split_offset(d)[0] == letter for dims in found.inputs.values() for d in dims):
@@ -354,10 +353,13 @@ def masked_items_are_absent(case: Case) -> None:
 
 def options_matter(case: Case) -> None:
     """Each option that is a number changes the loss of some inputs."""
-    inputs = case.draw((8,))
+    inputs = case.draw((len(SCENES),))  # as many as there are
     points, _ = start_and_end(case.entry, lambda count: case.draw((count,), seed=3))
-    switches = [n for n, v in case.entry.options.items() if isinstance(v, bool) and n not in case.options]
-    settings: list[dict[str, Any]] = [{}, *({n: not case.entry.options[n]} for n in switches)]
+    far = {n: -4 * v if case.entry.domains[n] == "real" else v for n, v in inputs.items()}  # beyond what a limit lets pass
+    shown = inspect.signature(case.entry.core).parameters
+    words = {n: get_args(shown[n].annotation) for n in case.entry.options if get_origin(shown[n].annotation) is Literal}
+    words |= {n: (not v,) for n, v in case.entry.options.items() if isinstance(v, bool)}
+    settings: list[dict[str, Any]] = [{}, *({n: word} for n in words if n not in case.options for word in words[n])]
     options = {n: v for n, v in case.entry.options.items() if isinstance(v, float) and n not in case.options}
 
     def values(given: Inputs, setting: dict[str, Any], **changed: float) -> np.ndarray:  # all as arrays: one program for all options
@@ -365,9 +367,9 @@ def options_matter(case: Case) -> None:
 
     for option, default in options.items():
         limits = DOMAINS[case.entry.limits[option]] if option in case.entry.limits else DOMAINS["real"]
-        others = [v for v in (default + 0.25, 2 * default, default / 2, default - 0.25) if limits.low <= v <= limits.high and v != default]
-        for setting, given in itertools.product(settings, (inputs, points)):
-            first, *rest = (values(given, setting, **{option: v}) for v in (default, *others))
+        changed = [v for v in (default + 0.25, 2 * default, default / 2, default - 0.25) if limits.low <= v <= limits.high and v != default]
+        for setting, given in itertools.product(settings, (inputs, points, far)):
+            first, *rest = (values(given, setting, **{option: v}) for v in (default, *changed))
             if any(not np.array_equal(first, other, equal_nan=True) for other in rest):
                 break
         else:
@@ -409,19 +411,9 @@ def gradient_at_hard_points(case: Case) -> None:
     if case.stops_gradients and case.reference is None:
         return
     with jax.enable_x64(True):
-        points, scenes = start_and_end(case.entry, lambda count: case.draw((count,), seed=3, dtype=np.float64))
+        points, scenes, moves, batch = _moved_hard_points(case)
         floats = case.floats(points)
-        moves = {n: moved_by_steps(v, len(scenes)) for n, v in floats.items()}
-        everything = {n: [v] for n, v in points.items()}
-        for moved, (_, shifted) in moves.items():
-            for n, v in points.items():
-                if n in case.batched:
-                    everything[n].append(shifted if n == moved else np.repeat(v, len(shifted) // len(scenes), axis=0))
-        batch = {n: np.concatenate(v) if n in case.batched else v[0] for n, v in everything.items()}
-        given = {n: v for n, v in case.entry.options.items() if isinstance(v, float)} | dict(case.options)
-        numbers = {n: np.float64(v) for n, v in given.items() if isinstance(v, float)}  # one program for all settings of numbers
-        rest = {n: v for n, v in given.items() if n not in numbers}
-        values, gradients = case._replace(options=rest).run(batch, reduction="none", **numbers)
+        values, gradients = _by_one_program(case, batch)
         values = np.where(np.isfinite(values), values, np.nan)
         if case.reference is not None:
             values = _referred(case, batch, scenes, moves)
@@ -447,6 +439,37 @@ def gradient_at_hard_points(case: Case) -> None:
                 raise LawError(f"at {scene} the gradient in {which} is {gradient[j]:.7g}; by differences it is {between}", one)
 
 
+def _moved_hard_points(case: Case) -> tuple[Inputs, list[str], Inputs, Inputs]:
+    """The hard points in float64, their names, the moves of each input with a gradient, and one batch of all of it."""
+    points, scenes = start_and_end(case.entry, lambda count: case.draw((count,), seed=3, dtype=np.float64))
+    moves = {n: moved_by_steps(v, len(scenes)) for n, v in case.floats(points).items()}
+    everything = {n: [v] for n, v in points.items()}
+    for moved, (_, shifted) in moves.items():
+        for n, v in points.items():
+            if n in case.batched:
+                everything[n].append(shifted if n == moved else np.repeat(v, len(shifted) // len(scenes), axis=0))
+    return points, scenes, moves, {n: np.concatenate(v) if n in case.batched else v[0] for n, v in everything.items()}
+
+
+def _by_one_program(case: Case, inputs: Inputs) -> tuple[np.ndarray, Inputs]:
+    """Values and gradients; one program for all settings of numbers."""
+    given = {n: v for n, v in case.entry.options.items() if isinstance(v, float)} | dict(case.options)
+    numbers = {n: np.float64(v) for n, v in given.items() if isinstance(v, float)}
+    return case._replace(options={n: v for n, v in given.items() if n not in numbers}).run(inputs, reduction="none", **numbers)
+
+
+def differentiated(case: Case, inputs: Inputs) -> tuple[np.ndarray, Inputs]:
+    """Values and gradients of a few examples in float64, repeated until they are as many as the hard points: that is their program."""
+    few = len(next(v for n, v in inputs.items() if n in case.batched))
+    values, gradients = _by_one_program(case, case.rows(inputs, np.arange(hard_count(case)) % few))
+    return values[:few], {n: g[:few] for n, g in gradients.items()}
+
+
+def hard_count(case: Case) -> int:
+    """How many examples the program of `gradient_at_hard_points` is for."""
+    return len(next(v for n, v in _moved_hard_points(case)[-1].items() if n in case.batched))
+
+
 def label_out_of_range_is_nan(case: Case) -> None:
     """A class label outside 0..k-1 gives NaN for its example, never another class, and touches no other example."""
     labels = [n for n, d in case.entry.domains.items() if d == "class"]
@@ -468,7 +491,7 @@ def label_out_of_range_is_nan(case: Case) -> None:
 def _class_count(case: Case, inputs: Inputs) -> int:
     """How many classes a label may name: the size of the axis k."""
     for name, dims in case.entry.inputs.items():
-        for at, dim in enumerate(reversed(tuple(spatial(dims, 2)))):
+        for at, dim in enumerate(reversed(tuple(spatial(dims, case.entry.spatial_ndim)))):
             letter, offset = split_offset(dim)
             if letter == "k":
                 return int(np.shape(inputs[name])[-1 - at]) - offset

@@ -13,7 +13,7 @@ from jloss._core.catalogue import Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.domains import DOMAINS
 
-SIZES = {"k": 5, "n": 6, "m": 4, "d": 3, "t": 6, "u": 2, "e": 4, "h": 8, "w": 8, "c": 3, "s0": 4, "s1": 5, "s2": 3}
+SIZES = {"k": 5, "n": 6, "m": 4, "d": 3, "t": 6, "u": 2, "e": 3, "h": 8, "w": 8, "c": 3, "s0": 4, "s1": 5, "s2": 3}
 MAX_EXAMPLES = 160  # hard examples of one loss
 Inputs = dict[str, Any]
 
@@ -45,7 +45,7 @@ def samples(
 def sizes(entry: Entry, name: str) -> Iterator[int]:
     """The size of each core axis of an input in the samples; a core hints at those that the usual ones do not suit."""
     known = {**SIZES, **hints_of(entry.core).sizes}
-    for dim in spatial(entry.inputs[name], 2):
+    for dim in spatial(entry.inputs[name], entry.spatial_ndim):
         letter, offset = split_offset(dim)
         yield int(dim) if dim.isdigit() else known.get(letter, 4) + offset
 
@@ -76,7 +76,9 @@ def draw(domain: str, shape: tuple[int, ...], batch: tuple[int, ...], rng: np.ra
         "unit": lambda: rng.uniform(0.05, 0.95, full),
         "positive": lambda: np.exp(0.5 * normal),
         "nonnegative": lambda: np.exp(0.5 * normal),
+        "nonpositive": lambda: -np.exp(0.5 * normal),
         "above_minus_one": lambda: rng.uniform(-0.5, 2.0, full),
+        "rising": lambda: np.cumsum(rng.uniform(0.4, 1.6, full), axis=-1) - full[-1] / 2,
         "sign": lambda: np.where(rng.uniform(size=full) < 0.5, -1.0, 1.0),
         "multi_hot": lambda: rng.uniform(size=full) < 0.5,
         "class": lambda: rng.integers(0, classes, full).astype(np.int32),
@@ -133,7 +135,9 @@ def hard(domain: str, shape: tuple[int, ...], classes: int = 5, steps: int = 6) 
         "unit": [zeros, ones, 0.5 * ones, 1e-30 * ones, spike, ramp % 2, np.full(shape, 1 - 2.0**-24)],
         "positive": [ones, 1e-6 * ones, 1e4 * ones, 1.0 + ramp],
         "nonnegative": [zeros, ones, 1e-6 * ones, 1e4 * ones, 1.0 * ramp],
+        "nonpositive": [zeros, -ones, -1e-6 * ones, -1e-30 * ones, -1e4 * ones, -1.0 - ramp],
         "above_minus_one": [zeros, ones, -0.999 * ones, 1e4 * ones],
+        "rising": [1.0 * ramp, -1e4 + 1e4 * ramp, 1e-4 * ramp, ramp**2 - 2.0],
         "sign": [ones, -ones, np.where(ramp % 2 == 0, 1.0, -1.0)],
         "class": [zeros.astype(int), np.full(shape, classes - 1), (ramp % classes).astype(int)],
         "group": [zeros.astype(int), ramp, (ramp % classes).astype(int), np.where(ramp % 2 == 0, -(2**31), 2**31 - 1)],
@@ -238,7 +242,9 @@ _PLAIN: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # what makes any numb
     "real": lambda x: x,
     "positive": lambda x: np.where(x == 0, 1, np.abs(x)),
     "nonnegative": np.abs,
+    "nonpositive": lambda x: -np.abs(x),
     "one_or_more": lambda x: 1 + np.abs(x),
+    "rising": lambda x: np.sort(x, axis=-1) + np.arange(x.shape[-1]),
     "unit": _between(0, 1),
     "above_minus_one": lambda x: np.where(x <= -1, 1, x),
     "prob": _sums_to_one,

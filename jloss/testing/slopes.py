@@ -54,4 +54,5 @@ def _referred(case: Case, batch: Inputs, scenes: list[str], moves: Any) -> np.nd
         return {n: v[i] if n in case.batched else v for n, v in batch.items()}
 
     with np.errstate(all="ignore"):
-        return np.array([float(case.reference(**example(i), frozen=example(owner))) for i, owner in enumerate(owners)])  # type: ignore[misc]
+        values = np.array([float(case.reference(**example(i), frozen=example(owner))) for i, owner in enumerate(owners)])  # type: ignore[misc]
+    return np.where(np.isfinite(values), values, np.nan)

@@ -22,7 +22,7 @@ import optax
 from jloss._core.axes import spatial, split_offset
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.catalogue import entry as entry_of
-from jloss._core.lookup import UsageError, find_entry, import_extra
+from jloss._core.lookup import Stopped, UsageError, find_entry, import_extra, stoppable
 from jloss.testing import draw
 from jloss.tools.peers import ROWS as ROWS
 from jloss.tools.peers import SIZES, Peers
@@ -170,7 +170,7 @@ def inputs_of(entry: Entry, row: Peers, size: int) -> list[np.ndarray]:
     sizes = {**SIZES, **row.sizes}
 
     def core(name: str) -> tuple[int, ...]:
-        dims = (split_offset(dim) for dim in spatial(entry.inputs[name], 2))
+        dims = (split_offset(dim) for dim in spatial(entry.inputs[name], entry.spatial_ndim))
         return tuple(int(letter) if letter.isdigit() else sizes.get(letter, 4) + offset for letter, offset in dims)
 
     names = entry.required
@@ -300,13 +300,17 @@ def run(names: Sequence[str] | None = None, *, size: int, device: str, repeats: 
     names = names or list(ROWS)
     _compiled(jnp.sum, [jax.device_put(jnp.ones(2), _device(device))])  # the first compile of a process starts the compiler
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn())
-    results = []
-    with bars.Progress(*columns, console=console, transient=True) as shown:
+    results: list[Timings] = []
+    with stoppable() as stopped, bars.Progress(*columns, console=console, transient=True) as shown:
         task = shown.add_task("", total=len(names))
         for name in names:
+            if stopped():
+                break
             shown.update(task, description=name)
             results.append(measure(name, size=size, device=device, repeats=repeats))
             shown.advance(task)
+    if not results:
+        raise Stopped(f"stopped; 0 of {len(names)} losses done")
     table = tables.Table(caption=f"{device}, {size} numbers, value and gradient. {LEGEND}")
     for title in TITLES:
         table.add_column(title, justify="left" if title in ("loss", "by") else "right", no_wrap=title == "loss")
@@ -323,6 +327,8 @@ def run(names: Sequence[str] | None = None, *, size: int, device: str, repeats: 
     (out / "bench.md").write_text(markdown(results, size, device))
     figure(results).savefig(out / "bench.png", dpi=120)
     console.print(f"Wrote bench.csv, bench.md and bench.png in {out}", highlight=False, soft_wrap=True)
+    if len(results) < len(names):
+        raise Stopped(f"stopped; {len(results)} of {len(names)} losses done")
     return results
 
 

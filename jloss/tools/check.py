@@ -16,10 +16,13 @@ from typing import Any
 import jax
 import numpy as np
 
+import jloss
+from jloss._core.aliases import answer
 from jloss._core.axes import spatial
+from jloss._core.catalogue import CATALOGUE
 from jloss._core.display import summary
 from jloss._core.domains import DOMAINS
-from jloss._core.lookup import UsageError, nearest, option
+from jloss._core.lookup import Stopped, UsageError, nearest, option, stoppable
 from jloss._core.stateful import StatefulLoss
 from jloss.testing import ADVICE, LAWS, Case, Failure, LawError, Report, check
 from jloss.testing.functions import FUNCTION_LAWS, Plain
@@ -78,20 +81,26 @@ def run(
     print(f"{name}: {len(wanted)} laws, on {len(jax.devices())} device{'s' * (len(jax.devices()) > 1)} ({jax.default_backend()})")
     passed: list[str] = []
     failures: list[Failure] = []
-    for count, law in enumerate(wanted, 1):
-        show_progress(f"  {count}/{len(wanted)} {law} ...")
-        report = _check(subject, law)
-        passed += report.passed
-        failures += report.failures
-        show_progress("")
-        print(f"  {'ok    ' if report else 'BROKEN'}  {law.ljust(max(map(len, wanted)))}  {summary(table[law])}", flush=True)
-    if small and isinstance(subject, Case):
-        found_small = []
-        for failure in failures:
+    tried = 0
+    with stoppable() as stopped:
+        for count, law in enumerate(wanted, 1):
+            show_progress(f"  {count}/{len(wanted)} {law} ...")
+            report = _check(subject, law)
+            passed += report.passed
+            failures += report.failures
+            show_progress("")
+            print(f"  {'ok    ' if report else 'BROKEN'}  {law.ljust(max(map(len, wanted)))}  {summary(table[law])}", flush=True)
+            tried = count
+            if stopped():
+                break
+        for i, failure in enumerate(failures if small and isinstance(subject, Case) else ()):
             show_progress(f"  looking for a small example of {failure.law} ...")
-            found_small.append(smallest(subject, failure))
-        show_progress("")
-        failures = found_small
+            failures[i] = smallest(subject, failure)
+    show_progress("")
+    if tried < len(wanted):
+        if failures:
+            print("\n" + "\n".join(report_lines(subject, target, name, passed, failures, table)))
+        raise Stopped(f"stopped; {tried} of {len(wanted)} laws tried, {len(failures)} broken")
     print("\n" + "\n".join(report_lines(subject, target, name, passed, failures, table)))
     return Report(name, tuple(passed), tuple(failures))
 
@@ -122,7 +131,10 @@ def resolve(target: str) -> tuple[str, Any]:
     for part in path.split("."):
         if not hasattr(thing, part):
             losses = [n for n, v in vars(thing).items() if hasattr(v, "__jloss__")] if hasattr(thing, "__dict__") else []
-            known = f"; its losses: {', '.join(losses[:12])}" if losses else ""
+            losses = [*CATALOGUE] if thing is jloss else losses
+            if thing is jloss and (known := answer(part)):
+                raise UsageError(f"`{module}` has no `{part}`; {known}.")
+            known = f"; its losses: {', '.join(losses[:12])}{f', ... ({len(losses)})' if len(losses) > 12 else ''}" if losses else ""
             raise UsageError(f"`{module}` has no `{part}`{nearest(part, [n for n in dir(thing) if n[0] != '_']) or known}.")
         thing = getattr(thing, part)
     return module, thing
@@ -214,7 +226,7 @@ def smallest(case: Case, failure: Failure) -> Failure:
 
 def _plainer(case: Case, one: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The example with small numbers, the plainest first; domains stay what they are."""
-    decimals = {"real": 0, "nonnegative": 0, "positive": 1, "unit": 1, "box": 1, "above_minus_one": 1}
+    decimals = {"real": 0, "nonnegative": 0, "positive": 1, "unit": 1, "box": 1, "above_minus_one": 1, "nonpositive": 1}
     names = [n for n in case.floats(one) if case.entry.domains[n] in decimals]
     if not names:
         return
@@ -277,7 +289,7 @@ def _inputs(subject: Any, inputs: dict[str, Any]) -> Iterator[str]:
     while len({np.shape(arrays[n])[:1] for n in batched}) == 1 and all(_repeats(arrays[n]) for n in batched):
         count *= len(arrays[batched[0]])
         arrays |= {n: arrays[n][0] for n in batched}
-        if any(arrays[n].ndim <= len(spatial(subject.entry.inputs[n], 2)) for n in batched):
+        if any(arrays[n].ndim <= len(spatial(subject.entry.inputs[n], subject.entry.spatial_ndim)) for n in batched):
             break
     for n, value in arrays.items():
         text = np.array2string(value + 0 if value.dtype.kind == "f" else value, precision=6, threshold=60, separator=", ")

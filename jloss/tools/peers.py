@@ -16,7 +16,7 @@ from jloss.audio.spectrogram import mel_filterbank
 from jloss.classification.entropy import cross_entropy
 from jloss.transforms.memory import linear_head
 
-SIZES = {"k": 100, "d": 128, "n": 64, "m": 64, "t": 64, "u": 16, "s0": 32, "s1": 32, "h": 32, "w": 32, "c": 3}
+SIZES = {"k": 100, "d": 128, "n": 64, "m": 64, "t": 64, "u": 16, "s0": 32, "s1": 32, "h": 32, "w": 32, "c": 3, "e": 3, "s2": 3}
 
 
 class Peers(NamedTuple):

@@ -8,7 +8,7 @@ import inspect
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from jax import Array
 
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.domains import DOMAINS
-from jloss._core.lookup import UsageError, find_entry, import_extra
+from jloss._core.lookup import Stopped, UsageError, find_entry, import_extra, stoppable
 
 DEFAULTS = {
     "digits": ("cross_entropy", "softmax_focal", "multi_margin"),
@@ -258,10 +258,24 @@ def train(
         seed: Of the weights and of the batches, the same for every loss.
         progress: Called with the label and the steps done, after every step.
     """
+    return list(_trained(data, losses, steps, batch, rate, seed, progress))
+
+
+def _trained(
+    data: Data,
+    losses: Mapping[str, Mapping[str, Any]],
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+    progress: Callable[[str, int], None],
+) -> Iterator[Result]:
+    """The networks, one after the other, once all losses are known to fit."""
     for name in losses:
         _check(find_entry(name), data, losses[name])
     draws = np.random.default_rng(seed).integers(0, len(data.y), (steps, batch))
-    return [_train_one(data, find_entry(name), options, draws, rate, seed, progress) for name, options in losses.items()]
+    for name, options in losses.items():
+        yield _train_one(data, find_entry(name), options, draws, rate, seed, progress)
 
 
 def _check(entry: Entry, data: Data, options: Mapping[str, Any]) -> None:
@@ -269,6 +283,9 @@ def _check(entry: Entry, data: Data, options: Mapping[str, Any]) -> None:
     try:
         fed = feed(entry, data, options)
     except UsageError as mistake:
+        others = [name for name in DEFAULTS if name != data.name and entry.name in fitting(load(name))]
+        if others:
+            raise UsageError(f"{mistake}\nIt fits {' and '.join(f'--data {name}' for name in others)}.") from None
         raise UsageError(f"{mistake}\nLosses that fit {data.name}: {', '.join(fitting(data)) or 'none'}.") from None
     outputs = jax.ShapeDtypeStruct((2, fed.width), jnp.float32)
     try:
@@ -376,7 +393,8 @@ def run(
     data = load(data_name, imbalance=imbalance, noise=noise, seed=seed)
     console.print(f"{data_name}: {len(data.y)} examples to train, {len(data.test_y)} to test, {data.targets}", highlight=False)
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn())
-    with bars.Progress(*columns, console=console, transient=True) as shown:
+    results: list[Result] = []
+    with stoppable() as stopped, bars.Progress(*columns, console=console, transient=True) as shown:
         tasks: dict[str, Any] = {}
 
         def progress(label: str, done: int) -> None:
@@ -384,7 +402,12 @@ def run(
                 tasks[label] = shown.add_task(label, total=steps)
             shown.update(tasks[label], completed=done)
 
-        results = train(data, losses, steps=steps, seed=seed, progress=progress)
+        for result in _trained(data, losses, steps, 64, 1e-3, seed, progress):
+            results.append(result)
+            if stopped():
+                break
+    if not results:
+        raise Stopped(f"stopped; 0 of {len(losses)} losses done")
     out.mkdir(parents=True, exist_ok=True)
     header, rows = table(data, results)
     _print_table(console, header, rows)
@@ -392,6 +415,8 @@ def run(
         csv.writer(file).writerows([header, *rows])
     figure(data, results, imbalance=imbalance, noise=noise).savefig(out / "curves.png", dpi=120)
     console.print(f"Wrote {out / 'table.csv'} and {out / 'curves.png'}", highlight=False, soft_wrap=True)
+    if len(results) < len(losses):
+        raise Stopped(f"stopped; {len(results)} of {len(losses)} losses done")
     return results
 
 

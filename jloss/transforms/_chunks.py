@@ -12,7 +12,7 @@ from jloss._core.arguments import check_static
 from jloss._core.axes import Axes, fill_masked, is_sound, per_example
 from jloss._core.catalogue import Entry
 from jloss._core.chunks import Backward, chunked_map, chunked_sum
-from jloss._core.domains import DOMAINS, arithmetic_dtype, typed_inputs
+from jloss._core.domains import DOMAINS, typed_inputs
 from jloss._core.loss import batch_of, cast_options, map_examples
 from jloss._core.reduction import mean_of, reduce_values
 from jloss._core.signature import UNREDUCED
@@ -41,6 +41,7 @@ def in_chunks(
 
     def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any:
         arrays, dtype = typed_inputs(entry.name, entry.domains, given)
+        arrays |= {n: lax.stop_gradient(arrays[n]) for n in entry.constants if arrays[n] is not None}
         checked = batch_of(entry, given if vector is None else {**given, "where": None, "weights": None})
         batch, levels = checked.shape, len(checked.shape)
         classes = () if vector is None else (arrays["kernel"].shape[-2],)
@@ -150,14 +151,3 @@ def _both(where: Array | None, class_where: Array | None, ndim: int) -> Array | 
 
 def _axes(*names: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return tuple(axis for name in names if name is not None for axis in ((name,) if isinstance(name, str) else name))
-
-
-def head_logits(hidden: Array, kernel: Array, bias: Array | None, soft_cap: Array | None) -> Array:
-    """The logits of one token (or of each of its leading axes), in float32 or wider."""
-    wide = arithmetic_dtype((hidden, kernel))
-    dtype = hidden.dtype if hidden.dtype == kernel.dtype else wide
-    over = (((hidden.ndim - 1,), (kernel.ndim - 1,)), ((), ()))
-    logits = lax.dot_general(hidden.astype(dtype), kernel.astype(dtype), over, preferred_element_type=wide)
-    if bias is not None:
-        logits = logits + jnp.expand_dims(bias.astype(wide), range(logits.ndim - 1))
-    return logits if soft_cap is None else soft_cap * jnp.tanh(logits / soft_cap)

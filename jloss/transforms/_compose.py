@@ -7,7 +7,7 @@ of one batch make one (`combined`).
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Unpack, get_args
 
 import jax.numpy as jnp
@@ -16,9 +16,11 @@ from jax import Array
 from jloss._core.arguments import check_argument, check_option, check_static
 from jloss._core.catalogue import BatchTransform, Entry
 from jloss._core.catalogue import entry as entry_of
+from jloss._core.log_probs import Steps
 from jloss._core.loss import loss, loss_by
 from jloss._core.reduction import mean_of, reduce
 from jloss._core.signature import UNREDUCED, OverClasses, PerClass, Reduce, Reduction, Spatial, SpatialOverClasses
+from jloss._core.types import as_written, meaning
 from jloss.numerics import safe_divide
 
 Loss = Callable[..., Any]
@@ -68,7 +70,7 @@ def entry_unless_batch_transform(loss: Loss) -> Entry | None:
     return entry if entry.batch is None else None
 
 
-def apply_inside(loss: Loss, transform: Callable[[Loss], Loss]) -> Loss:
+def apply_inside(loss: Loss, transform: Callable[[Loss], Loss]) -> Any:
     """Applies a transform of examples below one of batches."""
     inner, again, _ = batch_transform_of(loss)
     return again(transform(inner))
@@ -109,18 +111,20 @@ def cast_like(values: Array, number: Any) -> Array:
     return jnp.asarray(number).astype(values.dtype)
 
 
-def with_inputs(entry: Entry, inputs: dict[str, tuple[str, ...]], domains: dict[str, str], optional: str = "", axis: bool = True) -> Entry:
-    """The entry with other inputs, which the caller of its core takes away again; the one named `optional` may be None."""
+def with_inputs(
+    entry: Entry, inputs: dict[str, tuple[str, ...]], domains: dict[str, str], optional: Collection[str] = (), axis: bool = True
+) -> Entry:
+    """The entry with other inputs, which the caller of its core takes away again; those that are `optional` may be None."""
     shown = inspect.signature(entry.core).parameters
     *options, last = (p for n, p in shown.items() if n not in entry.inputs)
     if clash := [p.name for p in options if p.name in inputs]:
         raise TypeError(f"{entry.name} has an option `{clash[0]}`, which is to be an input.")
     parameters: list[inspect.Parameter] = []
     for name in inputs:
-        default = None if name == optional else shown[name].default if name in shown else inspect.Parameter.empty
+        default = None if name in optional else shown[name].default if name in shown else inspect.Parameter.empty
         behind = any(p.default is not p.empty or p.kind is p.KEYWORD_ONLY for p in parameters)
-        kind = inspect.Parameter.KEYWORD_ONLY if name == optional or behind else inspect.Parameter.POSITIONAL_OR_KEYWORD
-        annotation = Array | None if name == optional else shown[name].annotation if name in shown else Array
+        kind = inspect.Parameter.KEYWORD_ONLY if name in optional or behind else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        annotation = Array | None if name in optional else shown[name].annotation if name in shown else Array
         parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
     if not axis:
         kept = {SpatialOverClasses: Spatial, OverClasses: Reduce, PerClass: Spatial}
@@ -140,12 +144,13 @@ def signature(inputs: Mapping[str, tuple[str, ...]]) -> str:
 
 def example_transform(
     name: str, entry: Entry, compute: Callable[..., Array], options: dict[str, Any], limits: dict[str, str], evaluate: Any = None
-) -> Loss:
-    """The loss whose example is ``compute(core, inputs and options, **own options)``; an own option `..._name` is static."""
+) -> Any:
+    """The loss whose example is ``compute(core, inputs and options, **own options)``; own options `..._name` and `steps` are static."""
     shown = inspect.signature(entry.core)
     *parameters, last = shown.parameters.values()
     annotations = {
-        n: str | None if n.endswith("_name") else Array | float if v is not None else Array | float | None for n, v in options.items()
+        n: str | None if n.endswith("_name") else Steps if n == "steps" else Array | float if v is not None else Array | float | None
+        for n, v in options.items()
     }
     own = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=v, annotation=annotations[n]) for n, v in options.items()]
     hidden = options.keys() & entry.options.keys()  # the inner loss has an option of this name: it keeps its default
@@ -181,7 +186,7 @@ def bind_call(entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], reduc
         raise TypeError(f"{entry.name}: {error}.") from None
 
 
-def batch_transform(whole: Entry, public: Loss, examples: Callable[..., Any], inner: Loss, again: Callable[[Loss], Loss]) -> Loss:
+def batch_transform(whole: Entry, public: Loss, examples: Callable[..., Any], inner: Loss, again: Callable[[Loss], Loss]) -> Any:
     """A loss that takes hold of the whole batch: named, signed and entered like any other."""
     public.__name__ = public.__qualname__ = whole.name
     public.__module__ = __name__
@@ -234,7 +239,7 @@ def combined(
     public.__name__ = public.__qualname__ = name
     public.__module__ = __name__
     public.__doc__ = "\n".join([f"The total and the parts of {title}:", *(f"    {n}: {member.name}" for n, member in members.items())])
-    public.__signature__ = shown  # type: ignore[attr-defined]
+    public.__signature__ = as_written(shown)  # type: ignore[attr-defined]
     total = _total(name, members, rename, combine, shown, setting)
     if total is not None:
         public.__jloss__ = total  # type: ignore[attr-defined]
@@ -248,9 +253,11 @@ def _united(members: dict[str, Entry], rename: dict[str, dict[str, str]], settin
     for n, member in members.items():
         for p in inspect.signature(member.public).parameters.values():
             if p.name in member.inputs:
-                inputs.setdefault(rename[n][p.name], p.replace(name=rename[n][p.name], kind=p.POSITIONAL_OR_KEYWORD))
+                inputs.setdefault(
+                    rename[n][p.name], p.replace(name=rename[n][p.name], kind=p.POSITIONAL_OR_KEYWORD, annotation=meaning(p.annotation))
+                )
             elif p.name != setting:  # a schedule within a schedule asks at the same step
-                others.setdefault(p.name, p)
+                others.setdefault(p.name, p.replace(annotation=meaning(p.annotation)))
     own = inspect.Parameter(setting, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Array | None)
     last = list(Reduce.__annotations__)
     ordered = sorted(inputs.values(), key=lambda p: p.default is not p.empty)

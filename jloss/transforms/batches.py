@@ -14,6 +14,7 @@ from jloss._core.made import made
 from jloss._core.reduction import reduce
 from jloss._core.signature import Reduction
 from jloss._core.sorting import inverse_of, order_of
+from jloss._core.types import L, Number, TreeLoss
 from jloss.transforms._compose import (
     Loss,
     batch_transform,
@@ -28,7 +29,7 @@ from jloss.transforms._compose import (
 
 
 @made
-def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array = 1.0) -> Loss:
+def regularized(loss: Loss, penalty: Callable[..., Any], weight: Number = 1.0) -> TreeLoss:
     r"""The structural risk: the loss, which is the empirical risk, plus `weight` times a penalty of the parameters.
 
     .. math::
@@ -84,7 +85,7 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: float | Array =
 
 
 @made
-def hardest(loss: Loss, fraction: float | Array) -> Loss:
+def hardest(loss: L, fraction: Number) -> L:
     r"""The mean over the hardest part of a batch: online hard example mining, or the conditional value at risk.
 
     .. math::
@@ -115,7 +116,7 @@ def hardest(loss: Loss, fraction: float | Array) -> Loss:
 
 
 @made
-def trimmed(loss: Loss, fraction: float | Array) -> Loss:
+def trimmed(loss: L, fraction: Number) -> L:
     r"""The mean without the hardest part of a batch, for data in which so many labels are wrong.
 
     .. math::
@@ -149,7 +150,7 @@ def _penalty(penalty: Callable[..., Any], params: Any) -> Array:
     return value
 
 
-def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss], is_kept: bool) -> Loss:
+def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss], is_kept: bool) -> Any:
     """The loss reduced with the weights of the hardest examples, or of all others."""
     entry = loss_entry(loss)
     whole = entry_of(example_transform(f"{title}({entry.name})", entry, lambda core, given: core(**given), {}, {}))

@@ -12,6 +12,7 @@ from jax import Array, lax
 from jloss._core.assignment import match
 from jloss._core.catalogue import Entry
 from jloss._core.made import made
+from jloss._core.types import ArrayLoss, L, Number
 from jloss.numerics import absolute
 from jloss.transforms._compose import Loss, apply_inside, entry_unless_batch_transform, example_transform, loss_entry, with_inputs
 
@@ -19,7 +20,7 @@ NUMBERS = {"real", "positive", "nonnegative", "above_minus_one"}  # domains with
 
 
 @made
-def tilted(loss: Loss, over: float | Array = 1.0, under: float | Array = 1.0) -> Loss:
+def tilted(loss: Loss, over: Number = 1.0, under: Number = 1.0) -> ArrayLoss:
     r"""The loss times `over` where the prediction is too high, times `under` where it is too low.
 
     .. math::
@@ -53,7 +54,7 @@ def tilted(loss: Loss, over: float | Array = 1.0, under: float | Array = 1.0) ->
 
 
 @made
-def tolerant(loss: Loss, margin: float | Array) -> Loss:
+def tolerant(loss: Loss, margin: Number) -> ArrayLoss:
     r"""Errors up to `margin` are free, larger ones count from there.
 
     .. math::
@@ -88,7 +89,7 @@ def tolerant(loss: Loss, margin: float | Array) -> Loss:
 
 
 @made
-def symmetric(loss: Loss) -> Loss:
+def symmetric(loss: L) -> L:
     r"""The mean of both directions of a loss of two inputs of one kind.
 
     .. math::
@@ -122,7 +123,7 @@ def symmetric(loss: Loss) -> Loss:
 
 
 @made
-def permutation_invariant(loss: Loss) -> Loss:
+def permutation_invariant(loss: L) -> L:
     r"""The loss of a set of predictions against a set of targets, under the best of all pairings.
 
     .. math::
@@ -194,7 +195,12 @@ def mixture_invariant(loss: Loss) -> Loss:
     if entry is None:
         return apply_inside(loss, mixture_invariant)
     first, second, *_ = (*entry.inputs, None, None)
-    if first is None or second is None or entry.inputs[first] != entry.inputs[second] or not {*entry.domains.values()} <= NUMBERS | {"mask"}:
+    if (
+        first is None
+        or second is None
+        or entry.inputs[first] != entry.inputs[second]
+        or not {*entry.domains.values()} <= NUMBERS | {"mask"}
+    ):
         words = ", ".join(f"{n} ({entry.domains[n]})" for n in entry.inputs)
         raise TypeError(f"mixture_invariant: needs a loss of predictions and targets of one kind; {entry.name} takes {words}.")
     dims = entry.inputs[first] or ("t",)
@@ -234,7 +240,7 @@ def _error_of(transform: str, entry: Entry) -> tuple[str, str]:
 
 
 @made
-def matryoshka(loss: Loss, dims: Sequence[int], weights: Sequence[float] | None = None) -> Loss:
+def matryoshka(loss: L, dims: Sequence[int], weights: Sequence[float] | None = None) -> L:
     r"""The loss on the first 64, 128, 256, ... features of its embeddings, added up: embeddings that can be cut off.
 
     .. math::

@@ -7,11 +7,14 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.arguments import check_static
 from jloss._core.catalogue import BatchTransform
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.chunks import Backward
+from jloss._core.log_probs import log_probs_of
 from jloss._core.made import made
-from jloss.transforms._chunks import check_schedule, head_logits, in_chunks
+from jloss._core.types import HeadLoss, L
+from jloss.transforms._chunks import check_schedule, in_chunks
 from jloss.transforms._compose import (
     Loss,
     apply_inside,
@@ -21,10 +24,11 @@ from jloss.transforms._compose import (
     loss_entry,
     with_inputs,
 )
+from jloss.transforms._heads import document_heads, fed, heads_of, in_chunks_of_tokens, inputs_of
 
 
 @made
-def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
+def chunked(loss: L, chunk_size: int | None = None, backward: Backward = "cached") -> L:
     r"""The same loss, a chunk of examples at a time, for losses that need much memory per example.
 
     .. math::
@@ -47,17 +51,17 @@ def chunked(loss: Loss, chunk_size: int | None = None, backward: Backward = "cac
     entry = entry_unless_batch_transform(loss)
     if entry is None:
         inner, maker = _made_by(loss)
-        if maker in (chunked, linear_head):  # already a chunk at a time: in chunks of this size
-            return maker(inner, chunk_size, backward)
+        if maker.func in (chunked, linear_head):  # already a chunk at a time: in chunks of this size
+            return functools.partial(maker, chunk_size=chunk_size, backward=backward)(inner)
         return apply_inside(loss, functools.partial(chunked, chunk_size=chunk_size, backward=backward))
     same = example_transform(f"chunked({entry.name})", entry, lambda core, given: core(**given), {}, {}, in_chunks(chunk_size, backward))
     again = functools.partial(chunked, chunk_size=chunk_size, backward=backward)
-    same.__jloss__ = entry_of(same)._replace(batch=BatchTransform(loss, again))  # type: ignore[attr-defined]
+    same.__jloss__ = entry_of(same)._replace(batch=BatchTransform(loss, again))
     return same
 
 
 @made
-def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached") -> Loss:
+def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = "cached", *, teacher: bool = False) -> HeadLoss:
     r"""A loss of logits becomes a loss of (hidden, kernel, targets), which never holds all logits.
 
     .. math::
@@ -70,20 +74,32 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     grad (also of a gradient), hessian, vmap, shard_map and any outer factor, but no jvp of its value. ``"recompute"`` computes
     each chunk again in the backward pass, and takes everything; so does ``reduction="none"`` under either.
 
+    A loss of two models takes the logits of the second as they are, or with ``teacher=True`` its hidden states and kernel, whose logits are
+    then never held either; the second model has no gradient. A loss of log-probabilities takes labels and hidden states instead. If those
+    are of whole sequences, ``steps="sum"`` or ``"mean"`` says what is taken over the tokens that the mask keeps, and a sequence longer
+    than a chunk is computed in parts, each again in the backward pass.
+
     On many devices: with tokens sharded, use it under jit as it is; with the kernel's rows sharded over a mesh axis inside
     `jax.shard_map`, name that axis by `class_axis_name`, for losses that have this option (and elementwise ones).
 
     Args:
         loss: A loss whose first input is logits: over classes, or elementwise. An elementwise loss takes targets
             ``(..., k)``; `where` and `weights` are per token or per token and class, and the mean runs over both.
-        chunk_size: Tokens in a chunk, at most, over all devices; by default there are sixteen chunks.
+            Or a loss of log-probabilities of tokens or sequences, such as those of preferences and policies.
+        chunk_size: Tokens in a chunk, at most, over all devices; by default there are sixteen chunks. A loss of sequences of logits
+            has at least one sequence in a chunk.
         backward: ``"cached"`` or ``"recompute"``.
+        teacher: Whether the second model (`teacher_logits`, the log-probabilities of a reference policy) has a head, too.
 
-    The new loss takes `hidden`, `kernel` (a row per class), the targets, and by keyword `bias`, `soft_cap` and `class_axis_name`.
+    The new loss takes `hidden`, `kernel` (with `teacher` also `teacher_hidden`, `teacher_kernel`), the targets, and by keyword `bias`,
+    `soft_cap` and `class_axis_name`. A kernel has a row per class: tied embeddings go in as they are; of a Flax `Dense` or `Linear` give
+    ``kernel.T``.
 
     >>> hidden, kernel, labels = jnp.ones((4, 2)), jnp.eye(3, 2), jnp.array([0, 1, 2, 0])
     >>> linear_head(cross_entropy, chunk_size=2)(hidden, kernel, labels), cross_entropy(hidden @ kernel.T, labels)
     (Array(1.1119, dtype=float32), Array(1.1119, dtype=float32))
+    >>> linear_head(distillation, teacher=True)(hidden, kernel, 2 * hidden, kernel), distillation(hidden @ kernel.T, 2 * hidden @ kernel.T)
+    (Array(0.06237, dtype=float32), Array(0.06237, dtype=float32))
 
     References:
         Wijmans, Huval, Hertzberg, Koltun, Krähenbühl, Cut Your Losses in Large-Vocabulary Language Models, 2024.
@@ -91,45 +107,48 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
         Hsu et al., Liger Kernel, 2024. https://arxiv.org/abs/2410.10989
     """
     check_schedule("linear_head", chunk_size, backward)
+    check_static("linear_head", "teacher", teacher, bool)
+    again = functools.partial(linear_head, chunk_size=chunk_size, backward=backward, teacher=teacher)
     entry = entry_unless_batch_transform(loss)
     if entry is None:
         inner, maker = _made_by(loss)
-        if maker is linear_head:
+        if maker.func is linear_head:
             raise TypeError(f"linear_head: needs a loss of logits; {loss_entry(loss).name} has a linear head already.")
-        if maker is chunked:  # its chunks are those of the head
-            return linear_head(inner, chunk_size, backward)
-        return apply_inside(loss, functools.partial(linear_head, chunk_size=chunk_size, backward=backward))
-    first, *targets = entry.inputs
-    *outer_dims, letter = entry.inputs[first] or ("k",)
-    elementwise = not any(entry.inputs.values())
-    if entry.domains[first] != "real" or not (elementwise or (entry.inputs[first] and letter.isidentifier())):
-        raise TypeError(f"linear_head: needs a loss of logits, such as cross_entropy; {entry.name} takes {first} ({entry.domains[first]}).")
-    feature = next(d for d in "dfg" if not any(d in dims for dims in entry.inputs.values()))
-    inputs = {"hidden": (*outer_dims, feature), "kernel": (letter, feature)}
-    inputs |= {n: (letter,) if elementwise else entry.inputs[n] for n in targets} | {"bias": (letter,)}
-    domains = {"hidden": "real", "kernel": "real", **{n: entry.domains[n] for n in targets}, "bias": "real"}
-    headed = with_inputs(entry, inputs, domains, optional="bias", axis=False)
-    own = {"soft_cap": None} | ({} if "class_axis_name" in entry.options else {"class_axis_name": None})
+        return again(inner) if maker.func is chunked else apply_inside(loss, again)  # its chunks are those of the head
+    heads = heads_of(entry, teacher)
+    takes, facts = inputs_of(entry, heads), log_probs_of(entry.core)
+    headed = with_inputs(entry, takes.inputs, takes.domains, takes.optional, axis=False)._replace(constants=takes.constants)
+    headed.core.__doc__ = document_heads(entry, heads)
+    elementwise = entry.elementwise and facts is None
+    own: dict[str, Any] = {head.soft_cap: None for head in heads} | (
+        {} if "class_axis_name" in entry.options else {"class_axis_name": None}
+    )
+    own |= {"steps": facts.steps} if facts is not None and facts.steps is not None else {}
+    of_heads = own.keys() | takes.inputs.keys() - entry.inputs.keys() | {"held"}
 
-    def per_class(*, hidden: Array, kernel: Array, bias: Array | None, soft_cap: Array | None, **given: Any) -> Array:
-        if elementwise:
-            given.pop("class_axis_name")  # nothing but the mean runs over classes
-        elif "class_axis_name" not in entry.options and given.pop("class_axis_name") is not None:
+    def per_class(**given: Any) -> Array:
+        axis_name = given["class_axis_name"]
+        if axis_name is not None and not elementwise and facts is None and "class_axis_name" not in entry.options:
             raise TypeError(f"linear_head: {entry.name} has no option `class_axis_name`; its classes cannot be sharded.")
-        return entry.core(**{first: head_logits(hidden, kernel, bias, soft_cap)}, **given)
+        made = dict(fed(heads, given, given["steps"] if "steps" in own else None, axis_name, given.get("held")))
+        return entry.core(**made, **{n: value for n, value in given.items() if n not in of_heads})
 
     def per_token(core: Callable[..., Array], given: dict[str, Any], **settings: Any) -> Array:
-        value = per_class(**{"bias": None, **given, **settings})
+        value = per_class(**{**dict.fromkeys(takes.optional), **given, **settings})
         return jnp.mean(value) if elementwise else value
 
-    evaluate = in_chunks(chunk_size, backward, per_class if elementwise else None, frozenset({"hidden", "kernel"}))
-    head = example_transform(f"linear_head({entry.name})", headed, per_token, own, {"soft_cap": "positive"}, evaluate)
-    again = functools.partial(linear_head, chunk_size=chunk_size, backward=backward)
-    head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again))  # type: ignore[attr-defined]
+    narrow = frozenset(name for head in heads for name in (head.hidden, head.kernel))
+    evaluate = in_chunks(chunk_size, backward, per_class if elementwise else None, narrow)
+    if facts is not None:
+        evaluate = in_chunks_of_tokens(chunk_size, backward, narrow, heads)
+    head = example_transform(
+        f"linear_head({entry.name})", headed, per_token, own, {name: "positive" for name in own if "cap" in name}, evaluate
+    )
+    head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again))
     return head
 
 
-def _made_by(loss: Loss) -> tuple[Loss, Callable[..., Loss]]:
-    """The loss inside a transform of batches, and that transform."""
+def _made_by(loss: Loss) -> tuple[Loss, Any]:
+    """The loss inside a transform of batches, and that transform with its settings."""
     inner, again, _ = batch_transform_of(loss)
-    return inner, again.func  # type: ignore[attr-defined]
+    return inner, again

@@ -11,6 +11,7 @@ from jloss._core.loss import loss
 from jloss._core.made import made
 from jloss._core.signature import Reduce
 from jloss._core.sorting import inverse_of, order_of
+from jloss._core.types import ArrayLoss
 from jloss.numerics import softplus
 
 Decision = Literal["argmax", "threshold", "rank"]
@@ -24,7 +25,7 @@ def smoothed_metric(
     decision: Decision = "argmax",
     perturbed: bool = False,
     samples: int = 100,
-) -> Callable[..., Any]:
+) -> ArrayLoss:
     r"""A loss from a metric of hard decisions, whose gradient is 0 wherever it exists: accuracy, F1, IoU, NDCG.
 
     .. math::
@@ -78,11 +79,12 @@ def smoothed_metric(
         expected = perturbations.make_perturbed_fun(value, samples, temperature, perturbations.Normal())
         return 1 - expected(key, scores)
 
-    core = noisy if perturbed else softened
+    core: Any = noisy if perturbed else softened
     core.__name__ = core.__qualname__ = f"smoothed_metric({getattr(metric, '__name__', 'metric')})"
     core.__doc__ = f"One minus {getattr(metric, '__name__', 'a metric')}, {'perturbed' if perturbed else 'softened'}."
     signature, domains = ("(n),(n),()->()", "real nonnegative key") if perturbed else ("(n),(n)->()", "real nonnegative")
-    return loss(signature, domains, temperature="positive")(core)
+    smoothed: Any = loss(signature, domains, temperature="positive")(core)
+    return smoothed
 
 
 def _hard_argmax(scores: Array) -> Array:

@@ -4,7 +4,7 @@
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jloss._core.catalogue import entry as entry_of
 from jloss._core.made import made
 from jloss._core.reduction import reduce
 from jloss._core.signature import Reduction
+from jloss._core.types import ArrayLoss, LossWithParts, Number, Weight
 from jloss.numerics import safe_divide
 from jloss.transforms._compose import (
     Loss,
@@ -30,7 +31,7 @@ from jloss.transforms._compose import (
 
 
 @made
-def weighted_sum(losses: Mapping[str, tuple[Any, Loss]]) -> Callable[..., tuple[Any, dict[str, Any]]]:
+def weighted_sum(losses: Mapping[str, tuple[Weight, Loss]]) -> LossWithParts:
     r"""Several losses at once: the weighted total, and each part by name, without its weight, for the log.
 
     .. math::
@@ -72,7 +73,7 @@ def weighted_sum(losses: Mapping[str, tuple[Any, Loss]]) -> Callable[..., tuple[
 
 
 @made
-def uncertainty_weighted(losses: Mapping[str, Loss]) -> Callable[..., tuple[Any, dict[str, Any]]]:
+def uncertainty_weighted(losses: Mapping[str, Loss]) -> LossWithParts:
     r"""Several losses whose weights are learned: each is divided by its own noise, which costs its logarithm.
 
     .. math::
@@ -111,7 +112,7 @@ def uncertainty_weighted(losses: Mapping[str, Loss]) -> Callable[..., tuple[Any,
 
 
 @made
-def deep_supervision(loss: Loss, weights: Sequence[float | Array]) -> Loss:
+def deep_supervision(loss: Loss, weights: Sequence[Number] | Array) -> ArrayLoss:
     r"""One loss at several depths of a network: a weighted sum over its outputs.
 
     .. math::

@@ -24,7 +24,8 @@ NO_SERIES = {  # for which jet has no rule, in the value itself
         "supervised_contrastive",
         "triplet_margin",
     },
-    "scan": {"cldice", "crf", "hausdorff_er", "rnnt_lattice", "rnnt_simple", "smith_waterman", "soft_dtw", "soft_dtw_divergence", "swav"},
+    "scan": {"cldice", "crf", "hausdorff_er", "rnnt_lattice", "rnnt_simple", "smith_waterman", "soft_dtw", "soft_dtw_divergence", "swav"}
+    | {"retrace", "td_lambda", "vtrace"},
     "checkpoint": {"ctc", "rnnt", "rnnt_pruned"},
     "integers beside floats": {"alignment", "boundary", "combo", "detr", "hausdorff_dt", "histogram", "mcc", "unified_focal"},
     "random bits": {"sigreg"},
@@ -50,7 +51,7 @@ def mixes(equation):
 
 def drawn(name):
     subject = case(name)
-    inputs = {n: a for n, a in subject.draw((4,)).items() if a is not None}
+    inputs = {n: a for n, a in subject.draw((8,)).items() if a is not None}
     floats = subject.floats(inputs)
     return floats, lambda floats: jloss.CATALOGUE[name].public(**{**inputs, **floats})
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jloss
+from jloss.testing.laws import hard_count
 from tests.cases import LOSSES, ORACLES, case
 
 
@@ -57,7 +58,11 @@ def place(entry, folder):
 
 
 def compare(name, setting, options):
-    """Three examples under one setting of the options. Traced options are passed as arrays, so that settings share a compilation."""
+    """Three examples under one setting of the options.
+
+    Traced options are passed as arrays, and the examples again and again, so that settings share a program, also with the law
+    `gradient_at_hard_points`.
+    """
     oracle, found = ORACLES[name], jloss.CATALOGUE[name]
     subject = case(name)
     inputs = subject.draw((3,), seed=10 + setting, dtype=np.float64)
@@ -66,7 +71,9 @@ def compare(name, setting, options):
     given = {**{n: v for n, v in found.options.items() if isinstance(v, float)}, **options}
     traced = {n: np.asarray(v, np.float64) for n, v in given.items() if n not in static(name) and v is not None}
     chosen = {n: v for n, v in given.items() if n in static(name)}
-    values, gradients = subject._replace(options=chosen).run(inputs, reduction="none", **traced)
+    values, gradients = subject._replace(options=chosen).run(
+        subject.rows(inputs, np.arange(hard_count(subject)) % 3), reduction="none", **traced
+    )
     for i in range(3):
         one = example(inputs, subject.batched, i)
         frozen = {"frozen": one} if oracle.frozen else {}

@@ -12,6 +12,7 @@ from jax import Array
 from jax.sharding import PartitionSpec as P
 
 import jloss
+from jloss._core.types import meaning
 from jloss.transforms import chunked, deep_supervision, hardest, regularized, tilted, tolerant, trimmed, uncertainty_weighted, weighted_sum
 from tests.cases import LOSSES, case
 
@@ -44,7 +45,8 @@ def test_batch_axes_that_would_broadcast():
     assert message(ValueError, lambda: jloss.cross_entropy(f((8, 5)), i(8, 1))) == (
         "cross_entropy: `labels` has batch axes (8, 1), but `logits` has (8,); losses do not broadcast batch axes.\n"
         "  expected  logits(..., k), labels(...)\n"
-        "  got       logits(8, 5), labels(8, 1)"
+        "  got       logits(8, 5), labels(8, 1)\n"
+        "  If there is one value per example: labels.squeeze(-1)."
     )
 
 
@@ -52,7 +54,8 @@ def test_batch_axes_that_would_broadcast_elementwise():
     assert message(ValueError, lambda: jloss.huber(f((8, 1)), f(8))) == (
         "huber: `targets` has batch axes (8,), but `predictions` has (8, 1); losses do not broadcast batch axes.\n"
         "  expected  predictions(...), targets(...)\n"
-        "  got       predictions(8, 1), targets(8)"
+        "  got       predictions(8, 1), targets(8)\n"
+        "  If there is one value per example: predictions.squeeze(-1)."
     )
 
 
@@ -67,7 +70,10 @@ def test_float_labels():
 
 
 def test_integer_logits():
-    assert message(TypeError, lambda: jloss.cross_entropy(i(8, 5), i(8))) == "cross_entropy: `logits` must be floating, got int32[8, 5]."
+    assert message(TypeError, lambda: jloss.cross_entropy(i(8, 5), i(8))) == (
+        "cross_entropy: `logits` must be floating, got int32[8, 5].\n"
+        "  Predictions are floating; predictions come first, and say logits.astype(float)."
+    )
 
 
 def test_where_of_the_wrong_shape():
@@ -109,9 +115,10 @@ def test_every_static_option_says_what_it_must_be(name):
     public = jloss.CATALOGUE[name].public
     inputs = case(name).draw()
     for option in inspect.signature(public).parameters.values():
-        if option.name in inputs or {float, Array} & {option.annotation, *get_args(option.annotation)}:
+        annotation = meaning(option.annotation)
+        if option.name in inputs or {float, Array} & {annotation, *get_args(annotation)}:
             continue
-        for value in wrong_values(option.annotation):
+        for value in wrong_values(annotation):
             text = message((TypeError, ValueError), lambda: public(**inputs, **{option.name: value}))  # noqa: B023
             assert text.startswith(f"{name}: `{option.name}` "), text
             assert text.endswith(f"got {value!r}."), text
@@ -123,7 +130,7 @@ def test_every_input_must_be_an_array(name):
     inputs = case(name).draw()
     shown = inspect.signature(public).parameters
     for option, parameter in shown.items():
-        accepts = {parameter.annotation, *get_args(parameter.annotation)}
+        accepts = {meaning(parameter.annotation), *get_args(meaning(parameter.annotation))}
         if {float, Array} & accepts:
             wants = "a number or an array" if float in accepts else "an array"
             for value in ["x", object()] if type(None) in accepts else [None, "x"]:
@@ -270,7 +277,7 @@ def test_unknown_keyword():
     assert message(TypeError, lambda: jloss.huber(f(8), f(8), delat=2.0)) == "huber: unknown keyword `delat`; did you mean `delta`?"
 
 
-@pytest.mark.parametrize(("theirs", "ours"), [("mask", "where"), ("sample_weight", "weights"), ("weight", "weights"), ("dim", "axis")])
+@pytest.mark.parametrize(("theirs", "ours"), [("mask", "where"), ("sample_weight", "weights"), ("dim", "axis")])
 def test_the_keyword_of_another_library(theirs, ours):
     assert message(TypeError, lambda: jloss.cross_entropy(f((8, 5)), i(8), **{theirs: 0})) == (
         f"cross_entropy: unknown keyword `{theirs}`; did you mean `{ours}`?"
@@ -368,7 +375,34 @@ def test_an_axis_that_no_mesh_has(axis):
     [
         (lambda: jloss.cross_entropy(f((8, 5)), i(8, 5)), "Of one-hot rows: labels.argmax(-1). For probabilities see soft_cross_entropy."),
         (lambda: jloss.cross_entropy(f((2, 21, 4, 4)), i(2, 4, 4)), "If the classes are on axis 1, say axis=1."),
+        (
+            lambda: jloss.cross_entropy(f((8, 5)), f((8, 5))),
+            "Of one-hot rows: labels.argmax(-1). For probabilities see soft_cross_entropy.",
+        ),
         (lambda: jloss.cross_entropy(i(8), f((8, 5))), "Are `logits` and `labels` exchanged?"),
+        (lambda: jloss.cross_entropy(f(8), f((8, 5))), "exchanged? Predictions come first; for Keras see jloss.compat.keras.loss."),
+        (lambda: jloss.sigmoid_cross_entropy(i(8), f(8)), "are `logits` and `targets` exchanged? Else say logits.astype(float)."),
+        (lambda: jloss.cross_entropy(f((8, 5)), i(8, 1)), "If there is one value per example: labels.squeeze(-1)."),
+        (lambda: jloss.cross_entropy(f((8, 5)), i(8), class_weight=f(5)), "for one weight per class, w, say weights=w[labels]"),
+        (lambda: jloss.cross_entropy(f((8, 5)), i(8), weight=f(5)), "for one weight per class, w, say weights=w[labels]"),
+        (lambda: jloss.sigmoid_cross_entropy(f(8), f(8), pos_weight=2.0), "did you mean `positive_weight`?"),
+        (lambda: jloss.dice(f((2, 3, 8, 8)), i(2, 8, 8)), "If `targets` are class indices: jax.nn.one_hot(targets, 3, axis=1), axis=1."),
+        (lambda: jloss.dice(f((2, 8, 8, 3)), i(2, 8, 8)), "jax.nn.one_hot(targets, 3, axis=-1), axis=-1."),
+        (lambda: jloss.dice(f((2, 3, 8, 8)), f((2, 3, 8, 8)), where=jnp.ones((2, 8, 8), bool)), "Pixels are masked by `mask`"),
+        (lambda: jloss.sequence_cross_entropy(f((8, 16, 5)), i(8, 16), where=jnp.ones((8, 16), bool)), "Steps are masked by `mask`"),
+        (lambda: jloss.triplet_margin(f(3), f(3), f(3), distance_function=jnp.sum), "jloss.compat.torch.triplet_margin_with_distance_loss"),
+        (lambda: jloss.cross_entropy(f((8, 5)), i(8), from_logits=True), "unknown keyword `from_logits`; it takes `logits`, always."),
+        (lambda: jloss.huber(f(8), f(8), size_average=True), "say reduction='mean', 'sum' or 'none'"),
+        (lambda: jloss.kl_divergence(f((8, 5)), f((8, 5)), reduction="batchmean"), "got 'batchmean'. Here it is 'mean'."),
+        (lambda: jloss.huber(f(8), f(8), reduction=None), "got None. Here it is 'none'."),
+        (lambda: jloss.l1(f(3), f(3)), "It is a penalty of parameters; for errors see absolute_error."),
+        (lambda: jloss.l2({"w": f(3), "act": jnp.tanh}), "leaf 'act' of `params` is no array but a "),
+        (lambda: jloss.l2({"w": f(3), "act": jnp.tanh}), "`eqx.filter(model, eqx.is_inexact_array)`"),
+        (
+            lambda: deep_supervision(jloss.huber),
+            "argument: 'weights'.\n  expected  deep_supervision(loss, weights, ...)",
+        ),
+        (lambda: tilted(jloss.huber, ovr=2.0), "tilted: got an unexpected keyword argument 'ovr'."),
         (lambda: jloss.cross_entropy(f((8, 5)), i(8), weights=f(5)), "If there is one weight per class, w, say weights=w[labels]."),
         (
             lambda: jloss.cross_entropy(f((8, 5, 4)), i(8, 4), axis=1, weights=f(5)),
@@ -400,6 +434,7 @@ def test_an_error_that_gives_nothing_away_has_no_advice():
     [
         ("(k),()->()", "real klass", "wrong: 'klass' is not a domain; nearest: class; domains: real, unit, positive"),
         ("(k)->()", "real class", "has 1 inputs, the domains 'real class' are 2"),
+        ("(k),()->()", "", "has 2 inputs, the domains '' are 0"),
     ],
 )
 def test_mistakes_of_authors(signature, domains, said):
@@ -410,3 +445,39 @@ def test_mistakes_of_authors(signature, domains, said):
             return logits[0]
 
     assert said in str(error.value)
+    line = inspect.currentframe().f_lineno - 5
+    assert str(error.value).endswith(f"\n  at {__file__}:{line}"), "the line of the author, not one of jloss"
+
+
+def bare(predictions, targets):
+    return predictions - targets
+
+
+def plain(predictions: Array, targets: Array, **reduce: jloss.Reduce) -> Array:
+    return predictions - targets
+
+
+def untold(predictions: Array, targets: Array, *, delta=1.0, **reduce: Unpack[jloss.Reduce]) -> Array:
+    return predictions - targets
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: jloss.loss(bare), 'bare: say what the inputs are, as in @jloss.loss("(k),()->()", "real class").'),
+        (lambda: jloss.loss("(),()->()", "real real")(bare), "bare: the last parameter of a loss is `**reduce: Unpack[jloss.Reduce]`"),
+        (lambda: jloss.loss("(),()->()", "real real")(plain), "plain: the last parameter of a loss is `**reduce: Unpack[jloss.Reduce]`"),
+        (lambda: jloss.loss("(),()->()", "real real")(untold), "untold: say what the option `delta` is: `delta: float`"),
+    ],
+)
+def test_a_decorator_says_what_to_write(call, said):
+    assert message(TypeError, call).startswith(said)
+
+
+def test_the_catalogue_prints_its_families_and_an_entry_its_call():
+    text = repr(jloss.CATALOGUE)
+    assert len(text) < 6000
+    assert "regression.robust: general_robust, cauchy, geman_mcclure, welsch, tukey_biweight\n" in text
+    assert repr(jloss.CATALOGUE["huber"]) == "<loss huber(predictions, targets, delta=1.0) of jloss.regression.errors>"
+    assert repr(jloss.CATALOGUE["router_z"]) == "<loss router_z(logits, mask=None) of jloss.language.experts>"
+    assert repr(jloss.CATALOGUE["seesaw"]) == "<stateful seesaw(p=0.8, q=2.0, epsilon=0.01) of jloss.classification.long_tail>"

@@ -56,7 +56,7 @@ def test_one_hot_integers():
 
 
 def whole_options(name):
-    return {n: max(1, round(v)) for n, v in jloss.CATALOGUE[name].options.items() if isinstance(v, float) and v == round(v)}
+    return {n: round(v) or 1 for n, v in jloss.CATALOGUE[name].options.items() if isinstance(v, float) and v == round(v)}
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if whole_options(name)])

@@ -13,6 +13,7 @@ scale_invariant     multiplying the first input by a positive constant changes n
 ==================  =====================================================================================================
 """
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -56,6 +57,19 @@ def oracle(
         return function
 
     return register
+
+
+def constant(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """These inputs have no gradient: below `oracle(frozen=True)`, their values are those of the point at which it is taken."""
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def at(frozen: Any = None, **given: Any) -> Any:
+            return function(**given | {n: v for n, v in (frozen or {}).items() if n in names})
+
+        return at
+
+    return wrap
 
 
 def load() -> dict[str, Oracle]:

@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 import jloss
+from jloss._core.display import formula, keywords, signature
 from jloss._core.domains import DOMAINS
 from jloss.testing import FUNCTION_LAWS, LAWS
 
@@ -24,7 +25,7 @@ WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / page for page 
 CODE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 OTHER = """where weights reduction axis_name axis spatial_ndim float jit x log arctan2 arccos p softmax logits label_smoothing
     positive_weight infeasible shard_map vmap diagnose checked stop_gradient
-    abs jloss jax jax_debug_nans pick safe_divide bool int str init apply get_value set_value"""  # in backticks, and no loss
+    abs jloss jax jax_debug_nans mask mse pick safe_divide bool int str init apply get_value set_value"""  # in backticks, and no loss
 
 
 @pytest.mark.parametrize("name", ["index.md", "nan.md", "own.md", "pictures.md", "states.md"])
@@ -106,7 +107,7 @@ def test_every_dotted_name_is_there():
     """Pages and docstrings name modules where they are."""
     texts = [(path.relative_to(ROOT).as_posix(), text) for path in [*WRITTEN, *SOURCES] for text in strings(path)]
     found = {(page, name) for page, text in texts for name in re.findall(r"\bjloss(?:\.[A-Za-z]\w*)+", text)}
-    names = {name for _, name in found if name not in ("jloss.NAME", "jloss.py")}
+    names = {name for _, name in found if name not in ("jloss.NAME", "jloss.py", "jloss.mse")}  # the last is missing on purpose
     assert len(names) > 100
     lost = {name for name in names if not is_there(name)}
     assert {(page, name) for page, name in found if name in lost} == set()
@@ -117,7 +118,7 @@ def theme(monkeypatch):
     pytest.importorskip("griffe")
     monkeypatch.syspath_prepend(str(DOCS / "theme"))
     yield lambda name: importlib.import_module(name)
-    for module in ("docstrings", "hooks", "links"):
+    for module in ("docstrings", "formulas", "hooks", "links"):
         sys.modules.pop(module, None)
 
 
@@ -147,7 +148,8 @@ def site(theme, monkeypatch):
                 module = importlib.import_module(path) if is_module(path) else None
                 own = [n for n, thing in vars(module).items() if getattr(thing, "__module__", "") == path] if module else []
                 pages[name] += " ".join(["", path.rpartition(".")[2], *own])
-    assert drawn == [family for families in theme("links").domains().values() for family in families if family != "regularization"]
+    families = [family for families in theme("links").domains().values() for family in families]
+    assert {*drawn} == {*families} - {"regularization"}
     return pages
 
 
@@ -173,6 +175,69 @@ def test_all_losses_say_what_others_call_them(site):
     assert "`torch.nn.HuberLoss`, `keras.losses.Huber`, `optax.losses.huber_loss`" in rows["huber"]
     assert rows["giou"].endswith("|  |")
     assert sum(not row.endswith("|  |") for row in rows.values()) > 40
+
+
+def test_a_loss_page_has_the_whole_call_its_keywords_and_its_other_names(theme):
+    """As `jloss show` prints them; griffe reads the source, so that nothing need be installed."""
+    griffe, docstrings = pytest.importorskip("griffe"), theme("docstrings")
+    package = griffe.load("jloss", search_paths=[ROOT], extensions=griffe.load_extensions(docstrings.Markdown()))
+    for name, entry in jloss.CATALOGUE.items():
+        text = package[f"{entry.core.__module__.removeprefix('jloss.')}.{name}"].docstring.value
+        assert text.startswith(f"```python\n{signature(entry, docstrings.WIDTH)}\n```\n"), name
+        for keyword, said in keywords(entry).items():
+            assert f"    - `{keyword}`: {said}" in text, name
+    huber = package["regression.errors.huber"]
+    assert str(huber.parameters["targets"].annotation) == "Array[...], any real number"
+    assert "\nElsewhere: *torch.nn.HuberLoss*, *keras.losses.Huber*, *optax.losses.huber\\_loss*.\n" in huber.docstring.value
+    squared = package["regression.errors.squared_error"].docstring.value
+    assert re.search(r"\nElsewhere: .*\*mse\*.*\*l2\\_loss\*.*\.\n", squared)
+    compat = package["compat.torch.huber_loss"].docstring.value
+    assert compat.startswith(
+        "```python\nhuber_loss(\n    input,\n    target,\n    reduction='mean',\n    delta=1.0,\n    weight=None,\n)\n```\n"
+    )
+
+
+def test_a_table_with_rules_becomes_one_with_bars(theme):
+    rule = "=====  =======\n"
+    text = f"Before.\n\n{rule}case   there\n{rule}one    first\n       goes on\n`x|y`  2\n{rule}\nAfter.\n"
+    table = "| case | there |\n|---|---|\n| one | first goes on |\n| `x|y` | 2 |\n"
+    assert theme("docstrings").markdown(text).split() == f"Before.\n\n{table}\nAfter.\n".split()
+
+
+@pytest.fixture
+def formulas(theme):
+    for package in ("math_core", "ziamath"):
+        pytest.importorskip(package)
+    return theme("formulas")
+
+
+def test_every_formula_becomes_mathml(formulas):
+    """A formula that cannot be converted stops the build; so do brackets of one size without a partner."""
+    for name, entry in jloss.CATALOGUE.items():
+        found = formulas.mathml(formula(entry), True)
+        assert found.startswith('<div class="formula"><math data-search-exclude'), name
+        assert not re.search(r"\\[a-zA-Z]|merror", found), name
+    inline = formulas.with_mathml(r'<p>With <span class="arithmatex">\(a_i &lt; b\)</span>.</p>')
+    assert re.fullmatch(r"<p>With <math [^>]*>.*<msub><mi>a</mi><mi>i</mi></msub><mo[^>]*>&lt;</mo><mi>b</mi>.*</math>\.</p>", inline)
+    with pytest.raises(Exception, match="nosuch"):
+        formulas.mathml(r"\nosuch{x}")
+
+
+def test_the_font_has_what_the_formulas_use(formulas, tmp_path):
+    from fontTools.ttLib import TTFont
+
+    formulas.mathml(r"\sum_i \hat x_i \not\sim \mathcal{N}")
+    formulas.write_font(tmp_path / "theme" / "math.woff")
+    font = TTFont(tmp_path / "theme" / "math.woff")
+    assert {0x2211, 0x1D465, 0x1D4A9, 0x221A, ord("x")} <= font.getBestCmap().keys()
+    assert "MATH" in font, "without it brackets do not grow"
+    assert (tmp_path / "theme" / "math.woff").stat().st_size < 200_000
+
+
+def test_the_site_needs_no_other_host():
+    """All that a page loads comes with it; links may lead away."""
+    for path in [ROOT / "mkdocs.yml", *(DOCS / "theme").glob("*.*")]:
+        assert not re.search(r"https?://\w|cdn|googleapis", path.read_text()), path.name
 
 
 def test_the_laws_are_listed(site):

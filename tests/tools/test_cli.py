@@ -1,11 +1,17 @@
 """The commands, run in this process with few steps: what they print, what they write, and what they say to a mistake."""
 
+import ast
+import contextlib
 import csv
 import importlib.util
+import inspect
 import io
+import itertools
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -16,6 +22,7 @@ import pytest
 
 import jloss
 from jloss.__main__ import DATA, domains, families, main
+from jloss._core.display import keywords, signature
 from jloss._core.lookup import MissingExtra, UsageError, find_entry, import_extra, option
 
 PNG = b"\x89PNG"
@@ -81,7 +88,7 @@ def test_unknown_family_gives_the_nearest(say):
 
 def test_show_prints_signature_docstring_and_shapes(say):
     _, out, _ = say("show", "cross_entropy")
-    assert out.startswith("jloss.cross_entropy(logits, labels, *, label_smoothing=0.0")
+    assert out.startswith("jloss.cross_entropy(\n    logits,\n    labels,\n    *,\n    label_smoothing=0.0,\n")
     for part in (".. math::", "Args:", "Shapes:", "a class index", "https://"):
         assert part in out
 
@@ -100,14 +107,155 @@ def test_show_refuses_an_unknown_picture_format(say, tmp_path):
     assert ".png" in err
 
 
-@pytest.mark.parametrize(
-    ("typed", "meant"), [("hubr", "huber"), ("CrossEntropy", "cross_entropy"), ("HuberLoss", "huber"), ("entropy", "cross_entropy")]
-)
+@pytest.mark.parametrize(("typed", "meant"), [("hubr", "huber"), ("cros_entropy", "cross_entropy"), ("smooth", "smooth_l1")])
 def test_unknown_name_gives_the_nearest(say, typed, meant):
     status, out, err = say("show", typed)
     assert (status, out) == (2, "")
     assert err.startswith(f"jloss: no loss is called `{typed}`; nearest: ")
     assert meant in err.split("nearest:")[1]
+
+
+def test_show_of_a_name_from_elsewhere(say):
+    status, out, _ = say("show", "MSELoss")
+    assert status == 0
+    assert out.startswith("`MSELoss` is `squared_error` here.\n\njloss.squared_error(\n    predictions,\n    targets,\n    *,\n")
+    assert "`l2_loss` is `0.5 * squared_error` here." in say("show", "l2_loss")[1]
+    assert say("show", "kl_div")[2] == "jloss: no loss is called `kl_div`; it is `kl_divergence` or `kl_divergence_with_log_targets`.\n"
+    assert say("train", "--loss", "mse")[2] == "jloss: no loss is called `mse`; it is `squared_error`.\n"
+
+
+def test_show_says_what_every_keyword_is(say):
+    """One a line in the signature, and each with a sentence, where the labels that are ignored have theirs."""
+    for name, entry in jloss.CATALOGUE.items():
+        parameters = inspect.signature(entry.public).parameters
+        call = ast.parse(f"def {signature(entry).replace('<', '').replace('>', '')}: ...").body[0].args
+        assert [a.arg for a in [*call.args, *call.kwonlyargs]] == [*parameters], name
+        assert [*keywords(entry)] == [n for n in parameters if n in entry.keywords], name
+    _, out, _ = say("show", "cross_entropy")
+    assert "\n    label_smoothing=0.0,\n" in out
+    assert "To ignore labels of -100: where=labels != -100." in " ".join(out.split())
+    assert re.search(r"\n    axis: The axis of the classes; -1 is the last", out)
+    assert "For (N, H, W, C) say axis=-1." in " ".join(say("show", "dice")[1].split())
+    assert "labels" not in say("show", "huber")[1].partition("Keywords:")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "there"),
+    [
+        (["mse"], "squared_error"),
+        (["FOCAL"], "softmax_focal"),
+        (["class weights"], "class_balanced_weights"),
+        (["simclr"], "nt_xent"),
+        (["pinball"], "quantile"),
+        (["aspect", "ratio"], "ciou"),
+    ],
+)
+def test_list_finds_a_word(say, words, there):
+    status, out, _ = say("list", *words)
+    assert status == 0
+    found = {line.split()[0] for line in out.splitlines() if re.match(r"  \w", line)}
+    assert there in found or there not in jloss.CATALOGUE
+    assert 0 < len(found) < len(jloss.CATALOGUE) / 4
+    assert say("list", *words, "--domain", "sequence")[0] == 2 or there in say("list", "--domain", "sequence")[1]
+
+
+def test_list_prints_names_from_elsewhere(say):
+    assert re.search(r"\n  squared_error .*\n +elsewhere: mse, mean_squared_error", say("list", "mse")[1])
+    assert say("list", "hubber") == (2, "", "jloss: no loss is called or described by `hubber`; nearest: huber, pseudo_huber.\n")
+
+
+def test_list_for_programs(say):
+    rows = json.loads(say("list", "--json")[1], parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert [row["name"] for row in rows] == [*jloss.CATALOGUE]
+    (row,) = json.loads(say("list", "--json", "huber", "--family", "errors")[1])[:1]
+    assert row["name"] == "huber"
+    assert row["inputs"]["targets"] == {"axes": [], "values": "real", "required": True}
+    assert row["options"] == {"delta": 1.0}
+    assert "where" in row["keywords"]
+
+
+# ---------------------------------------------------------------- no command, versions, wrong options
+
+
+def test_no_command_prints_help(say):
+    status, out, err = say()
+    assert (status, err) == (0, "")
+    assert all(f"\n    {name} " in out for name in ("train", "list", "show", "check", "bench", "new"))
+
+
+def test_version(say):
+    assert re.fullmatch(r"jloss \d+\.\d+\S*, jax \d+\.\d+\S*, Python 3\.\d+\.\d+\S*\n", say("--version")[1])
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("train", "--epochs", "3"), "jloss train: error: no option is called `--epochs`; nearest: --steps; options: --data, --loss,"),
+        (("train", "--stps=3"), "jloss train: error: no option is called `--stps`; nearest: --steps"),
+        (("bench", "--gpu"), "jloss bench: error: no option is called `--gpu`; nearest: --device; options: --loss, "),
+        (("show", "huber", "delta"), "jloss show: error: `delta` is one word too many."),
+        (("trian",), "jloss: error: no command is called `trian`; nearest: train; commands: train, list, show, check, bench, new."),
+    ],
+)
+def test_a_wrong_option_shows_the_usage_of_its_command(say, capsys, argv, said):
+    with pytest.raises(SystemExit) as stop:
+        say(*argv)
+    err = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert err.startswith(f"usage: {said.partition(': error')[0]} ")
+    assert said in err
+
+
+# ---------------------------------------------------------------- Ctrl-C
+
+
+def interrupted(function, at):
+    """A function during whose call number `at` Ctrl-C is pressed."""
+    calls = itertools.count(1)
+
+    def call(*args, **kwargs):
+        if next(calls) == at:
+            signal.raise_signal(signal.SIGINT)
+        return function(*args, **kwargs)
+
+    return call
+
+
+@pytest.mark.parametrize(("at", "done"), [(1, 0), (2, 1)])
+def test_a_stopped_training_writes_what_is_done(say, at_ease, monkeypatch, tmp_path, at, done):
+    from jloss.tools import train
+
+    monkeypatch.setattr(train, "_train_one", interrupted(train._train_one, at))
+    status, _, err = say("train", "--loss", "cross_entropy,brier", "--steps", "2", "--out", str(tmp_path / "t"))
+    assert (status, err) == (130, f"jloss: stopped; {done} of 2 losses done\n")
+    assert [r["loss"] for r in rows(tmp_path / "t" / "table.csv")] == ["cross_entropy"] if done else not (tmp_path / "t").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_stopped_benchmark_writes_what_is_done(say, monkeypatch, tmp_path):
+    from jloss.tools import bench
+
+    monkeypatch.setattr(bench, "measure", interrupted(bench.measure, 2))
+    status, _, err = say("bench", "--loss", "huber,hinge", "--size", "100", "--repeats", "1", "--out", str(tmp_path))
+    assert (status, err) == (130, "jloss: stopped; 1 of 2 losses done\n")
+    assert [r["loss"] for r in rows(tmp_path / "bench.csv")] == ["huber"]
+
+
+def test_a_stop_that_a_callback_swallows_is_not_lost(say, at_ease, monkeypatch, tmp_path):
+    """jax runs callbacks of the garbage collector, in which Python only prints an exception."""
+    from jloss.tools import train
+
+    def swallowing(function=train._train_one):
+        def call(*args):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            return function(*args)
+
+        return call
+
+    monkeypatch.setattr(train, "_train_one", swallowing())
+    status, _, err = say("train", "--loss", "cross_entropy,brier", "--steps", "2", "--out", str(tmp_path))
+    assert (status, err) == (130, "jloss: stopped; 1 of 2 losses done\n")
 
 
 # ---------------------------------------------------------------- train
@@ -209,16 +357,19 @@ def test_every_loss_that_fits_takes_a_step():
     ("argv", "parts"),
     [
         (["--data", "mnist"], ["no data are called `mnist`", "there are digits, breast_cancer, diabetes."]),
-        (["--loss", "crossentropy"], ["no loss is called `crossentropy`; nearest: cross_entropy"]),
+        (["--loss", "cros_entropy"], ["no loss is called `cros_entropy`; nearest: cross_entropy"]),
         (
             ["--loss", "huber"],
-            ["huber does not fit digits, which has 10 classes: `targets` is any real number.", "Losses that fit digits:"],
+            ["huber does not fit digits, which has 10 classes: `targets` is any real number.", "\nIt fits --data diabetes.\n"],
         ),
         (
             ["--data", "diabetes", "--loss", "cross_entropy"],
-            ["which has numbers: `labels` is a class index.", ", huber"],
+            ["which has numbers: `labels` is a class index.", "\nIt fits --data digits and --data breast_cancer.\n"],
         ),
-        (["--loss", "triplet_margin"], ["it compares `anchors`, `positives`, `negatives`, not predictions with targets"]),
+        (
+            ["--loss", "triplet_margin"],
+            ["it compares `anchors`, `positives`, `negatives`, not predictions with targets", "Losses that fit digits: "],
+        ),
         (["--loss", "cross_entropy", "--option", "cross_entropy.gama=1"], ["cross_entropy has no option `gama`", "label_smoothing=0.0"]),
         (["--loss", "softmax_focal", "--option", "softmax_focal.gamma=big"], ["softmax_focal: `gamma` is a number, got 'big'."]),
         (["--loss", "softmax_focal", "--option", "gamma=1"], ["--option reads LOSS.NAME=VALUE"]),
@@ -461,6 +612,19 @@ def test_check_reports_law_example_and_remedy(mine):
     assert "Run it alone   python -m jloss check mine:clamped --law label_out_of_range_is_nan" in out
 
 
+def test_check_of_a_name_that_is_not_there_says_how_many_are(mine):
+    assert mine("jloss:zzz")[2].endswith(f", ... ({len(jloss.CATALOGUE)}).\n")
+
+
+def test_a_stopped_check_reports_what_is_broken_so_far(mine, monkeypatch):
+    from jloss.tools import check
+
+    monkeypatch.setattr(check, "_check", interrupted(check._check, 4))
+    status, out, err = mine("mine:clamped", "--quick", *QUICK)
+    assert (status, err) == (130, "jloss: stopped; 3 of 4 laws tried, 1 broken\n")
+    assert "1. label_out_of_range_is_nan" in out
+
+
 def test_check_finds_a_small_example(mine):
     status, out, _ = mine("mine:halved", *QUICK)
     assert status == 1
@@ -495,6 +659,8 @@ def test_check_of_a_plain_function(mine, at_ease):
         (("broken:loss",), "`broken` cannot be imported: ZeroDivisionError: division by zero (broken.py:1)"),
         (("mine:clampt",), "`mine` has no `clampt`; nearest: clamped."),
         (("mine:xyz",), "`mine` has no `xyz`; its losses: sound, clamped, halved, branches, tilted."),
+        (("jloss:mse",), "`jloss` has no `mse`; it is `squared_error`."),
+        (("jloss:zzz",), "`jloss` has no `zzz`; its losses: "),
         (("mine:seven",), "`mine:seven` is not a loss, but an int."),
         (("mine:plain",), "`mine:plain` is a plain function. Write it with @jloss.loss"),
         (("mine:plain", "--inputs", "seven"), "--inputs: `mine:seven` must be a tuple of arrays"),

@@ -17,6 +17,8 @@ BAD = {  # a value outside each domain, and what is said of it
     "unit": (1.5, "must be between 0 and 1, got 1.5"),
     "positive": (-1.0, "must be greater than 0, got -1.0"),
     "nonnegative": (-1.0, "must be 0 or more, got -1.0"),
+    "nonpositive": (1.0, "must be 0 or less, got 1.0"),
+    "rising": (0.0, "must be numbers that rise along the last axis"),
     "above_minus_one": (-2.0, "must be greater than -1, got -2.0"),
     "sign": (0.5, "must be -1 or +1, got 0.5"),
     "class": (99, "must be a class index from 0 to 4, got 99"),

@@ -15,11 +15,12 @@ def read(paths: list[str]) -> tuple[Counter, Counter, Counter]:
     files, laws, losses = Counter[str](), Counter[str](), Counter[str]()
     known = set(LOSSES)
     for test in (test for path in paths for test in ElementTree.parse(path).iter("testcase")):
-        numbers = {p.get("name"): float(p.get("value")) for p in test.iter("property") if p.get("name") == "cpu" or "law " in p.get("name")}
-        seconds = numbers.pop("cpu", 0.0)
+        properties = [(p.get("name"), p.get("value")) for p in test.iter("property")]  # of a law one for each setting of options
+        seconds = sum(float(value) for name, value in properties if name == "cpu")
         files[test.get("classname")] += seconds
-        for law, spent in numbers.items():
-            laws[law.removeprefix("law ")] += spent
+        for name, value in properties:
+            if name.startswith("law "):
+                laws[name.removeprefix("law ")] += float(value)
         words = test.get("name").partition("[")[2].rstrip("]").split("-")
         for loss in known.intersection(words):
             losses[loss] += seconds

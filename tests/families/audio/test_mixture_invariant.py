@@ -72,7 +72,13 @@ def test_more_sources_than_can_be_held_at_once_and_spectra():
 
 
 def test_keeps_the_contract():
-    laws = ["masked_equals_absent", "parts_add_up", "shard_map_equals_one_device", "sharded_batch_gathers_nothing", "batch_equals_one_by_one"]
+    laws = [
+        "masked_equals_absent",
+        "parts_add_up",
+        "shard_map_equals_one_device",
+        "sharded_batch_gathers_nothing",
+        "batch_equals_one_by_one",
+    ]
     report = check(SEPARATED, laws=[*laws, "exports_with_symbolic_batch", "gradient_is_the_derivative", "transformations_compose"])
     assert report, str(report)
 

@@ -181,7 +181,10 @@ def unit(v):
     return v / size if size > 0 else v
 
 
-@oracle("nonnegative scale_invariant", options=[{"scale": 3.0, "bias": 1.0}, {"method": "contrast"}, {"method": "contrast", "scale": 2.0, "bias": 0.5}])
+@oracle(
+    "nonnegative scale_invariant",
+    options=[{"scale": 3.0, "bias": 1.0}, {"method": "contrast"}, {"method": "contrast", "scale": 2.0, "bias": 0.5}],
+)
 def ge2e(embeddings, scale=10.0, bias=-5.0, method="softmax"):
     speakers, utterances, _ = embeddings.shape
     losses = []

@@ -1,0 +1,37 @@
+"""Arithmetic that the generative losses share: products with infinite weights, logarithms of hyperbolic functions, means of a datum."""
+
+import jax.numpy as jnp
+from jax import Array
+
+from jloss._core.backend import select
+from jloss.numerics import log1mexp
+
+# B(2n) / (2n (2n)!): the coefficients of y^2, y^4, ... in log(sinh(y/2) / (y/2)).
+LOG_SINHC = (1 / 24, -1 / 2880, 1 / 181440, -1 / 9676800, 1 / 479001600, -691 / 15692092416000, 1 / 1046139494400)
+
+
+def times(weight: Array | float, x: Array) -> Array:
+    """The product of two numbers of 0 or more, where 0 times infinity is 0; an infinite one has gradient 0, not NaN."""
+    endless, other = jnp.asarray(weight == jnp.inf), x == jnp.inf
+    product = select(endless, 0.0, weight) * select(other, 0.0, x)
+    return select((endless & (x > 0)) | (other & (weight > 0)), jnp.inf, product)
+
+
+def log_sinhc(y: Array) -> Array:
+    """``log(sinh(y/2) / (y/2))``: even, and to the last digit also near 0, where it is ``y**2 / 24``."""
+    size = jnp.abs(y)
+    near = size < 0.5
+    square = jnp.square(select(near, y, 0.0))
+    series = jnp.zeros_like(square)
+    for coefficient in reversed(LOG_SINHC):
+        series = square * (coefficient + series)
+    far = select(near, 1.0, size)
+    return select(near, series, far / 2 - jnp.log(far) + log1mexp(-far))
+
+
+def log1mexp_of_exp(log_width: Array) -> Array:
+    """``log(1 - exp(-y))`` for ``y = exp(log_width)``, without underflow: near 0 it is `log_width` itself."""
+    near = log_width < -1.0
+    small = jnp.exp(select(near, log_width, -1.0))
+    large = jnp.exp(select(near, 0.0, log_width))
+    return select(near, log_width - small / 2 + log_sinhc(small), log1mexp(-large))

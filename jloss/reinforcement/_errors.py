@@ -1,0 +1,24 @@
+"""The loss of a temporal difference, and discounted targets."""
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jloss.reinforcement.returns import discounted
+
+
+def error_loss(error: Array, delta: Array | float | None) -> Array:
+    """Half the square, or the Huber loss, with slope `delta` beyond it."""
+    if delta is None:
+        return 0.5 * jnp.square(error)
+    within = jnp.clip(error, -delta, delta)
+    return within * (error - 0.5 * within)
+
+
+def one_step_target(rewards: Array, discounts: Array, following: Array) -> Array:
+    """What a value should be, given what follows: a constant for the gradient."""
+    return lax.stop_gradient(rewards + discounted(discounts, following))
+
+
+def expected(probs: Array, values: Array) -> Array:
+    """The mean of values under probabilities; a value of probability 0 may be infinite."""
+    return jnp.sum(probs * jnp.where(probs == 0, 0.0, values), axis=-1)

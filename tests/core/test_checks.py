@@ -1,0 +1,189 @@
+"""`jloss.checks`: a value outside of its input's domain is named, however a loss is called; not asked for, it costs nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jloss
+from jloss.testing import checked
+from jloss.transforms import hardest, linear_head
+from tests.cases import LOSSES, case, mostly_slow
+
+SCORES, SIGNS, ZEROS = np.float32([0.5, 2.0, -1.0, 3.0]), np.float32([1, -1, 1, -1]), np.float32([1, -1, 0, 1])
+LOGITS = np.zeros((2, 3, 5), np.float32)
+MESH = jax.make_mesh((4,), ("i",), axis_types=(AxisType.Auto,))
+
+
+def message(call):
+    with pytest.raises(ValueError, match=r"must|batch axes") as caught, jloss.checks():
+        jax.block_until_ready(call())
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: jloss.hinge(SCORES, ZEROS), "hinge: `signs` must be -1 or +1, got 0.0 in example 2.\n  Of 0 and 1: 2 * signs - 1;"),
+        (
+            lambda: jloss.binary_cross_entropy(SCORES, SCORES),
+            "0 and 1, got 2.0 in example 1.\n  If they are logits: jax.nn.sigmoid",
+        ),
+        (
+            lambda: jloss.brier(np.float32([[0.25] * 4, [0, 1, 2, -2]]), np.int32([0, 1])),
+            "brier: `probabilities` must be between 0 and 1, got 2.0 in example 1.\n  If they are logits: jax.nn.softmax(probabilities).",
+        ),
+        (
+            lambda: jloss.brier(np.full((2, 4), 0.5, np.float32), np.int32([0, 1])),
+            "sum to 1 over its last axis, got 2.0 in example 0.",
+        ),
+        (
+            lambda: jloss.kl_divergence(np.full((2, 4), 0.25, np.float32), np.full((2, 4), 0.25, np.float32)),
+            "exponentials sum to 1, got 1.0 in example 0.\n  Of probabilities: jnp.log(log_predictions);",
+        ),
+        (
+            lambda: jloss.giou(np.float32([[0, 0, 1, 1], [9, 9, 4, 5]]), np.float32([[0, 0, 1, 1]] * 2)),
+            "x0 <= x1 and y0 <= y1, got [9. 9. 4. 5.] in example 1.\n  Of (x, y, w, h): x and y, then x + w and y + h",
+        ),
+        (
+            lambda: jloss.cross_entropy(LOGITS, np.int32([[0, 1, 2], [0, -100, 2]])),
+            "cross_entropy: `labels` must be a class index from 0 to 4, got -100 in example 1, 1.\n  Classes count",
+        ),
+        (lambda: jloss.huber(np.float32([0, np.nan]), np.zeros(2, np.float32)), "`predictions` must not be NaN, got nan in example 1."),
+        (lambda: jax.jit(lambda d: jloss.huber(SCORES, SIGNS, delta=d))(-1.0), "huber: `delta` must be greater than 0, got -1.0."),
+        (
+            lambda: linear_head(jloss.cross_entropy)(SCORES.reshape(2, 2), SCORES.reshape(2, 2), np.int32([0, 2])),
+            "linear_head(cross_entropy): `labels` must be a class index from 0 to 1, got 2 in example 1.",
+        ),
+        (lambda: hardest(jloss.hinge, 0.5)(SCORES, ZEROS), "hinge: `signs` must be -1 or +1"),
+        (
+            lambda: jloss.seesaw().apply(np.zeros(5, np.int32), LOGITS[0], np.int32([0, 7, 2])),
+            "seesaw: `labels` must be a class index from 0 to 4, got 7 in example 1.",
+        ),
+    ],
+)
+def test_a_value_outside_of_its_domain_is_named(call, said):
+    assert said in message(call)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda loss: loss(SCORES, ZEROS),
+        lambda loss: jax.jit(loss)(SCORES, ZEROS),
+        lambda loss: jax.grad(loss)(SCORES, ZEROS),
+        lambda loss: jax.jit(jax.value_and_grad(loss))(SCORES, ZEROS),
+        lambda loss: jax.hessian(loss)(SCORES, ZEROS),
+        lambda loss: jax.vmap(loss)(SCORES, ZEROS),
+        lambda loss: jax.jit(jax.vmap(jax.grad(loss)))(SCORES, ZEROS),
+        lambda loss: jax.lax.scan(lambda total, row: (total + loss(*row), None), 0.0, (SCORES, ZEROS)),
+        lambda loss: jax.jit(jax.grad(jax.checkpoint(loss)))(SCORES, ZEROS),
+        lambda loss: jax.jit(loss)(*(jax.device_put(x, NamedSharding(MESH, P("i"))) for x in (SCORES, ZEROS))),
+        lambda loss: jax.jit(jax.shard_map(lambda x, y: loss(x, y, axis_name="i"), mesh=MESH, in_specs=(P("i"), P("i")), out_specs=P()))(
+            SCORES, ZEROS
+        ),
+    ],
+    ids=["eager", "jit", "grad", "jit grad", "hessian", "vmap", "vmap grad", "scan", "checkpoint", "sharded", "shard_map"],
+)
+def test_however_it_is_called(how):
+    assert message(lambda: how(jloss.hinge)).startswith("hinge: `signs` must be -1 or +1, got 0.0")
+    with jloss.checks():
+        how(lambda *inputs, **given: jloss.hinge(inputs[0], jnp.where(inputs[1] == 0, 1, inputs[1]), **given))
+
+
+def test_what_is_masked_or_beyond_a_length_is_not_checked():
+    labels = np.int32([[0, 1, -100], [3, 2, -100]])
+    present = labels >= 0
+    with jloss.checks():
+        jloss.cross_entropy(LOGITS, labels, where=present)
+        jloss.cross_entropy(LOGITS, labels, weights=present.astype(np.float32))
+        jloss.sequence_cross_entropy(LOGITS, labels, present)
+        jloss.ctc(np.zeros((2, 7, 5), np.float32), labels + present, label_length=np.int32([2, 2]))
+        jloss.crf(LOGITS, labels, np.zeros((5, 5), np.float32), length=np.int32([2, 2]))
+        pixels = np.float32([[0.5, 7.0], [1.0, 0.0]])
+        jloss.dice(pixels, pixels, mask=pixels < 2)
+        jloss.dice(np.stack([pixels, pixels], -1), np.stack([pixels, pixels], -1), mask=pixels < 2, axis=-1)
+    assert "`labels` must be a class index" in message(lambda: jloss.sequence_cross_entropy(LOGITS, labels, present | True))
+    assert "`labels` must be a class index" in message(lambda: jloss.ctc(np.zeros((2, 7, 5), np.float32), labels + present))
+    assert "`predictions` must be between 0 and 1, got 7.0 in example 0." in message(lambda: jloss.dice(pixels[None], pixels[None]))
+
+
+def test_classes_on_any_axis():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(3), (2, 4, 5)).transpose(0, 3, 1, 2).astype(np.float32)
+    labels = rng.integers(0, 3, (2, 4, 5)).astype(np.int32)
+    checked(jloss.lovasz_softmax)(probabilities, labels, axis=1)
+    with jloss.checks():
+        jloss.lovasz_softmax(probabilities, labels, axis=1)
+    assert "from 0 to 2, got 3" in message(lambda: jloss.lovasz_softmax(probabilities, labels + 1, axis=1))
+
+
+def test_a_compiled_function_is_compiled_anew_within_the_block_alone():
+    traces = []
+
+    @jax.jit
+    def step(scores, signs):
+        traces.append(None)
+        return 2 * jloss.hinge(scores, signs)
+
+    plain, text = step(SCORES, ZEROS), step.lower(SCORES, ZEROS).as_text()
+    count = len(traces)
+    assert "callback" not in text
+    assert message(lambda: step(SCORES, ZEROS)).startswith("hinge: `signs`")
+    assert len(traces) == count + 1
+    with jloss.checks():
+        assert "callback" in step.lower(SCORES, SIGNS).as_text()
+        with jloss.checks(False):
+            assert jloss.hinge(SCORES, ZEROS) == plain / 2
+    assert step(SCORES, ZEROS) == plain
+    assert len(traces) == count + 1
+    assert step.lower(SCORES, ZEROS).as_text() == text
+
+
+def test_a_wrong_shape_speaks_for_itself():
+    assert message(lambda: jloss.hinge(SCORES, ZEROS[:2])).startswith("hinge: `signs` has batch axes (2,), but `scores` has (4,)")
+
+
+def test_another_error_within_the_block_stays_what_it_is():
+    def fail(x):
+        raise KeyError("not ours")
+
+    message(lambda: jloss.hinge(SCORES, ZEROS))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="not ours"), jloss.checks():
+        jax.jit(lambda x: jax.debug.callback(fail, x))(1.0)
+
+
+def test_the_environment_switches_a_whole_program_on():
+    program = """
+import json, jax, jax.numpy as jnp, jloss
+said = []
+for call in (jloss.hinge, jax.jit(jloss.hinge)):
+    try:
+        jax.block_until_ready(call(jnp.ones(2), jnp.array([1, 0])))
+    except Exception as error:
+        said.append([type(error).__name__, str(error)])
+print(json.dumps(said))
+"""
+    root = Path(jloss.__file__).parents[1]
+    for switch, kinds in (("1", ["ValueError", "JaxRuntimeError"]), ("0", [])):
+        environment = os.environ | {"JLOSS_CHECKS": switch, "JAX_PLATFORMS": "cpu"}
+        done = subprocess.run([sys.executable, "-c", program], cwd=root, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        assert [kind for kind, _ in said] == kinds
+        assert all("hinge: `signs` must be -1 or +1, got 0.0 in example 1.\n  Of 0 and 1" in text for _, text in said)
+
+
+@pytest.mark.parametrize("name", mostly_slow(LOSSES))
+def test_no_false_alarm(name):
+    subject = case(name)
+    with jloss.checks():
+        subject.loss(**subject.draw((3,)), **subject.options)

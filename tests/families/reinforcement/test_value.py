@@ -1,0 +1,227 @@
+"""Values: numbers written out, ties, terminal states, infinite bounds, grids that are not equally spaced, rlax."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jloss
+
+RNG = np.random.default_rng(1)
+
+
+def normal(*shape):
+    return jnp.asarray(RNG.normal(size=shape), jnp.float32)
+
+
+# ---------------------------------------------------------------- one step
+
+
+def test_the_best_next_action_and_the_one_that_another_network_prefers():
+    q, next_q, selector = jnp.array([1.0, 5.0]), jnp.array([3.0, 4.0]), jnp.array([9.0, 0.0])
+    assert jloss.q_learning(q, 0, 1.0, 0.5, next_q) == 2  # (1 + 2 - 1)^2 / 2
+    assert jloss.q_learning(q, 0, 1.0, 0.5, next_q, selector) == 1.125  # (1 + 1.5 - 1)^2 / 2
+    assert jloss.q_learning(q, 0, 1.0, 0.5, next_q, jnp.zeros(2)) == 1.125  # the first of equals
+    np.testing.assert_array_equal(jax.grad(jloss.q_learning)(q, 0, 1.0, 0.5, next_q), [-2.0, 0.0])
+    np.testing.assert_array_equal(jax.grad(jloss.q_learning)(q, 0, 1.0, 0.5, next_q, delta=0.5), [-0.5, 0.0])
+    assert jloss.q_learning(q, 0, 1.0, 0.5, next_q, delta=0.5) == 0.5 * (2 - 0.25)
+
+
+def test_actions_out_of_range():
+    for action in (-1, 2, 5):
+        assert np.isnan(jloss.q_learning(jnp.zeros(2), action, 1.0, 0.9, jnp.zeros(2)))
+        assert np.isnan(jloss.sarsa(jnp.zeros(2), 0, 1.0, 0.9, jnp.zeros(2), action))
+
+
+def test_nothing_follows_the_end_of_an_episode():
+    q, lost = jnp.array([1.0, 5.0]), jnp.full(2, jnp.nan)
+    assert jloss.q_learning(q, 0, 2.0, 0.0, lost) == 0.5
+    assert jloss.sarsa(q, 0, 2.0, 0.0, lost, 0) == 0.5
+    assert jloss.expected_sarsa(q, 0, 2.0, 0.0, lost, lost) == 0.5
+    assert jloss.td_learning(jnp.float32(1.0), 2.0, 0.0, jnp.inf) == 0.5
+    assert jloss.munchausen(q, 1, 5.0, 0.0, lost, q) == 0  # sure of action 1: no bonus
+
+
+def test_a_policy_of_probability_zero_and_one():
+    q, next_q = jnp.zeros(2), jnp.array([1.0, jnp.inf])
+    assert jloss.expected_sarsa(q, 0, 0.0, 1.0, next_q, jnp.array([1.0, 0.0])) == 0.5
+    assert jloss.expected_sarsa(q, 0, 0.0, 1.0, jnp.array([1.0, 3.0]), jnp.array([0.5, 0.5])) == 2
+
+
+def test_munchausen_bonus_has_a_floor_and_its_next_value_is_soft():
+    zero = jnp.zeros(2)
+    np.testing.assert_allclose(  # log pi = -ln 2, times 0.9 and 0.5; the soft value of zeros is 0.5 ln 2
+        jloss.munchausen(zero, 0, 0.0, 1.0, zero, zero, temperature=0.5), 0.5 * (0.05 * np.log(2)) ** 2, rtol=1e-5
+    )
+    far = jnp.array([0.0, 1e4])
+    assert jloss.munchausen(zero, 0, 0.0, 0.0, zero, far) == pytest.approx(0.5 * 0.9**2)  # clipped to -1
+
+
+# ---------------------------------------------------------------- sequences
+
+
+def test_masks_drop_steps_from_the_mean_alone():
+    values, rewards, discounts, next_values = normal(4), normal(4), jnp.array([0.9, 0.9, 0.0, 0.9]), normal(4)
+    mask = jnp.array([True, True, False, False])
+    each = [jloss.td_lambda(values, rewards, discounts, next_values, jnp.arange(4) == i) for i in range(4)]
+    np.testing.assert_allclose(jloss.td_lambda(values, rewards, discounts, next_values, mask), (each[0] + each[1]) / 2, rtol=1e-5)
+    dirty = [x.at[3].set(jnp.nan) for x in (values, rewards, discounts, next_values)]  # behind the end of the episode
+    mask = jnp.array([True, True, True, False])
+    clean, wanted = jax.value_and_grad(jloss.td_lambda)(values, rewards, discounts, next_values, mask)
+    value, slope = jax.value_and_grad(jloss.td_lambda)(*dirty, mask)
+    np.testing.assert_allclose(value, clean, rtol=1e-6)
+    np.testing.assert_allclose(slope, wanted, rtol=1e-6)
+    for loss, more in ((jloss.td_lambda, ()), (jloss.vtrace, (jnp.zeros(4),))):
+        empty, slope = jax.value_and_grad(loss)(values, rewards, discounts, next_values, *more, jnp.zeros(4, bool))
+        assert empty == 0
+        assert not slope.any()
+        assert loss(*[jnp.zeros(0)] * (4 + len(more))) == 0
+
+
+def test_vtrace_by_hand_and_with_ratios_that_overflow():
+    """Errors from the last step back: 1 * (1 - 0), then 0.5 * (1 + 0) + 0.5 * 0.5 * 1."""
+    inputs = jnp.zeros(2), jnp.ones(2), jnp.array([0.5, 0.0]), jnp.zeros(2)
+    log_ratios = jnp.log(jnp.array([0.5, 4.0]))
+    value, slope = jax.value_and_grad(jloss.vtrace)(*inputs, log_ratios)
+    np.testing.assert_allclose(value, (0.75**2 + 1) / 4, rtol=1e-6)
+    np.testing.assert_allclose(slope, [-0.375, -0.5], rtol=1e-6)
+    for far in (1e4, jnp.inf):
+        np.testing.assert_allclose(jloss.vtrace(*inputs, jnp.full(2, far)), (1.5**2 + 1) / 4, rtol=1e-6)
+    assert jloss.vtrace(*inputs, jnp.full(2, -1e4)) == 0
+    wide = jloss.vtrace(*inputs, jnp.full(2, 1e4), clip_rho=jnp.inf, clip_c=1.0)
+    assert not np.isnan(wide)
+
+
+def test_retrace_of_actions_that_are_never_taken():
+    q, even = jnp.zeros((2, 2)), jnp.full((2, 2), 0.5)
+    call = (q, jnp.array([0, 1]), jnp.ones(2), jnp.array([0.5, 0.0]), q, jnp.array([1, 0]))
+    wanted = {0.0: 1.5, 0.25: 1.5, 1.0: 1.25}  # of behaviour: the return of the first step
+    for behaviour, target in wanted.items():
+        np.testing.assert_allclose(jloss.retrace(*call, even, jnp.full(2, behaviour)), (target**2 + 1) / 4, rtol=1e-6)
+    never = jnp.array([[1.0, 0.0], [1.0, 0.0]])
+    np.testing.assert_allclose(jloss.retrace(*call, never, jnp.ones(2)), (1 + 1) / 4, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- distributions
+
+
+def test_quantiles_by_hand():
+    quantiles, targets = jnp.array([0.0, 1.0]), jnp.array([2.0])
+    np.testing.assert_allclose(jloss.quantile_td(quantiles, targets), 0.25 * 1.5 + 0.75 * 0.5)
+    np.testing.assert_allclose(jloss.quantile_td(quantiles, targets, kappa=0.0), 0.25 * 2 + 0.75 * 1)
+    np.testing.assert_allclose(jloss.quantile_td(quantiles, targets, kappa=4.0), 0.25 * 4 / 8 + 0.75 * 1 / 8)
+    np.testing.assert_allclose(jloss.quantile_td(quantiles, targets, jnp.array([0.0, 1.0])), 0.5)
+    for kappa in (0.0, 1.0, 1e-6):
+        value, slope = jax.value_and_grad(jloss.quantile_td)(jnp.array([2.0, 2.0]), targets, kappa=kappa)
+        assert value == 0
+        assert not slope.any()
+    assert jloss.quantile_td(quantiles, jnp.zeros(0)) == 0
+
+
+ATOMS = jnp.array([-1.0, 0.0, 0.5, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("target", "shares"),
+    [
+        *((-9.0, [1, 0, 0, 0]), (-1.0, [1, 0, 0, 0]), (-0.25, [0.25, 0.75, 0, 0]), (0.5, [0, 0, 1, 0]), (1.0, [0, 0, 0.8, 0.2])),
+        *((3.0, [0, 0, 0, 1]), (1e30, [0, 0, 0, 1]), (np.inf, [0, 0, 0, 1]), (-np.inf, [1, 0, 0, 0])),
+    ],
+)
+def test_a_number_is_shared_by_its_neighbours(target, shares):
+    logits = normal(4)
+    found = jloss.categorical_projection(jnp.float32([target]), jnp.ones(1), ATOMS)
+    np.testing.assert_allclose(found, shares, atol=1e-7)
+    np.testing.assert_allclose(jloss.two_hot(logits, target, ATOMS), -jnp.dot(found, jax.nn.log_softmax(logits)), rtol=1e-5)
+    slope = jax.grad(jloss.two_hot)(logits, target, ATOMS)
+    np.testing.assert_allclose(slope, jax.nn.softmax(logits) - found, atol=1e-6)
+
+
+def test_a_projection_keeps_mass_and_mean():
+    points, probs = normal(3, 9) * 0.5 + 0.5, jax.nn.softmax(normal(3, 9))
+    found = jloss.categorical_projection(points, probs, ATOMS)
+    np.testing.assert_allclose(found.sum(-1), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(found @ ATOMS, jnp.sum(probs * jnp.clip(points, -1, 3), -1), rtol=1e-5)
+    assert (found >= 0).all()
+    np.testing.assert_allclose(jloss.categorical_projection(ATOMS, jnp.full(4, 0.25), ATOMS), 0.25, rtol=1e-6)
+
+
+def test_the_end_of_an_episode_is_one_point():
+    value = jloss.categorical_td(jnp.zeros(4), normal(4), 0.25, 0.0, ATOMS)
+    np.testing.assert_allclose(value, np.log(4), rtol=1e-6)
+    slope = jax.grad(jloss.categorical_td)(jnp.zeros(4), normal(4), 0.25, 0.0, ATOMS)
+    np.testing.assert_allclose(slope, [0.25, -0.25, -0.25, 0.25], atol=1e-6)
+    absent = jnp.array([0.0, -jnp.inf, 0.0, 0.0])  # a class that is not there, and has no target
+    assert np.isfinite(jloss.two_hot(absent, 2.0, ATOMS))
+    assert np.isfinite(jax.grad(jloss.two_hot)(absent, 2.0, ATOMS)).all()
+
+
+def test_gaussian_targets():
+    edges = jnp.arange(5.0)
+    even = jloss.hl_gauss(jnp.zeros(4), 2.0, edges, sigma=1e3)
+    np.testing.assert_allclose(even, np.log(4), rtol=1e-5)
+    logits = jnp.array([0.0, 1.0, 2.0, 3.0])
+    log_q = np.log(np.exp([0.0, 1.0, 2.0, 3.0]) / np.exp([0.0, 1.0, 2.0, 3.0]).sum())
+    np.testing.assert_allclose(jloss.hl_gauss(logits, 1.5, edges, sigma=1e-3), -log_q[1], rtol=1e-6)
+    middle = jloss.hl_gauss(logits, 2.0, edges)  # symmetric: shares a, b, b, a with a / b of the normal distribution
+    a, b = 0.9961696 - 0.9087888, 0.9087888 - 0.5  # Phi(2 / 0.75), Phi(1 / 0.75)
+    np.testing.assert_allclose(middle, -(a * (log_q[0] + log_q[3]) + b * (log_q[1] + log_q[2])) / (2 * (a + b)), rtol=1e-5)
+    for far, end in ((1e6, 4.0), (-1e6, 0.0), (jnp.inf, 4.0)):
+        np.testing.assert_allclose(jloss.hl_gauss(logits, far, edges), jloss.hl_gauss(logits, end, edges), rtol=1e-6)
+    slope = jax.grad(jloss.hl_gauss)(logits, 1e30, edges, sigma=0.1)
+    np.testing.assert_allclose(slope, np.exp(log_q) - [0, 0, 0, 1], atol=1e-6)
+
+
+def test_rlax_agrees():
+    rlax = pytest.importorskip("rlax")
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        compare_with(rlax)
+
+
+def compare_with(rlax):
+    def half_square(errors):
+        return 0.5 * np.mean(np.square(errors))
+
+    q, next_q, selector, other = normal(6, 3), normal(6, 3), normal(6, 3), normal(6, 3)
+    actions, next_actions = (jnp.asarray(RNG.integers(0, 3, 6), jnp.int32) for _ in range(2))
+    rewards, discounts = normal(6), jnp.asarray(RNG.uniform(0.5, 1.0, 6), jnp.float32).at[2].set(0.0)
+    probs, behaviour = jax.nn.softmax(normal(6, 3)), jnp.asarray(RNG.uniform(0.1, 0.9, 6), jnp.float32)
+    values, next_values, log_ratios = normal(6), normal(6), normal(6)
+    each = jax.vmap
+    pairs = [
+        (jloss.q_learning(q, actions, rewards, discounts, next_q), each(rlax.q_learning)(q, actions, rewards, discounts, next_q)),
+        (
+            jloss.q_learning(q, actions, rewards, discounts, next_q, selector),
+            each(rlax.double_q_learning)(q, actions, rewards, discounts, next_q, selector),
+        ),
+        (
+            jloss.sarsa(q, actions, rewards, discounts, next_q, next_actions),
+            each(rlax.sarsa)(q, actions, rewards, discounts, next_q, next_actions),
+        ),
+        (
+            jloss.expected_sarsa(q, actions, rewards, discounts, next_q, probs),
+            each(rlax.expected_sarsa)(q, actions, rewards, discounts, next_q, probs),
+        ),
+        (jloss.td_learning(values, rewards, discounts, next_values), each(rlax.td_learning)(values, rewards, discounts, next_values)),
+        (
+            jloss.td_lambda(values, rewards, discounts, next_values, lam=0.8),
+            rlax.td_lambda(values, rewards, discounts, next_values, 0.8),
+        ),
+        (
+            jloss.vtrace(values, rewards, discounts, next_values, log_ratios, lam=0.8),
+            rlax.vtrace(values, next_values, rewards, discounts, jnp.exp(log_ratios), 0.8),
+        ),
+        (
+            jloss.retrace(q, actions, rewards, discounts, next_q, next_actions, probs, behaviour, lam=0.8),
+            rlax.retrace(q, next_q, actions, next_actions, rewards, discounts, probs, behaviour, 0.8),
+        ),
+    ]
+    for i, (ours, errors) in enumerate(pairs):
+        np.testing.assert_allclose(ours, half_square(errors), rtol=1e-4, err_msg=str(i))
+    atoms, wanted = jnp.array([-1.0, 0.0, 0.5, 3.0]), normal(5)
+    projected = rlax.categorical_l2_project(wanted, jax.nn.softmax(wanted), atoms)
+    np.testing.assert_allclose(jloss.categorical_projection(wanted, jax.nn.softmax(wanted), atoms), projected, atol=1e-6)
+    levels = jnp.array([1 / 6, 0.5, 5 / 6])
+    for kappa in (0.0, 1.0, 2.0):  # which it does not divide by
+        theirs = rlax.quantile_regression_loss(q[0], levels, other[0], kappa)
+        np.testing.assert_allclose(jloss.quantile_td(q[0], other[0], kappa=kappa) * (kappa or 1), theirs, rtol=1e-5)
