@@ -176,7 +176,9 @@ ROWS: dict[str, Peers] = {
         ),
     ),
     "deep_clustering": Peers(
-        torch=lambda f, v, y: sum(c * ((a.mT @ b) ** 2).sum((-2, -1)) for c, a, b in ((1, v, v), (-2, v, y), (1, y, y))).mean() / v.shape[-2],
+        torch=lambda f, v, y: (
+            sum(c * ((a.mT @ b) ** 2).sum((-2, -1)) for c, a, b in ((1, v, v), (-2, v, y), (1, y, y))).mean() / v.shape[-2]
+        ),
         sizes={"n": 12800, "d": 20, "k": 3},
         inputs=lambda rng, size: (_normal(rng, 2 * size, 12800, 20), np.eye(3, dtype=np.float32)[rng.integers(0, 3, (2 * size, 12800))]),
     ),
