@@ -1,16 +1,10 @@
-"""Spectrograms by the definition of the discrete Fourier transform, and the distances between them."""
+"""Spectrograms, frame by frame, and the distances between them."""
 
 import functools
 
 import numpy as np
 
 from tests.oracles import Undetermined, oracle
-
-
-@functools.cache
-def fourier(size):
-    """One row for each frequency."""
-    return np.exp(-2j * np.pi * np.outer(np.arange(size // 2 + 1), np.arange(size)) / size)
 
 
 @functools.cache
@@ -26,7 +20,7 @@ def windows(t, size, hop, length):
 def spectra(signal, size, hop, length):
     """One row for each frame: what lies under a window around every `hop`-th sample."""
     places, window = windows(len(signal), size, hop, size if length is None else length)
-    return (signal[places] * window) @ fourier(size).T
+    return np.fft.rfft(signal[places] * window)
 
 
 def magnitudes(z, epsilon):
@@ -58,7 +52,8 @@ def draw_loud(rng, batch, samples=600):
     """
     ends = np.arange(samples) % 2 * 2.0
     predictions, targets = (rng.normal(size=(*batch, samples)) + ends for _ in range(2))
-    return {"predictions": rng.choice([30.0, 1 / 30], (*batch, 1)) * predictions, "targets": targets}
+    louder = rng.choice([True, False], (*batch, 1))
+    return {"predictions": np.where(louder, 30, 1) * predictions, "targets": np.where(louder, 1, 30) * targets}
 
 
 def draw_long(rng, batch):
@@ -118,7 +113,7 @@ def multi_resolution_stft(
 
 
 @oracle(
-    "nonnegative zero_at_match symmetric", options=[{"hop_size": 100, "window_length": 400}, {"epsilon": 8.0}], sample=draw_with_filters
+    "nonnegative zero_at_match symmetric", options=[{"hop_size": 100, "window_length": 400}, {"epsilon": 6500.0}], sample=draw_with_filters
 )
 def mel(predictions, targets, filters, fft_size=1024, hop_size=256, window_length=None, epsilon=1e-5):
     x, y = both(predictions, targets, fft_size, hop_size, window_length, 1e-9**0.5)
