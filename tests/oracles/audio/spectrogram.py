@@ -32,7 +32,7 @@ def both(predictions, targets, size, hop, length, floor):
     x, y = (spectra(signal, size, hop, length) for signal in (predictions, targets))
     for z in () if np.array_equal(predictions, targets) else (x, y):
         noise = 3e-7 * np.max(np.abs(z))
-        if 10 * noise > floor and np.mean(np.abs(z) < 30 * noise) > 1e-3:
+        if 10 * noise > floor and np.mean(np.abs(z) < 30 * noise) > 0.01:
             raise Undetermined
     return x, y
 
