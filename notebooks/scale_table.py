@@ -28,6 +28,10 @@ ROWS = [
     ("linear_head(cross_entropy)", "2x2", "shard_map", "8192 x 4096 x 128256"),
     ("linear_head(cross_entropy)", "16x16", "jit", "1048576 x 4096 x 128256"),
     ("linear_head(cross_entropy)", "16x16", "shard_map", "1048576 x 4096 x 128256"),
+    ("linear_head(dpo)", "1x1", "jit", "8 x 4096 x 4096 x 128256"),
+    ("linear_head(dpo, 512)", "1x1", "jit", "8 x 4096 x 4096 x 128256"),
+    ("linear_head(grpo)", "1x1", "jit", "8 x 4096 x 4096 x 128256"),
+    ("linear_head(grpo, 1024)", "1x1", "jit", "8 x 4096 x 4096 x 128256"),
     ("clip", "16x16", "gather", "32768 x 512"),
     ("clip", "16x16", "ring", "32768 x 512"),
     ("siglip", "16x16", "gather", "32768 x 512"),
@@ -112,14 +116,18 @@ def row(loss, slice_, how, size):
 
     topology = topologies.get_topology_desc(platform="tpu", topology_name=f"v5e:{'2x2' if slice_ == '1x1' else slice_}")
     numbers = [int(n) for n in size.split(" x ")]
-    side = int(slice_.split("x")[0])
+    side, wanted = int(slice_.split("x")[0]), (0, 1)
     mesh = Mesh(np.array(topology.devices)[: side * side].reshape(side, side), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 
     def argument(shape, dtype, spec):
         sharding = SingleDeviceSharding(topology.devices[0]) if slice_ == "1x1" else NamedSharding(mesh, spec)
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
-    if loss.startswith("linear_head"):
+    responses = re.match(r"linear_head\((dpo|grpo)(?:, (\d+))?\)$", loss)
+    if responses:
+        function, shapes, wanted = of_responses(responses[1], responses[2] and int(responses[2]), *numbers)
+        specs, flops = [P()] * len(shapes), 6 * math.prod(numbers)
+    elif loss.startswith("linear_head"):
         n, d, k = numbers
         head = jloss.linear_head(jloss.cross_entropy)
         specs = P("data"), P("model"), P("data")
@@ -142,7 +150,7 @@ def row(loss, slice_, how, size):
 
         function = jax.shard_map(shards, mesh=mesh, in_specs=specs, out_specs=P())
     arguments = [argument(*s, spec) for s, spec in zip(shapes, specs, strict=True)]
-    program = jax.jit(jax.value_and_grad(function, (0, 1))).lower(*arguments).compile()
+    program = jax.jit(jax.value_and_grad(function, wanted)).lower(*arguments).compile()
     found = collectives(program.as_text())
     sent = sum(PASSES[kind] * _bytes(shapes) * times for kind, shapes, times in found)
     return {
@@ -156,6 +164,23 @@ def row(loss, slice_, how, size):
         "product_ms": f"{1e3 * flops / side**2 / FLOPS:.2f}",
         "network_ms": f"{1e3 * sent / NETWORK:.2f}",
     }
+
+
+def of_responses(name, chunk_size, responses, tokens, features, classes):
+    """A loss of responses (of pairs half are rejected) from hidden states, its inputs' shapes, and which inputs have a gradient."""
+    import jax.numpy as jnp
+
+    import jloss
+
+    def hidden(count):
+        return (count, tokens, features), jnp.bfloat16
+
+    kernel, head = ((classes, features), jnp.bfloat16), jloss.linear_head(getattr(jloss, name), chunk_size)
+    if name == "dpo":
+        labels = (responses // 2, tokens), jnp.int32
+        return head, (hidden(responses // 2), hidden(responses // 2), kernel, labels, labels), (0, 1, 2)
+    per_token = responses, tokens
+    return head, (hidden(responses), kernel, (per_token, jnp.int32), *[(per_token, jnp.float32)] * 2), (0, 1)
 
 
 def build(rows=ROWS):

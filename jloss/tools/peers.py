@@ -14,6 +14,8 @@ import optax
 
 from jloss.audio.spectrogram import mel_filterbank
 from jloss.classification.entropy import cross_entropy
+from jloss.language.preference import dpo
+from jloss.reinforcement.policy import grpo
 from jloss.transforms.memory import linear_head
 
 SIZES = {"k": 100, "d": 128, "n": 64, "m": 64, "t": 64, "u": 16, "s0": 32, "s1": 32, "h": 32, "w": 32, "c": 3, "e": 3, "s2": 3}
@@ -87,6 +89,35 @@ ROWS: dict[str, Peers] = {
         sizes={"d": 512},
         inputs=lambda rng, size: (_normal(rng, size, 512), _normal(rng, 32000, 512) / 16, rng.integers(0, 32000, size, np.int32)),
     ),
+    # language: 2048 tokens
+    "linear_head(dpo)": Peers(
+        plain=lambda *inputs: _plain_dpo(*inputs),
+        loss=linear_head(dpo),
+        gradients=3,
+        sizes={"t": 64, "d": 512},
+        inputs=lambda rng, size: (
+            *_normal(rng, 2, max(1, size // 2), 64, 512),
+            _normal(rng, 32000, 512) / 16,
+            *rng.integers(0, 32000, (2, max(1, size // 2), 64), np.int32),
+        ),
+    ),
+    "linear_head(grpo)": Peers(
+        plain=lambda *inputs: _plain_grpo(*inputs),
+        loss=linear_head(grpo),
+        gradients=2,
+        sizes={"t": 128, "d": 512},
+        inputs=lambda rng, size: (
+            _normal(rng, size, 128, 512),
+            _normal(rng, 32000, 512) / 16,
+            rng.integers(0, 32000, (size, 128), np.int32),
+            _normal(rng, size, 128) - 10,
+            _normal(rng, size, 128),
+        ),
+    ),
+    # reinforcement: as rlax computes it, vectorised
+    "td_lambda": Peers(plain=lambda *inputs: jax.vmap(_plain_td_lambda)(*inputs), sizes={"t": 1000}),
+    "vtrace": Peers(plain=lambda *inputs: jax.vmap(_plain_vtrace)(*inputs), sizes={"t": 1000}),
+    "categorical_td": Peers(plain=lambda *inputs: jax.vmap(_plain_categorical_td)(*inputs), sizes={"q": 51}),
     # margin
     "hinge": Peers(optax.losses.hinge_loss),
     "perceptron": Peers(optax.losses.perceptron_loss),
@@ -253,6 +284,53 @@ def _nested_soft_dtw(first: Any, second: Any) -> Any:
 
     start = jnp.full_like(costs, 1e30, shape=(len(second) + 1,)).at[0].set(0)
     return jax.lax.scan(row, start, costs)[0][-1]
+
+
+def _token_log_probs(hidden: Any, kernel: Any, labels: Any) -> Any:
+    """By the logits of all tokens."""
+    return jnp.take_along_axis(jax.nn.log_softmax(hidden @ kernel.T), labels[..., None], axis=-1)[..., 0]
+
+
+def _plain_dpo(chosen: Any, rejected: Any, kernel: Any, chosen_labels: Any, rejected_labels: Any) -> Any:
+    gap = jnp.sum(_token_log_probs(chosen, kernel, chosen_labels) - _token_log_probs(rejected, kernel, rejected_labels), axis=-1)
+    return -jax.nn.log_sigmoid(0.1 * gap)
+
+
+def _plain_grpo(hidden: Any, kernel: Any, labels: Any, old: Any, advantages: Any) -> Any:
+    ratio = jnp.exp(_token_log_probs(hidden, kernel, labels) - old)
+    return jnp.mean(-jnp.minimum(ratio * advantages, jnp.clip(ratio, 0.8, 1.2) * advantages), axis=-1)
+
+
+def _plain_td_lambda(values: Any, rewards: Any, discounts: Any, next_values: Any) -> Any:
+    def step(following: Any, now: Any) -> Any:
+        reward, discount, value = now
+        here = reward + discount * (0.05 * value + 0.95 * following)
+        return here, here
+
+    _, returns = jax.lax.scan(step, next_values[-1], (rewards, discounts, next_values), reverse=True)
+    return 0.5 * jnp.mean(jnp.square(jax.lax.stop_gradient(returns) - values))
+
+
+def _plain_vtrace(values: Any, rewards: Any, discounts: Any, next_values: Any, log_ratios: Any) -> Any:
+    ratios = jnp.exp(log_ratios)
+    gaps = jnp.minimum(1.0, ratios) * (rewards + discounts * next_values - values)
+
+    def step(following: Any, now: Any) -> Any:
+        gap, discount, trace = now
+        here = gap + discount * trace * following
+        return here, here
+
+    _, errors = jax.lax.scan(step, jnp.zeros_like(gaps[0]), (gaps, discounts, jnp.minimum(1.0, ratios)), reverse=True)
+    return 0.5 * jnp.mean(jnp.square(jax.lax.stop_gradient(errors + values) - values))
+
+
+def _plain_categorical_td(logits: Any, next_logits: Any, rewards: Any, discounts: Any, atoms: Any) -> Any:
+    """With the triangular kernel between all pairs of atoms."""
+    points, probs = rewards + discounts * atoms, jax.nn.softmax(next_logits)
+    low, high = atoms - jnp.roll(atoms, 1), jnp.roll(atoms, -1) - atoms
+    gaps = jnp.clip(points, atoms[0], atoms[-1])[None, :] - atoms[:, None]
+    shares = jnp.clip(1 - jnp.where(gaps > 0, gaps / high[:, None], -gaps / low[:, None]), 0, 1)
+    return -jnp.sum(jax.lax.stop_gradient(shares @ probs) * jax.nn.log_softmax(logits))
 
 
 def _torch_iou(p: Any, t: Any) -> tuple[Any, ...]:

@@ -141,7 +141,7 @@ def document_heads(entry: Entry, heads: list[Head]) -> str:
 
 
 def in_chunks_of_tokens(chunk_size: int | None, backward: Backward, narrow: frozenset[str], heads: list[Head]) -> Callable[..., Any]:
-    """How a loss of log-probabilities is evaluated: as many examples at a time as have `chunk_size` tokens, or one, in parts."""
+    """How a loss of log-probabilities is evaluated: as many examples at a time as have `chunk_size` tokens, or all, a few steps of each."""
 
     def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any:
         sizes = [(given[head.hidden].shape[:-1], len(head.dims)) for head in heads]
@@ -150,7 +150,10 @@ def in_chunks_of_tokens(chunk_size: int | None, backward: Backward, narrow: froz
             tokens = max(math.prod(shape) for shape, _ in sizes)
             each = max(1, *(math.prod(shape[len(shape) - levels :]) for shape, levels in sizes))
             limit = chunk_size or max(1, -(-tokens // CHUNKS))
-            examples, held = max(1, limit // each), limit if limit < each else None
+            examples = max(1, limit // each)
+            if limit < each:  # a few steps of every sequence at a time: with one sequence after the other, each has a kernel's gradient
+                examples = min(limit, max(1, tokens // each))
+                held = limit // examples
         part = entry._replace(core=functools.partial(entry.core, held=held))
         return in_chunks(examples, backward, None, narrow)(part, given, traced)
 
@@ -159,22 +162,37 @@ def in_chunks_of_tokens(chunk_size: int | None, backward: Backward, narrow: froz
 
 def fed(heads: list[Head], given: dict[str, Any], steps: Steps | None, class_axis_name: str | None, held: int | None) -> Iterator[Any]:
     """The inputs of the loss that come from heads, by name. `held` is how many steps of a sequence may have their logits at once."""
-    for head in heads:
-        hidden, mask = given[head.hidden], given[head.mask] if head.mask else None
-        kernel, bias, soft_cap = (given[n] for n in (head.kernel, head.bias, head.soft_cap))
-        if mask is not None:  # whatever a step holds: 0 * NaN is NaN in the gradient of the kernel
-            hidden = jnp.where(mask[..., None], hidden, jnp.zeros_like(hidden))
-        if head.labels is None:
-            yield head.feeds, head_logits(hidden, kernel, bias, soft_cap)
+    for prefix in dict.fromkeys(head.prefix for head in heads):
+        of_model = [head for head in heads if head.prefix == prefix]
+        kernel, bias, soft_cap = (given[n] for n in (of_model[0].kernel, of_model[0].bias, of_model[0].soft_cap))
+        masks = [given[head.mask] if head.mask else None for head in of_model]
+        hidden = [_masked(given[head.hidden], mask) for head, mask in zip(of_model, masks, strict=True)]
+        named = [head.labels for head in of_model if head.labels]
+        if not named:
+            yield from ((head.feeds, head_logits(h, kernel, bias, soft_cap)) for head, h in zip(of_model, hidden, strict=True))
             continue
-        labels = given[head.labels] if mask is None else jnp.where(mask, given[head.labels], 0)
+        labels = [_masked(given[name], mask) for name, mask in zip(named, masks, strict=True)]
         each = functools.partial(_label_log_prob, class_axis_name=class_axis_name)
-        values = _over_steps(each, hidden, labels, (kernel, bias, soft_cap), held)
-        if steps is not None:
-            values = values if mask is None else jnp.where(mask, values, 0.0)
-            count = jnp.asarray(values.shape[-1] if mask is None else jnp.sum(mask, axis=-1)).astype(values.dtype)
-            values = jnp.sum(values, axis=-1) if steps == "sum" else safe_divide(jnp.sum(values, axis=-1), count)
-        yield head.feeds, values
+        lengths = [y.shape[-1] if y.ndim else 1 for y in labels]
+        if len(of_model) > 1:  # one product, and one gradient of the kernel, for the sequences of a model
+            values = _over_steps(each, jnp.concatenate(hidden, -2), jnp.concatenate(labels, -1), (kernel, bias, soft_cap), held)
+            parts = jnp.split(values, [sum(lengths[: i + 1]) for i in range(len(lengths) - 1)], axis=-1)
+        else:
+            parts = [_over_steps(each, hidden[0], labels[0], (kernel, bias, soft_cap), held)]
+        for head, mask, part in zip(of_model, masks, parts, strict=True):
+            yield head.feeds, part if steps is None else _summed(part, mask, steps)
+
+
+def _masked(values: Array, mask: Array | None) -> Array:
+    """Zeros in the steps that do not count, whatever they hold: 0 * NaN is NaN in the gradient of the kernel."""
+    return values if mask is None else jnp.where(jnp.expand_dims(mask, range(mask.ndim, values.ndim)), values, jnp.zeros_like(values))
+
+
+def _summed(values: Array, mask: Array | None, steps: Steps) -> Array:
+    """The sum or the mean over the steps that count."""
+    values = values if mask is None else jnp.where(mask, values, 0.0)
+    count = jnp.asarray(values.shape[-1] if mask is None else jnp.sum(mask, axis=-1)).astype(values.dtype)
+    return jnp.sum(values, axis=-1) if steps == "sum" else safe_divide(jnp.sum(values, axis=-1), count)
 
 
 def _label_log_prob(hidden: Array, label: Array, model: Any, class_axis_name: str | None) -> Array:
