@@ -414,8 +414,8 @@ def mel_filterbank(
         area: Whether each filter has the same area; otherwise each has the height 1.
 
     >>> mel_filterbank(2, 8, 8000, scale="htk", area=False)
-    Array([[0.       , 0.7829643, 0.4339622, 0.       , 0.       ],
-           [0.       , 0.       , 0.5660378, 0.5530085, 0.       ]],      dtype=float32)
+    Array([[0.        , 0.675917  , 0.        , 0.        , 0.        ],
+           [0.        , 0.32408297, 0.9055223 , 0.45276114, 0.        ]],      dtype=float32)
     """
     high = sample_rate / 2 if high is None else high
     if bands < 1 or fft_size < 1:

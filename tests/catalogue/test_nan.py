@@ -124,6 +124,11 @@ def test_nan_is_not_lost_in_large_batches_of_optimised_code():
 FLOORS = {
     ("discretized_logistic_mixture", "min_log_scale"),
     ("gaussian_nll", "epsilon"),
+    ("stft", "epsilon"),
+    ("multi_resolution_stft", "epsilon"),
+    ("mel", "epsilon"),
+    ("complex_stft", "epsilon"),
+    ("compressed_spectral", "epsilon"),
     ("log_iou", "epsilon"),
     ("detr", "boxes_per_image"),
 }  # one that is NaN is none

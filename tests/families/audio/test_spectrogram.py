@@ -84,6 +84,14 @@ def test_what_silence_costs():
     np.testing.assert_allclose(value, (1 - 1e-4) / 1e-4 + math.log(1e4), rtol=1e-6)
 
 
+def test_exactly_at_the_floor_there_is_no_gradient():
+    """All magnitudes of 1 0 1 are 1, and those of 2 0 2 above it."""
+    for loss in (jloss.stft, functools.partial(jloss.compressed_spectral, complex_weight=0.0)):
+        signals = jnp.array([1.0, 0.0, 1.0]), jnp.array([2.0, 0.0, 2.0])
+        np.testing.assert_array_equal(jax.grad(functools.partial(loss, **TINY, epsilon=1.0))(*signals), np.zeros(3))
+        assert np.abs(jax.grad(functools.partial(loss, **TINY, epsilon=0.99))(*signals)).max() > 0.02
+
+
 def test_filters_of_zeros_leave_nothing():
     value, gradients = both(lambda p, t: jloss.stft(p, t, jnp.zeros((2, 3)), **TINY), np.ones(4), np.arange(4.0))
     assert value == 0
