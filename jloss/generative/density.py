@@ -10,7 +10,7 @@ from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.generative._bins import LOG_ROOT_2PI, binned_normal_nll, bounded
-from jloss.generative._numbers import log1mexp_of_exp
+from jloss.generative._numbers import log1mexp_small
 from jloss.numerics import log_softmax, logsumexp, softplus
 
 
@@ -79,10 +79,10 @@ def discretized_logistic_mixture(
         means = means + _earlier_channels(coefficients, targets)
     scales = bounded(select(log_scales <= min_log_scale, min_log_scale, log_scales))
     inverse, gaps = jnp.exp(-scales), targets[:, None] - means
-    below, above = softplus(-(gaps + half) * inverse), softplus((gaps - half) * inverse)  # minus the logarithms of both tails
-    inside = log1mexp_of_exp(math.log(2 * half) - scales)
-    low, high = (jnp.broadcast_to(edge[:, None], gaps.shape) for edge in (targets < -1 + half, targets > 1 - half))
-    logs = select(low, -below, select(high, -above, inside - below - above))
+    width, low, high = 2 * half * inverse, (targets < -1 + half)[:, None], (targets > 1 - half)[:, None]
+    below = jnp.where(high, 0.0, softplus(-(gaps + half) * inverse))  # minus the logarithms of what both tails leave
+    above = jnp.where(low, 0.0, softplus((gaps - half) * inverse))
+    logs = jnp.where(low | high, 0.0, log1mexp_small(width, math.log(2 * half) - scales)) - below - above
     return -logsumexp(jnp.sum(logs, axis=0) + log_softmax(mixture_logits))
 
 
