@@ -21,17 +21,21 @@ def log_sinhc(y: Array) -> Array:
     """``log(sinh(y/2) / (y/2))``: even, and to the last digit also near 0, where it is ``y**2 / 24``."""
     size = jnp.abs(y)
     near = size < 0.5
-    square = jnp.square(select(near, y, 0.0))
-    series = jnp.zeros_like(square)
-    for coefficient in reversed(LOG_SINHC):
-        series = square * (coefficient + series)
     far = select(near, 1.0, size)
-    return select(near, series, far / 2 - jnp.log(far) + log1mexp(-far))
+    return select(near, _log_sinhc_series(select(near, y, 0.0)), far / 2 - jnp.log(far) + log1mexp(-far))
 
 
-def log1mexp_of_exp(log_width: Array) -> Array:
-    """``log(1 - exp(-y))`` for ``y = exp(log_width)``, without underflow: near 0 it is `log_width` itself."""
-    near = log_width < -1.0
-    small = jnp.exp(select(near, log_width, -1.0))
-    large = jnp.exp(select(near, 0.0, log_width))
-    return select(near, log_width - small / 2 + log_sinhc(small), log1mexp(-large))
+def log1mexp_small(y: Array, log_y: Array) -> Array:
+    """``log(1 - exp(-y))`` of a positive number and its logarithm, which alone is known where `y` underflows."""
+    near = y < 0.5
+    series = log_y - y / 2 + _log_sinhc_series(select(near, y, 0.0))
+    return select(near, series, jnp.log1p(-jnp.exp(-select(near, 1.0, y))))
+
+
+def _log_sinhc_series(y: Array) -> Array:
+    """For ``|y| < 0.5``."""
+    square, terms = jnp.square(y), 7 if y.dtype == jnp.float64 else 4
+    series = jnp.zeros_like(square)
+    for coefficient in reversed(LOG_SINHC[:terms]):
+        series = square * (coefficient + series)
+    return series

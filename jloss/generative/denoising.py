@@ -23,8 +23,8 @@ from jloss._core.backend import select
 from jloss._core.domains import arithmetic_dtype
 from jloss._core.loss import loss
 from jloss._core.signature import Datum
+from jloss.generative._bins import binned_normal_nll
 from jloss.generative._numbers import times
-from jloss.generative.density import binned_normal_nll
 from jloss.numerics import safe_divide, safe_exp, safe_sqrt
 from jloss.numerics._special import exp_remainder
 

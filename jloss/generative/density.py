@@ -1,21 +1,17 @@
 """Exact likelihoods of generative models: of flows, and of pixels that take one of so many values. In nats."""
 
-import functools
 import math
-import operator
 from typing import Unpack
 
 import jax.numpy as jnp
-import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
-from jloss.generative._numbers import log1mexp_of_exp
+from jloss.generative._bins import LOG_ROOT_2PI, binned_normal_nll, bounded
+from jloss.generative._numbers import log1mexp_small
 from jloss.numerics import log_softmax, logsumexp, softplus
-
-LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 
 
 @loss("(d),()->()", "real real")
@@ -81,12 +77,12 @@ def discretized_logistic_mixture(
     half = _half_bin("discretized_logistic_mixture", bins)
     if coefficients is not None:
         means = means + _earlier_channels(coefficients, targets)
-    scales = _bounded(select(log_scales <= min_log_scale, min_log_scale, log_scales))
+    scales = bounded(select(log_scales <= min_log_scale, min_log_scale, log_scales))
     inverse, gaps = jnp.exp(-scales), targets[:, None] - means
-    below, above = softplus(-(gaps + half) * inverse), softplus((gaps - half) * inverse)  # minus the logarithms of both tails
-    inside = log1mexp_of_exp(math.log(2 * half) - scales)
-    low, high = (jnp.broadcast_to(edge[:, None], gaps.shape) for edge in (targets < -1 + half, targets > 1 - half))
-    logs = select(low, -below, select(high, -above, inside - below - above))
+    width, low, high = 2 * half * inverse, (targets < -1 + half)[:, None], (targets > 1 - half)[:, None]
+    below = jnp.where(high, 0.0, softplus(-(gaps + half) * inverse))  # minus the logarithms of what both tails leave
+    above = jnp.where(low, 0.0, softplus((gaps - half) * inverse))
+    logs = jnp.where(low | high, 0.0, log1mexp_small(width, math.log(2 * half) - scales)) - below - above
     return -logsumexp(jnp.sum(logs, axis=0) + log_softmax(mixture_logits))
 
 
@@ -139,12 +135,6 @@ def _half_bin(name: str, bins: int) -> float:
     return 1 / (bins - 1)
 
 
-def _bounded(log_scales: Array) -> Array:
-    """Scales whose inverse does not overflow: the bins of smaller ones are sure, or infinitely far."""
-    least = -0.7 * math.log(float(jnp.finfo(log_scales.dtype).max))
-    return select(log_scales < least, least, log_scales)
-
-
 def _earlier_channels(coefficients: Array, targets: Array) -> Array:
     """What each mean takes from the channels before it: (c,m)."""
     channels = targets.shape[0]
@@ -158,61 +148,3 @@ def _earlier_channels(coefficients: Array, targets: Array) -> Array:
         taken.append(jnp.sum(shares[start : start + channel] * targets[:channel, None], axis=0))
         start += channel
     return jnp.stack(taken)
-
-
-def binned_normal_nll(means: Array, log_scales: Array, targets: Array, half: float) -> Array:
-    """Minus the logarithm of the normal mass of a bin, elementwise; of a half-line at both ends of the grid.
-
-    Where the density hardly changes within a bin it is integrated; else the mass is a difference of two tails, of which the larger comes
-    out of the logarithm, or what two tails on either side leave.
-    """
-    scales = _bounded(log_scales)
-    inverse, log_width = jnp.exp(-scales), math.log(2 * half) - scales
-    width, centre = jnp.exp(log_width), jnp.abs(targets - means) * inverse
-    flat = (width <= 1) & (centre * width <= 1)
-    slab = _flat_bin(select(flat, centre, 0.0), select(flat, log_width, 0.0))
-    c, w = select(flat, 4.0, centre), select(flat, 1.0, width)
-    inner, outer = c - w / 2, c + w / 2
-    aside = inner >= 0
-    a = select(aside, inner, 1.0)
-    difference = select(aside, _mills(a) - jnp.exp(-c * w) * _mills(outer), 1.0)
-    tails = a * a / 2 + LOG_ROOT_2PI - jnp.log(difference)
-    around = -jnp.log1p(-_tail(select(aside, 1.0, -inner)) - _tail(outer))
-    low, high = targets < -1 + half, targets > 1 - half
-    end = select(low | high, select(low, targets + half - means, means - targets + half), 0.0) * inverse
-    return select(low | high, _half_line(end), select(flat, slab, select(aside, tails, around)))
-
-
-NODES, NODE_WEIGHTS = (x / 2 for x in np.polynomial.legendre.leggauss(8))  # on -1/2..1/2
-
-
-def _flat_bin(centre: Array, log_width: Array) -> Array:
-    """Minus the logarithm of the mass of a bin over which the density falls by less than e."""
-    width = jnp.exp(log_width)
-    terms = (
-        float(weight) * jnp.exp(-(centre * width) * float(node) - jnp.square(width * float(node)) / 2)
-        for node, weight in zip(NODES, NODE_WEIGHTS, strict=True)
-    )
-    return jnp.square(centre) / 2 + LOG_ROOT_2PI - log_width - jnp.log(functools.reduce(operator.add, terms))
-
-
-def _half_line(end: Array) -> Array:
-    """Minus the logarithm of the mass below `end`."""
-    below = end < 0
-    far = select(below, -end, 1.0)
-    return select(below, far * far / 2 + LOG_ROOT_2PI - jnp.log(_mills(far)), -jnp.log1p(-_tail(select(below, 1.0, end))))
-
-
-def _tail(x: Array) -> Array:
-    """The normal mass above ``x >= 0``."""
-    return jnp.exp(-x * x / 2 - LOG_ROOT_2PI) * _mills(x)
-
-
-def _mills(x: Array) -> Array:
-    """The normal mass above ``x >= 0`` over the density there (Mills' ratio); far out by its continued fraction."""
-    near = x < 4
-    small, large = select(near, x, 0.0), select(near, 4.0, x)
-    ratio = large
-    for n in reversed(range(1, 32 if x.dtype == jnp.float64 else 10)):
-        ratio = large + n / ratio
-    return select(near, math.sqrt(math.pi / 2) * jnp.exp(small * small / 2) * lax.erfc(small / math.sqrt(2)), 1 / ratio)

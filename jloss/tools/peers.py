@@ -14,6 +14,7 @@ import optax
 
 from jloss.audio.spectrogram import mel_filterbank
 from jloss.classification.entropy import cross_entropy
+from jloss.generative.discrete_diffusion import masked_diffusion
 from jloss.language.preference import dpo
 from jloss.reinforcement.policy import grpo
 from jloss.transforms.memory import linear_head
@@ -213,6 +214,32 @@ ROWS: dict[str, Peers] = {
         sizes={"n": 12800, "d": 20, "k": 3},
         inputs=lambda rng, size: (_normal(rng, 2 * size, 12800, 20), np.eye(3, dtype=np.float32)[rng.integers(0, 3, (2 * size, 12800))]),
     ),
+    # generative
+    "discretized_logistic_mixture": Peers(  # 8 images of 32 x 32 are 81920 logits
+        torch=lambda f, *inputs: _torch_logistic_mixture(f, *inputs),
+        gradients=3,
+        sizes={"m": 10, "c": 3},
+        inputs=lambda rng, size: (
+            _normal(rng, size, 10),
+            _normal(rng, size, 3, 10),
+            rng.uniform(-5, 0, (size, 3, 10)).astype(np.float32),
+            (-1 + 2 * rng.integers(0, 256, (size, 3)) / 255).astype(np.float32),
+            _normal(rng, size, 3, 10),
+        ),
+    ),
+    "linear_head(masked_diffusion)": Peers(  # a sequence of 256 tokens is one example; half of them are hidden
+        lambda h, w, y, hidden, rate: _optax_masked_diffusion(h @ w.T, y, hidden, rate),
+        loss=linear_head(masked_diffusion),
+        gradients=2,
+        sizes={"d": 512, "t": 256},
+        inputs=lambda rng, size: (
+            _normal(rng, size, 256, 512),
+            _normal(rng, 32000, 512) / 16,
+            rng.integers(0, 32000, (size, 256), np.int32),
+            rng.uniform(size=(size, 256)) < 0.5,
+            rng.uniform(1, 3, size).astype(np.float32),
+        ),
+    ),
 }
 
 
@@ -248,6 +275,27 @@ def _torch_mel(p: Any, t: Any, filters: Any) -> Any:
 
 def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.normal(size=shape).astype(np.float32)
+
+
+def _torch_logistic_mixture(f: Any, weights: Any, means: Any, log_scales: Any, targets: Any, coefficients: Any) -> Any:
+    """As PixelCNN++'s code has it: the density where a difference of sigmoids is below 1e-5."""
+    shares, log_scales = coefficients.tanh(), log_scales.clamp(min=-7.0)
+    first, second, _ = targets[..., None].unbind(1)
+    taken = f.pad(shares[:, :1] * first[:, None], (0, 0, 1, 1)) + f.pad(shares[:, 1:2] * first[:, None], (0, 0, 2, 0))
+    gaps = targets[..., None] - means - taken - f.pad(shares[:, 2:] * second[:, None], (0, 0, 2, 0))
+    inverse = (-log_scales).exp()
+    upper, lower, middle = inverse * (gaps + 1 / 255), inverse * (gaps - 1 / 255), inverse * gaps
+    difference = upper.sigmoid() - lower.sigmoid()
+    density = middle - log_scales - 2 * f.softplus(middle) - math.log(127.5)
+    inside = difference.clamp(min=1e-12).log().where(difference > 1e-5, density)
+    ends = (-f.softplus(lower)).where(targets[..., None] > 0.999, inside)
+    logs = (upper - f.softplus(upper)).where(targets[..., None] < -0.999, ends)
+    return -(logs.sum(1) + f.log_softmax(weights, -1)).logsumexp(-1).mean()
+
+
+def _optax_masked_diffusion(logits: Any, labels: Any, hidden: Any, rate: Any) -> Any:
+    surprises = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return rate * jnp.mean(jnp.where(hidden, surprises, 0.0), axis=-1)
 
 
 def _nested_rnnt(logits: Any, labels: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jloss
-from jloss.generative.density import _mills
+from jloss.generative._bins import _mills
 
 GRID = (-1 + 2 * np.arange(256) / 255).astype(np.float32)
 

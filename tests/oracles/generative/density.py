@@ -25,13 +25,15 @@ def grid(rng, shape, bins=256):
 
 
 def sample_pixels(rng, batch):
-    """Targets on a grid of 256 values, one channel at an end."""
+    """Targets on a grid of 256 values, one channel at an end; in every third example its scales are below the floor."""
     targets = grid(rng, (*batch, 3))
     targets[..., 0] = np.where(rng.uniform(size=batch) < 0.5, -1.0, 1.0)
+    log_scales = rng.uniform(-2.0, 2.0, (*batch, 3, 4))
+    log_scales[..., 0, :] -= 7.5 * (np.arange(targets[..., 0].size).reshape(batch) % 3 == 2)[..., None]
     return {
         "mixture_logits": rng.normal(size=(*batch, 4)),
         "means": 0.3 * rng.normal(size=(*batch, 3, 4)),
-        "log_scales": rng.uniform(-2.0, 2.0, (*batch, 3, 4)),
+        "log_scales": log_scales,
         "targets": targets,
         "coefficients": rng.normal(size=(*batch, 3, 4)),
     }
