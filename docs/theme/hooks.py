@@ -25,6 +25,7 @@ from mkdocs.structure.files import File
 import jloss
 from jloss.__main__ import families as by_family
 from jloss.__main__ import parser, summary
+from jloss._core.aliases import names_elsewhere
 
 sys.path.insert(0, str(Path(__file__).parent))
 from docstrings import markdown
@@ -35,6 +36,7 @@ GUIDES = {
     "Home": "index.md",
     "Which loss?": "which.md",
     "Recipes": "recipes.md",
+    "Through other compilers": "exporters.md",
     "Your own loss": "own.md",
     "Why is my gradient NaN?": "nan.md",
     "Losses on many devices": "scale.md",
@@ -52,7 +54,7 @@ NOTEBOOKS = {"quickstart": "Quickstart", "imbalance_and_noise": "Rare classes an
 
 def title(name: str) -> str:
     """The name of a module as a heading."""
-    return name.replace("_", " ").capitalize()
+    return name.replace("_", " ").capitalize().replace("Gan", "GAN")
 
 
 def notebooks() -> dict[str, Path]:
@@ -68,7 +70,7 @@ def on_config(config: Any) -> Any:
     disagreements = [p for p in others if p.startswith("disagreements")]
     losses = [{title(domain): pages_of(domain)} for domain in domains()]
     config.nav = [
-        *({heading: page} for heading, page in GUIDES.items() if page in others),
+        *({heading: page} for heading, page in GUIDES.items()),
         {"Where libraries disagree": disagreements},
         *(p for p in others if p not in GUIDES.values() and p not in disagreements),
         {"Notebooks": [{NOTEBOOKS.get(n, title(n)): f"notebooks/{n}.md"} for n in notebooks()]},
@@ -144,16 +146,16 @@ def on_post_build(config: Any) -> None:
 
 
 def all_losses() -> str:
-    """The whole catalogue as tables, a domain after the other, with the names that other libraries have for a loss."""
+    """The whole catalogue as tables, a domain after the other, with the names that other libraries have for a loss, or papers."""
     lines = ["# All losses\n", "`python -m jloss list` prints this table, `python -m jloss show NAME` one loss.\n"]
-    names = peers()
+    names, papers = peers(), names_elsewhere()
     for domain in domains():
         entries = [e for e in jloss.CATALOGUE.values() if e.domain == domain]
         lines += [f"## [{title(domain)}]({domain}/index.md)\n", "| loss | in a line | elsewhere |", "|---|---|---|"] if entries else []
         for family, members in by_family(entries).items():
             lines.append(f"| **{title(family)}** | | |")
             for entry in members:
-                elsewhere = ", ".join(f"`{n}`" for n in names.get(entry.name, []))
+                elsewhere = ", ".join(f"`{n}`" for n in names.get(entry.name) or papers.get(entry.name, [])[:3])
                 said = summary(entry).replace("|", r"\|")
                 lines.append(linked(f"| `{entry.name}` | {said} |") + f" {elsewhere} |")
         lines.append("")

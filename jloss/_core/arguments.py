@@ -185,10 +185,31 @@ def check_array(name: str, argument: str, value: Any, annotation: Any = float | 
     """Raises where a value is no array, and no number, and not None where it may be."""
     accepts = {annotation, *get_args(annotation)}
     numbers = jax.Array | np.ndarray | np.generic | int | float | complex | list | tuple
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "OSUMm":
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: `{argument}` is a masked array of NumPy; give its .filled(0), and where=~mask.") from None
+    if isinstance(value, np.ndarray | np.generic) and (value.dtype.kind in "OSUMm" or value.dtype.char in "gG"):  # g: 80 bits
         raise TypeError(f"{name}: `{argument}` must be an array of numbers, got one of dtype {value.dtype}.") from None
     if isinstance(value, numbers) or hasattr(value, "__jax_array__") or (value is None and NoneType in accepts):
         return
     wants = "a number or an array" if float in accepts else "an array"
     got = repr(value) if value is None or isinstance(value, str) else f"a {type(value).__name__}"
-    raise TypeError(f"{name}: `{argument}` must be {wants}, of JAX or NumPy, got {got}.") from None
+    way = "to_numpy()" if hasattr(value, "to_numpy") else "detach().cpu().numpy()" if hasattr(value, "detach") else ""
+    remedy = f" Give its .{way}." if way and not isinstance(value, type) else ""
+    raise TypeError(f"{name}: `{argument}` must be {wants}, of JAX or NumPy, got {got}.{remedy}") from None
+
+
+def is_misread(value: Any) -> bool:
+    """Whether a compiled jax function that knows the dtype reads this array as another: bytes in the other order, or masked numbers."""
+    return isinstance(value, np.ndarray) and (not value.dtype.isnative or isinstance(value, np.ma.MaskedArray))
+
+
+def in_byte_order(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments with their bytes in the order of this machine; raises where one is a masked array."""
+    for argument, value in (*zip(shown.parameters, args, strict=False), *kwargs.items()):
+        if isinstance(value, np.ma.MaskedArray):
+            check_array(name, argument, value)
+
+    def ordered(value: Any) -> Any:
+        return value.astype(value.dtype.newbyteorder("=")) if is_misread(value) else value
+
+    return [ordered(a) for a in args], {n: ordered(a) for n, a in kwargs.items()}

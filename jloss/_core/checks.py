@@ -11,10 +11,12 @@ import jax
 import numpy as np
 
 from jloss._core.catalogue import Entry
+from jloss._core.types import readable
 
 _is_on: ContextVar[bool] = ContextVar("jloss_checks", default=os.environ.get("JLOSS_CHECKS", "0") not in ("", "0"))
 
 
+@readable
 @contextlib.contextmanager
 def checks(on: bool = True) -> Iterator[None]:
     """Within this block each loss raises a named error for a value outside of its input's domain.

@@ -122,6 +122,8 @@ KEYWORDS = {  # what the keywords of the contract are, for `show` and the pages
 }
 OF_MASKS = "An axis of classes, each of whose masks is an example of its own; none by default. For (N, H, W, C) say axis=-1."
 
+OF_DATA = "How many axes a datum has: 3 for an image (h, w, c), 2 for a sequence (t, d), 1 for a vector."
+
 
 def keywords(entry: Any) -> dict[str, str]:
     """What each keyword of the contract means to this loss, in the order of its signature."""
@@ -129,6 +131,8 @@ def keywords(entry: Any) -> dict[str, str]:
     said = {n: KEYWORDS[n] for n in parameters if n in entry.keywords and n in KEYWORDS}
     if "axis" in said and parameters["axis"].default is None:
         said["axis"] = OF_MASKS
+    if "spatial_ndim" in said and parameters["spatial_ndim"].default == 3:
+        said["spatial_ndim"] = OF_DATA
     labels = next((n for n, domain in entry.domains.items() if domain == "class" and not entry.inputs[n]), None)
     if labels and "where" in said:
         said["where"] += f" To ignore labels of -100: where={labels} != -100."

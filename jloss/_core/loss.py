@@ -24,7 +24,9 @@ from jloss._core.arguments import (
     check_arrays,
     check_option,
     check_static,
+    in_byte_order,
     is_cut_to_32_bits,
+    is_misread,
     keep_within_32_bits,
     lists_to_arrays,
     raise_plainly,
@@ -94,6 +96,8 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
                     check_static(name, option, kwargs[option], read.static[option])
             if any(type(a) in (list, tuple) for a in args) or any(type(kwargs[n]) in (list, tuple) for n in arrays & kwargs.keys()):
                 args, kwargs = lists_to_arrays(args, kwargs, arrays, read.domains)  # type: ignore[assignment]
+            if any(map(is_misread, (*args, *kwargs.values()))):
+                args, kwargs = in_byte_order(name, read.signature, args, kwargs)  # type: ignore[assignment]
             if has_labels and any(map(is_cut_to_32_bits, (*args, *kwargs.values()))):
                 args, kwargs = keep_within_32_bits(args, kwargs, read.domains)  # type: ignore[assignment]
             try:

@@ -61,6 +61,7 @@ class PerClass(Spatial, total=False):
 
 UNREDUCED = object()  # the reduction that transforms of batches ask for: the values, and the `where` and `weights` to reduce them with
 DEFAULTS = {"where": None, "weights": None, "reduction": "mean", "axis_name": None, "axis": -1, "spatial_ndim": 2}
+DEFAULTS_OF: dict[str, dict[str, Any]] = {"PerClass": {"axis": None}, "Datum": {"spatial_ndim": 3}}  # where they differ
 
 
 class Parameters(NamedTuple):
@@ -126,7 +127,7 @@ def with_keywords(name: str, signature: inspect.Signature) -> tuple[inspect.Sign
         raise TypeError(f"{name}: the last parameter of a loss is `**reduce: Unpack[jloss.Reduce]` (from typing import Unpack).")
     kind = get_args(last.annotation)[0]
     hints = hints_of(kind)
-    defaults = DEFAULTS | ({"axis": None} if kind is PerClass else {}) | ({"spatial_ndim": 3} if kind is Datum else {})
+    defaults = DEFAULTS | DEFAULTS_OF.get(kind.__name__, {})
     extra = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=defaults[n], annotation=hints[n]) for n in DEFAULTS if n in hints]
     return signature.replace(parameters=[*plain, *extra], return_annotation=Array), [p.name for p in extra]
 

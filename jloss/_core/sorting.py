@@ -61,9 +61,10 @@ def _ranked(keys: Array, flags: Array | None) -> tuple[Any, Array]:
     """The flags, if any, in ascending order of the keys, and their places."""
 
     def carried(keys: Array, flags: Array | None) -> tuple[Any, Array]:
+        told = few()  # a place as the last key: then no two are equal, and a compiler that sorts them as it likes (IREE) has no choice
         if flags is None:
-            return None, lax.sort((keys, _places(keys, jnp.int32)), num_keys=1)[1]
-        _, flags, place = lax.sort((keys, flags, _places(keys, jnp.int32)), num_keys=2)
+            return None, lax.sort((keys, _places(keys, jnp.int32)), num_keys=1 + told)[1]
+        _, flags, place = lax.sort((keys, flags, _places(keys, jnp.int32)), num_keys=2 + told)
         return flags, place
 
     def packed(keys: Array, flags: Array | None) -> tuple[Any, Array]:

@@ -214,7 +214,7 @@ def _looked_up(values: Array, index: Array) -> Array:
 
 
 def _gather(values: Array, index: Array) -> Array:
-    return lax.dynamic_index_in_dim(values, index, axis=-1, keepdims=False)
+    return jnp.take(values, index, axis=-1, mode="clip")  # one number, no slice of one: IREE refuses the gradient of those
 
 
 def safe_exp(x: Array) -> Array:

@@ -169,6 +169,10 @@ def path_of(entry: Entry) -> Path:
     if dims == ("d",) and domain == "real":
         east, span = jnp.array([1.0, 0.0]), (-np.pi, np.pi)
         return _against(entry, first, others, east, lambda t: jnp.stack([jnp.cos(t), jnp.sin(t)]), span, "angle between the vectors")
+    if dims == ("t",) and [(entry.inputs[n], entry.domains[n]) for n in names[:2]] == [(dims, "real")] * 2:
+        tone, other = _tones(samples(entry.public, batch=(), optional=False)[first].size)
+        label = "angle of two tones, the second with an offset"
+        return _against(entry, first, others, tone, lambda t: jnp.cos(t) * tone + jnp.sin(t) * other, (-np.pi, np.pi), label)
     if dims == ("*s",) and domain == "unit" and [(entry.inputs[n], entry.domains[n]) for n in others] == [(dims, domain)]:
         mask = jnp.zeros((8, 8)).at[2:6, 2:6].set(1.0)
         label = "probability of the truth at each pixel"
@@ -301,6 +305,12 @@ def _resolve(loss: Loss) -> tuple[Callable[..., Any], Entry, dict[str, Any]]:
     if isinstance(loss, functools.partial):
         return loss.func, entry_of(loss.func), dict(loss.keywords)
     return loss, entry_of(loss), {}
+
+
+def _tones(count: int) -> tuple[Array, Array]:
+    """A tone, and a higher one with an offset."""
+    angle = 2 * np.pi * np.arange(count) / max(count, 1)
+    return jnp.asarray(np.sin((count // 20 + 1) * angle), jnp.float32), jnp.asarray(0.25 + np.sin((count // 7 + 2) * angle), jnp.float32)
 
 
 _RANGES = {"real": (-4.0, 4.0), "unit": (0.01, 0.99), "positive": (0.05, 4.0), "nonnegative": (0.05, 4.0), "above_minus_one": (-0.9, 4.0)}

@@ -352,7 +352,7 @@ def _arcface(unit: Array, labels: Array, prototypes: Array, margin: Array | floa
     nearest = jnp.argmax(cosines, axis=1)
     chosen = jnp.arange(c, dtype=nearest.dtype)[None, :] == nearest[:, None]
     candidates = _row(prototypes, labels)
-    own = lax.dynamic_index_in_dim(candidates, jnp.argmax(_cosines(unit, candidates)), axis=0, keepdims=False)
+    own = jnp.take(candidates, jnp.argmax(_cosines(unit, candidates)), axis=0, mode="clip")
     cosine, sine = _true_angle(unit, own)
     shifted = cosine * jnp.cos(margin) - sine * jnp.sin(margin)
     within = cosine >= -jnp.cos(margin)
@@ -382,5 +382,5 @@ def _row(table: Array, label: Array) -> Array:
     """``table[label]``; NaN for a label outside."""
     k = table.shape[0]
     inside = (label >= 0) & (label < k)
-    row = lax.dynamic_index_in_dim(table, jnp.where(inside, label, 0), axis=0, keepdims=False)
+    row = jnp.take(table, jnp.where(inside, label, 0), axis=0, mode="clip")
     return jnp.where(inside, row, jnp.nan)

@@ -175,4 +175,4 @@ def _filled(emissions: Array, start: Array | None, stop: Array | None, length: A
 
 
 def _take(x: Array, index: Array) -> Array:
-    return x.at[index].get(mode="promise_in_bounds")
+    return jnp.take(x, index, axis=0, mode="clip")

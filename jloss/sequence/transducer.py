@@ -441,4 +441,4 @@ def _lattice(label_scores: Array, blank_scores: Array, logit_length: Array | Non
 
 
 def _take(x: Array, index: Array) -> Array:
-    return x.at[index].get(mode="promise_in_bounds")
+    return jnp.take(x, index, axis=0, mode="clip")

@@ -216,7 +216,7 @@ def _soft_dtw(costs: Array, first_length: Array | None, second_length: Array | N
     last, before = recursion(two_steps, (table[0], jnp.full_like(table[0], FAR)), steps)
     if second_length is None and first_length is None:
         return last[-1] if later == 2 * pairs else before[-1]
-    end = last.at[jnp.clip(ends[1] - 1, 0, columns - 1)].get(mode="promise_in_bounds")
+    end = jnp.take(last, ends[1] - 1, mode="clip")
     empty = [n == 0 for n in ends]
     result = jnp.where(empty[0] | empty[1], jnp.where(empty[0] & empty[1], 0.0, jnp.inf), end)
     bad = (ends[0] < 0) | (ends[0] > rows) | (ends[1] < 0) | (ends[1] > columns)

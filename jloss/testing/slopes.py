@@ -12,12 +12,15 @@ STEP = 1e-6  # of one-sided differences in float64
 
 
 MANY = 12  # numbers of an input, of which each is moved alone
+LARGE, FEW = 200, 4  # of a signal of more numbers, each of which costs a spectrogram, so many are
 
 
 def moved_by_steps(points: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Which numbers of each point are moved, and each point with each moved by two steps to either side: h, h/2, -h, -h/2."""
     size = int(np.prod(np.shape(points)[1:], dtype=int))
-    places = np.arange(size) if size <= MANY else np.sort(np.random.default_rng(size).choice(size, MANY, replace=False))
+    places = (
+        np.arange(size) if size <= MANY else np.sort(np.random.default_rng(size).choice(size, FEW if size > LARGE else MANY, replace=False))
+    )
     steps = STEP * np.array([1.0, 0.5, -1.0, -0.5])
     moves = steps[None, :, None] * np.eye(size)[places][:, None, :]
     moved = np.reshape(points, (count, 1, 1, size)) + moves[None]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jloss.audio.spectrogram import mel_filterbank
 from jloss.classification.entropy import cross_entropy
 from jloss.language.preference import dpo
 from jloss.reinforcement.policy import grpo
@@ -188,7 +189,61 @@ ROWS: dict[str, Peers] = {
         sizes={"t": 128, "u": 128, "d": 128},
         inputs=lambda rng, size: (_normal(rng, size, 128, 2), _normal(rng, size, 128, 2)),
     ),
+    # waveform
+    "si_sdr": Peers(torch=lambda f, p, t: _torch_si_sdr(p, t), sizes={"t": 65536}),
+    # spectrogram
+    "multi_resolution_stft": Peers(
+        torch=lambda f, p, t: _torch_multi_resolution_stft(p, t),
+        sizes={"t": 65536},
+        inputs=lambda rng, size: (_normal(rng, min(size, 4), 65536), _normal(rng, min(size, 4), 65536)),
+    ),
+    "mel": Peers(
+        torch=lambda f, p, t, filters: _torch_mel(p, t, filters),
+        sizes={"t": 65536},
+        inputs=lambda rng, size: (
+            _normal(rng, min(size, 4), 65536),
+            _normal(rng, min(size, 4), 65536),
+            np.asarray(mel_filterbank(80, 1024, 22050, high=8000.0)),
+        ),
+    ),
+    "deep_clustering": Peers(
+        torch=lambda f, v, y: (
+            sum(c * ((a.mT @ b) ** 2).sum((-2, -1)) for c, a, b in ((1, v, v), (-2, v, y), (1, y, y))).mean() / v.shape[-2]
+        ),
+        sizes={"n": 12800, "d": 20, "k": 3},
+        inputs=lambda rng, size: (_normal(rng, 2 * size, 12800, 20), np.eye(3, dtype=np.float32)[rng.integers(0, 3, (2 * size, 12800))]),
+    ),
 }
+
+
+def _torch_si_sdr(p: Any, t: Any) -> Any:
+    """As in auraloss."""
+    p, t = p - p.mean(-1, keepdim=True), t - t.mean(-1, keepdim=True)
+    scaled = t * ((p * t).sum(-1, keepdim=True) / ((t**2).sum(-1, keepdim=True) + 1e-8))
+    return -10 * ((scaled**2).sum(-1) / (((p - scaled) ** 2).sum(-1) + 1e-8) + 1e-8).log10().mean()
+
+
+def _torch_magnitudes(x: Any, size: int, hop: int, length: int) -> Any:
+    window = x.new_tensor(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length))
+    z = x.stft(size, hop, length, window, return_complex=True)
+    return (z.real**2 + z.imag**2).clamp(min=1e-8).sqrt()
+
+
+def _torch_multi_resolution_stft(p: Any, t: Any) -> Any:
+    """As in auraloss, but for spectral convergence, which is of each example here."""
+
+    def distance(x: Any, y: Any) -> Any:
+        convergence = (y - x).norm(dim=(-2, -1)) / y.norm(dim=(-2, -1))
+        return convergence.mean() + (x.log() - y.log()).abs().mean()
+
+    sizes = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
+    return sum(distance(_torch_magnitudes(p, *size), _torch_magnitudes(t, *size)) for size in sizes) / 3
+
+
+def _torch_mel(p: Any, t: Any, filters: Any) -> Any:
+    """A spectrogram, filters, the floor, the logarithm, as torchaudio's transforms."""
+    x, y = ((filters @ _torch_magnitudes(s, 1024, 256, 1024)).clamp(min=1e-5).log() for s in (p, t))
+    return (x - y).abs().mean()
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:

@@ -42,15 +42,20 @@ class Contract:
     def __init__(self, tree: ast.Module) -> None:
         self.classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
         assigned = {named(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
-        self.defaults = ast.literal_eval(assigned["DEFAULTS"])
+        assigned |= {named(node.target): node.value for node in tree.body if isinstance(node, ast.AnnAssign) and node.value}
+        self.defaults, self.defaults_of = (ast.literal_eval(assigned[n]) for n in ("DEFAULTS", "DEFAULTS_OF"))
 
     def keywords(self, kind: str) -> dict[str, tuple[str, str]]:
         """Each keyword's annotation and default."""
+        defaults = self.defaults | self.defaults_of.get(kind, {})
+        return {n: (of, repr(defaults[n])) for n, of in self.annotations(kind).items()}
+
+    def annotations(self, kind: str) -> dict[str, str]:
+        """The keywords of a class and of those it is made from."""
         node = self.classes[kind]
         own = {n.target.id: ast.unparse(n.annotation) for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}
-        inherited = [self.keywords(base.id) for base in node.bases if isinstance(base, ast.Name) and base.id in self.classes]
-        both = {n: pair for each in inherited for n, pair in each.items()}
-        return both | {n: (of, "None" if "None" in of else repr(self.defaults[n])) for n, of in own.items()}
+        inherited = [self.annotations(base.id) for base in node.bases if isinstance(base, ast.Name) and base.id in self.classes]
+        return {n: of for each in inherited for n, of in each.items()} | own
 
 
 class Module:

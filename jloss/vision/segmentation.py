@@ -78,6 +78,14 @@ def dice(
     >>> dice(jnp.array([[0.5, 1.0], [0.0, 0.0]]), jnp.array([[1.0, 1.0], [0.0, 0.0]]))
     Array(0.14285673, dtype=float32)
 
+    Masks of several classes with the channels last, (batch, height, width, classes), take ``axis=-1``; the first class here overlaps
+    by 2/3, the second by 4/5.
+
+    >>> predictions = jax.nn.one_hot(jnp.array([[[0, 1], [1, 1]]]), 2)
+    >>> targets = jax.nn.one_hot(jnp.array([[[0, 0], [1, 1]]]), 2)
+    >>> dice(predictions, targets, axis=-1)
+    Array(0.266666, dtype=float32)
+
     References:
         Milletari, Navab, Ahmadi, V-Net, 2016. https://arxiv.org/abs/1606.04797
         Wang, Popordanoska, Bertels, Lemmens, Blaschko, Dice Semimetric Losses, 2023. https://arxiv.org/abs/2303.16296

@@ -12,13 +12,13 @@ import pytest
 
 import jloss
 from jloss.testing import hard_samples
-from tests.cases import LOSSES, ORACLES, case, each_alone
+from tests.cases import LOSSES, ORACLES, case, each_alone, mostly_slow
 from tests.oracles import Undetermined
 
 HUGE = 1e30  # beyond this a float32 value may overflow on its way
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", mostly_slow(LOSSES))
 def test_hard_points(name):
     assert name in ORACLES, f"write the oracle of {name} in tests/oracles/{jloss.CATALOGUE[name].family}.py"
     drawn = hard_samples(jloss.CATALOGUE[name].public)

@@ -56,7 +56,7 @@ def drawn(name):
     return floats, lambda floats: jloss.CATALOGUE[name].public(**{**inputs, **floats})
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", mostly_slow(LOSSES))
 def test_small_calls_depend_on_no_platform(name):
     floats, loss = drawn(name)
     found = [*equations(jax.make_jaxpr(jax.value_and_grad(loss))(floats).jaxpr)]

@@ -9,6 +9,8 @@ from tests.cases import FIRST, LOSSES, ORACLES, case
 
 ELSEWHERE = {"hard_points_have_no_nan"}  # test_edges.py asks more: the oracle's values
 SLOW = {
+    "float_options_are_traced",
+    "half_in_float32_out",
     "shard_map_equals_one_device",
     "traces_under_explicit_sharding",
     "exports_with_symbolic_batch",

@@ -14,7 +14,7 @@ from jax import Array
 
 import jloss
 from jloss.testing.samples import SCENES, hard_samples, samples
-from tests.cases import LOSSES, ORACLES, case, each_alone
+from tests.cases import LOSSES, ORACLES, case, each_alone, mostly_slow
 
 
 def of_another_class(given, place):
@@ -105,7 +105,7 @@ def lost(name: str, numbers: int = 0) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", mostly_slow(LOSSES))
 def test_nan_is_not_lost(name):
     assert not lost(name)
 

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import Array
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -187,3 +189,15 @@ def test_no_false_alarm(name):
     subject = case(name)
     with jloss.checks():
         subject.loss(**subject.draw((3,)), **subject.options)
+
+
+@jloss.loss("(d),(d)->()", "real sign")
+def composed(scores: Array, signs: Array, **reduce: Unpack[jloss.Reduce]) -> Array:
+    return jloss.hinge(scores, signs) + jloss.squared_hinge(scores, signs)
+
+
+def test_what_a_loss_calls_itself_is_not_checked_again():
+    with jloss.checks():
+        text = jax.jit(composed).lower(SCORES, SIGNS).as_text()
+    assert text.count("stablehlo.custom_call") == 1
+    assert message(lambda: composed(SCORES, ZEROS)).startswith("composed: `signs` must be -1 or +1")

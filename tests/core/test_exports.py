@@ -1,6 +1,7 @@
-"""What `import jloss` leaves for later, in processes of their own: nobody sees that it does."""
+"""What `import jloss` leaves for later, in a process of its own: nobody sees that it does."""
 
 import compileall
+import functools
 import json
 import shutil
 import subprocess
@@ -14,31 +15,9 @@ import jloss
 ROOT = Path(jloss.__file__).parents[1]
 
 
-def said_by(program, root=ROOT):
-    """What a fresh process prints, as JSON."""
-    done = subprocess.run([sys.executable, "-c", f"import json, sys, jloss\n{program}"], cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_import_jloss_imports_no_family():
-    loaded = said_by("print(json.dumps([m for m in sys.modules if m.startswith('jloss.')]))")
-    assert [m for m in loaded if not m.startswith("jloss._core")] == []
-
-
-def test_a_loss_imports_its_own_domain_only():
-    loaded = said_by("jloss.giou; print(json.dumps([m for m in sys.modules if m.startswith('jloss.')]))")
-    assert "jloss.vision.boxes" in loaded
-    assert not any(m.startswith(("jloss.sequence", "jloss.language")) for m in loaded)
-
-
-@pytest.mark.parametrize("first", ["jloss.giou", "import jloss.vision.boxes", "jloss.CATALOGUE['giou']", "'giou' in jloss.CATALOGUE", "0"])
-def test_the_catalogue_is_whole_and_in_order_whatever_came_first(first):
-    assert said_by(f"{first}; print(json.dumps(list(jloss.CATALOGUE)))") == list(jloss.CATALOGUE)
-
-
-def test_every_way_to_a_loss_is_one_object():
-    program = """
+ASKED = ["len", "bool", "list", "sorted", "str", "max"]
+FIRST_CALLS = ["jloss.giou", "import jloss.vision.boxes", "jloss.CATALOGUE['giou']", "'giou' in jloss.CATALOGUE", "0"]
+ONE_OBJECT = """
 import copy, pickle
 from jloss import huber
 import jloss.vision
@@ -49,15 +28,64 @@ names = {}
 exec("from jloss import *", names)
 assert names["giou"] is jloss.giou and {*jloss.CATALOGUE} <= {*names}
 assert len(dict(jloss.CATALOGUE)) == len({**jloss.CATALOGUE}) == len(jloss.CATALOGUE.copy()) == len(jloss.CATALOGUE | {})
-print(json.dumps(sorted(n for n in dir(jloss) if not n.startswith("_"))))
+said = sorted(n for n in dir(jloss) if not n.startswith("_"))
 """
-    assert {*jloss.CATALOGUE, "numerics", "regularization", "vision", "testing", "Reduce", "match"} <= {*said_by(program)}
+PROGRAMS = {
+    "modules": "said = [m for m in sys.modules if m.startswith('jloss.')]",
+    "modules of giou": "jloss.giou; said = [m for m in sys.modules if m.startswith('jloss.')]",
+    **{first: f"{first}; said = list(jloss.CATALOGUE)" for first in FIRST_CALLS},
+    "one object": ONE_OBJECT,
+    **{f"{how} of part": f"said = len(str({how}(jloss.CATALOGUE)))" for how in ASKED},
+    **{f"{how} of all": f"list(jloss.CATALOGUE); said = len(str({how}(jloss.CATALOGUE)))" for how in ASKED},
+}
+ALL = """
+import importlib, json, sys
+found = {}
+for name, program in json.loads(sys.argv[1]).items():
+    for module in [m for m in sys.modules if m.partition(".")[0] == "jloss"]:
+        del sys.modules[module]
+    names = {"sys": sys, "jloss": importlib.import_module("jloss")}
+    exec(program, names)
+    found[name] = names["said"]
+print(json.dumps(found))
+"""
 
 
-@pytest.mark.parametrize("how", ["len", "bool", "list", "sorted", "str", "max"])
+@functools.cache
+def all_said():
+    """What each program finds in a process in which nothing of jloss was imported before."""
+    done = subprocess.run([sys.executable, "-c", ALL, json.dumps(PROGRAMS)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def said_by(name):
+    return all_said()[name]
+
+
+def test_import_jloss_imports_no_family():
+    loaded = said_by("modules")
+    assert [m for m in loaded if not m.startswith("jloss._core")] == []
+
+
+def test_a_loss_imports_its_own_domain_only():
+    loaded = said_by("modules of giou")
+    assert "jloss.vision.boxes" in loaded
+    assert not any(m.startswith(("jloss.sequence", "jloss.language")) for m in loaded)
+
+
+@pytest.mark.parametrize("first", FIRST_CALLS)
+def test_the_catalogue_is_whole_and_in_order_whatever_came_first(first):
+    assert said_by(first) == list(jloss.CATALOGUE)
+
+
+def test_every_way_to_a_loss_is_one_object():
+    assert {*jloss.CATALOGUE, "numerics", "regularization", "vision", "testing", "Reduce", "match"} <= {*said_by("one object")}
+
+
+@pytest.mark.parametrize("how", ASKED)
 def test_whoever_asks_for_all_gets_all(how):
-    alone, whole = (said_by(f"{first}; print(json.dumps(len(str({how}(jloss.CATALOGUE)))))") for first in ("0", "list(jloss.CATALOGUE)"))
-    assert alone == whole
+    assert said_by(f"{how} of part") == said_by(f"{how} of all")
 
 
 def test_a_name_that_does_not_exist_is_missing():
@@ -74,5 +102,7 @@ def test_bytecode_alone_is_enough(tmp_path):
     assert compileall.compile_dir(tmp_path, legacy=True, quiet=2)
     for file in tmp_path.rglob("*.py"):
         file.unlink()
-    program = "assert jloss.__file__.endswith('.pyc'); jloss.giou; print(json.dumps(list(jloss.CATALOGUE)))"
-    assert said_by(program, tmp_path) == list(jloss.CATALOGUE)
+    program = "import jloss; assert jloss.__file__.endswith('.pyc'); jloss.giou; print(*jloss.CATALOGUE)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == list(jloss.CATALOGUE)

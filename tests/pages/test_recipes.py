@@ -41,7 +41,7 @@ def test_runs_by_itself(name, monkeypatch):
     others = libraries(block)
     if "keras" in others:
         monkeypatch.setenv("KERAS_BACKEND", "jax")
-    for library in others:
+    for library in [*others, *(["flatbuffers"] if ".serialize()" in block else [])]:
         pytest.importorskip(library)
     if "keras" in others and importlib.import_module("keras").backend.backend() != "jax":
         pytest.skip(f"keras runs on {os.environ.get('KERAS_BACKEND')}")

@@ -173,7 +173,9 @@ def test_every_loss_is_on_the_pages_of_all_and_of_its_family(site):
 def test_all_losses_say_what_others_call_them(site):
     rows = {match[1]: match[0] for match in re.finditer(r"^\| \[`(\w+)`\].*$", site["losses/index.md"], re.M)}
     assert "`torch.nn.HuberLoss`, `keras.losses.Huber`, `optax.losses.huber_loss`" in rows["huber"]
-    assert rows["giou"].endswith("|  |")
+    assert rows["giou"].endswith("| `generalized_iou`, `generalized_box_iou`, `generalized_intersection_over_union` |")
+    assert rows["log_cosh"].endswith("| `keras.losses.LogCosh`, `optax.losses.log_cosh` |")
+    assert rows["alpha_iou"].endswith("|  |")
     assert sum(not row.endswith("|  |") for row in rows.values()) > 40
 
 

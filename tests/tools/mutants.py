@@ -43,16 +43,16 @@ MUTANTS = [
     # elementwise
     Mutant("regression/robust.py", "2 * width - 1)", "width - 1)", "cauchy"),
     Mutant("regression/robust.py", "inside = jnp.abs(error) < scale", "inside = jnp.abs(error) < 1.2 * scale", "tukey_biweight"),
-    Mutant("regression/robust.py", "jnp.where(jnp.isnan(error), error, 1.0)", "1.0", "tukey_biweight"),
-    Mutant("probabilistic/likelihood.py", "jnp.where(variances <= epsilon, epsilon, variances)", "variances + epsilon", "gaussian_nll"),
+    Mutant("regression/robust.py", "select(jnp.isnan(error), error, 1.0)", "1.0", "tukey_biweight"),
+    Mutant("probabilistic/likelihood.py", "select(variances <= epsilon, epsilon, variances)", "variances + epsilon", "gaussian_nll"),
     Mutant("probabilistic/likelihood.py", "gammaln(targets + 1) if full", "gammaln(targets) if full", "poisson_nll"),
     # classes
     Mutant("classification/entropy.py", "return -targets * log_yes", "return -jnp.abs(targets) ** 1.001 * log_yes", "binary_cross_entropy"),
     Mutant("classification/entropy.py", "(labels >= 0) & (labels < k)", "(labels >= 0) & (labels <= k)", "brier"),
     Mutant(
         "classification/entropy.py",
-        "lax.stop_gradient(targets), targets) * -log_odds",
-        "targets, targets) * -log_odds",
+        "select(absent, lax.stop_gradient(targets), targets)",
+        "targets",
         "soft_cross_entropy",
     ),
     Mutant(
@@ -68,7 +68,7 @@ MUTANTS = [
         "return jnp.maximum(margin - signs * scores, 0.0)",
         "hinge",
     ),
-    Mutant("classification/margin.py", "jnp.where(peak == hit, 0.0, peak - hit)", "peak - hit", "multiclass_perceptron"),
+    Mutant("classification/margin.py", "select(peak == hit, 0.0, peak - hit)", "peak - hit", "multiclass_perceptron"),
     # divergences
     Mutant(
         "distributions/divergence.py", "return 0.5 * jnp.sum(absolute(p - q))", "return 0.5 * jnp.sum(jnp.abs(p - q))", "total_variation"
@@ -103,8 +103,8 @@ MUTANTS = [
     # embeddings and sets
     Mutant(
         "representation/embedding.py",
-        "    p = lax.stop_gradient(p)\n    near",
-        "    near",
+        "    p = lax.stop_gradient(p)\n",
+        "",
         "triplet_margin",
         "tests/families/representation/test_embedding.py",
     ),

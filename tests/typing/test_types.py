@@ -30,7 +30,8 @@ def test_a_signature_reads_as_its_source(name):
 def test_help_shows_what_an_option_may_be():
     page = io.StringIO()
     pydoc.Helper(output=page).help(jloss.huber)
-    assert "huber(predictions: Array, targets: Array, *, delta: float | Array = 1.0, where: Array | None = None" in page.getvalue()
+    text = " ".join(page.getvalue().split()).replace("( ", "(")  # Python 3.13 has a parameter a line
+    assert "huber(predictions: Array, targets: Array, *, delta: float | Array = 1.0, where: Array | None = None" in text
 
 
 def signatures(name):

@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 import jloss
 from jloss.testing.samples import samples
+from tests.cases import FIRST
 from tests.families.representation.test_contrastive import assert_close, clip, dense, info_nce, nt_xent, siglip, supervised
 
 ROOT = Path(__file__).parents[3]
@@ -23,6 +24,7 @@ FAMILIES = {"contrastive", "embedding", "similarity", "prototypes", "self_distil
 SETS = [n for n, e in jloss.CATALOGUE.items() if e.kind == "loss" and e.family in FAMILIES and ("n",) in [d[:1] for d in e.inputs.values()]]
 GROUPED = [n for n, e in jloss.CATALOGUE.items() if "group" in e.domains.values()]
 X = np.random.default_rng(2).normal(size=(6, 3)).astype(np.float32)
+SWEEP = (pytest.mark.slow, pytest.mark.sweep)
 
 
 def public(name):
@@ -190,7 +192,8 @@ def test_iterations_of_swav_are_a_loop_and_still_those_of_sinkhorn():
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [(n, {}) for n in [*SETS, "detr"]] + [(n, {"chunk_size": 4}) for n in SETS if "chunk_size" in jloss.CATALOGUE[n].options],
+    [pytest.param(n, {}, marks=() if n in FIRST else SWEEP) for n in [*SETS, "detr"]]
+    + [pytest.param(n, {"chunk_size": 4}, marks=SWEEP) for n in SETS if "chunk_size" in jloss.CATALOGUE[n].options],
 )
 def test_exports_with_sizes_that_are_symbols(name, options):
     """The number of sets and that of their items, on every platform; what is exported has the value and the gradient."""
@@ -302,6 +305,7 @@ def test_a_ring_of_three():
     on_a_ring(3)
 
 
+@pytest.mark.slow
 def test_a_ring_of_six_whose_last_leg_is_shorter():
     """Five steps in legs of two."""
     code = "import jax; jax.config.update('jax_platforms', 'cpu'); jax.config.update('jax_num_cpu_devices', 6)\n"

@@ -1,4 +1,4 @@
-"""Spectrograms by the definition of the discrete Fourier transform, and the distances between them."""
+"""Spectrograms, frame by frame, and the distances between them."""
 
 import functools
 
@@ -8,24 +8,19 @@ from tests.oracles import Undetermined, oracle
 
 
 @functools.cache
-def fourier(size):
-    """One row for each frequency."""
-    return np.exp(-2j * np.pi * np.outer(np.arange(size // 2 + 1), np.arange(size)) / size)
+def windows(t, size, hop, length):
+    """For each frame which samples lie in it, of a signal reflected at its first and its last; and the window."""
+    places = np.array([np.abs(centre - size // 2 + np.arange(size)) for centre in range(0, t + 1 - size % 2, hop)])
+    window = np.zeros(size)
+    for i in range(length):
+        window[(size - length) // 2 + i] = np.sin(np.pi * i / length) ** 2
+    return np.where(places < t, places, 2 * (t - 1) - places), window
 
 
 def spectra(signal, size, hop, length):
-    """One row for each frame: what lies under a window around every `hop`-th sample, of a signal that is reflected at its ends."""
-    t, length = len(signal), size if length is None else length
-    rows = []
-    for centre in range(0, t + 1, hop):
-        frame = np.zeros(size)
-        for i in range(length):
-            place = (size - length) // 2 + i
-            at = abs(centre - size // 2 + place)  # reflected at the first sample
-            at = at if at < t else 2 * (t - 1) - at  # and at the last
-            frame[place] = signal[at] * np.sin(np.pi * i / length) ** 2
-        rows.append(fourier(size) @ frame)
-    return np.array(rows)
+    """One row for each frame: what lies under a window around every `hop`-th sample."""
+    places, window = windows(len(signal), size, hop, size if length is None else length)
+    return np.fft.rfft(signal[places] * window)
 
 
 def magnitudes(z, epsilon):
@@ -37,7 +32,7 @@ def both(predictions, targets, size, hop, length, floor):
     x, y = (spectra(signal, size, hop, length) for signal in (predictions, targets))
     for z in () if np.array_equal(predictions, targets) else (x, y):
         noise = 3e-7 * np.max(np.abs(z))
-        if 10 * noise > floor and np.min(np.abs(z)) < 100 * noise:
+        if 10 * noise > floor and np.mean(np.abs(z) < 30 * noise) > 1e-3:
             raise Undetermined
     return x, y
 
@@ -51,8 +46,14 @@ def distance(x, y, bands_x, bands_y, convergence, log_magnitude, magnitude):
 
 
 def draw_loud(rng, batch, samples=600):
-    """Predictions much louder than targets, so that hardly any two magnitudes are nearly equal, where differences are no derivatives."""
-    return {"predictions": 30 * rng.normal(size=(*batch, samples)), "targets": rng.normal(size=(*batch, samples))}
+    """Predictions much louder or quieter than targets, and numbers that are real (of the lowest and the highest frequency) far from 0.
+
+    Where magnitudes are equal, or nearly 0, differences are no derivatives.
+    """
+    ends = np.arange(samples) % 2 * 2.0
+    predictions, targets = (rng.normal(size=(*batch, samples)) + ends for _ in range(2))
+    louder = rng.choice([True, False], (*batch, 1))
+    return {"predictions": np.where(louder, 30, 1) * predictions, "targets": np.where(louder, 1, 30) * targets}
 
 
 def draw_long(rng, batch):
@@ -112,7 +113,7 @@ def multi_resolution_stft(
 
 
 @oracle(
-    "nonnegative zero_at_match symmetric", options=[{"hop_size": 100, "window_length": 400}, {"epsilon": 8.0}], sample=draw_with_filters
+    "nonnegative zero_at_match symmetric", options=[{"hop_size": 100, "window_length": 400}, {"epsilon": 6500.0}], sample=draw_with_filters
 )
 def mel(predictions, targets, filters, fft_size=1024, hop_size=256, window_length=None, epsilon=1e-5):
     x, y = both(predictions, targets, fft_size, hop_size, window_length, 1e-9**0.5)
