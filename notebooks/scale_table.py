@@ -31,7 +31,7 @@ ROWS = [
     ("linear_head(dpo)", "1x1", "jit", "8 x 4096 x 4096 x 128256"),
     ("linear_head(dpo, 512)", "1x1", "jit", "8 x 4096 x 4096 x 128256"),
     ("linear_head(grpo)", "1x1", "jit", "8 x 4096 x 4096 x 128256"),
-    ("linear_head(grpo, 1024)", "1x1", "jit", "8 x 4096 x 4096 x 128256"),
+    ("linear_head(grpo, 512)", "1x1", "jit", "8 x 4096 x 4096 x 128256"),
     ("clip", "16x16", "gather", "32768 x 512"),
     ("clip", "16x16", "ring", "32768 x 512"),
     ("siglip", "16x16", "gather", "32768 x 512"),

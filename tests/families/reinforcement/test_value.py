@@ -1,5 +1,7 @@
 """Values: numbers written out, ties, terminal states, infinite bounds, grids that are not equally spaced, rlax."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -170,6 +172,18 @@ def test_gaussian_targets():
         np.testing.assert_allclose(jloss.hl_gauss(logits, far, edges), jloss.hl_gauss(logits, end, edges), rtol=1e-6)
     slope = jax.grad(jloss.hl_gauss)(logits, 1e30, edges, sigma=0.1)
     np.testing.assert_allclose(slope, np.exp(log_q) - [0, 0, 0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_gaussian_target_has_digits_six_deviations_away(mirrored):
+    """There both ends of a bin have rounded to 0 or to 1 in float32."""
+    logits, edges, target = jnp.zeros(8).at[5].set(-1e9), jnp.arange(9.0), 0.5  # the bin from 6 to 7.3 deviations
+    share = 0.5 * (math.erfc(6 / math.sqrt(2)) - math.erfc(5.5 / 0.75 / math.sqrt(2)))
+    inside = 1 - 0.5 * math.erfc(0.5 / 0.75 / math.sqrt(2))
+    if mirrored:
+        logits, target = logits[::-1], 7.5
+    found = jloss.hl_gauss(logits, target, edges)
+    np.testing.assert_allclose(found, share / inside * 1e9 + np.log(7), rtol=1e-4)
 
 
 def test_rlax_agrees():
