@@ -155,24 +155,25 @@ def log_partition(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] 
 
 
 def log_odds_to_peak(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> tuple[Array, Array]:
-    """The pair `below` of `x` and its peak, and the peak, with the axis kept. No gradient where the peak is infinite."""
+    """The pair ``x - peak``, ``peak``, with the axis kept; 0 where both are +inf."""
     axis %= x.ndim
     others = tuple(i for i in range(x.ndim) if i != axis)
     highest = lax.reduce_max(lax.stop_gradient(x), (axis,))
     if axis_name is not None:
         highest = lax.pmax(highest, axis_name)
-    infinite = lax.eq(lax.abs(highest), lax.full_like(highest, math.inf))
-    x = select(lax.broadcast_in_dim(infinite, x.shape, others), lax.stop_gradient(x), x)
     peak = select(lax.gt(highest, lax.full_like(highest, -math.inf)), highest, 0.0)  # 0 also for NaN, which is not to reach its neighbours
     odds = lax.sub(x, lax.broadcast_in_dim(peak, x.shape, others))
     return select(lax.eq(x, lax.full_like(x, math.inf)), 0.0, odds), lax.expand_dims(peak, (axis,))
 
 
 def log_total(log_odds: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
-    """``log sum exp`` of what is 0 at its peak, with the axis kept."""
+    """``log sum exp`` of what is 0 at its peak, with the axis kept; a total of 0 or NaN has no gradient."""
     axis %= log_odds.ndim
     total = lax.reduce_sum(lax.exp(log_odds), (axis,))
-    return lax.expand_dims(lax.log(total if axis_name is None else lax.psum(total, axis_name)), (axis,))
+    if axis_name is not None:
+        total = lax.psum(total, axis_name)
+    total = select(lax.gt(total, lax.full_like(total, 0)), total, lax.stop_gradient(total))
+    return lax.expand_dims(lax.log(total), (axis,))
 
 
 def below(x: Array, peak: Array) -> Array:
