@@ -10,7 +10,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import hint, select
+from jloss._core.backend import few, hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
 from jloss._core.sorting import order_of
@@ -111,8 +111,12 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
     log_targets = safe_log(targets)
     value = _relative_entropies(targets, log_targets, log_predictions) - targets + safe_exp(log_predictions)
     gap = log_predictions - log_targets
-    series = lax.stop_gradient(targets * small_exp_remainder(gap))
-    return jnp.sum(select(jnp.abs(gap) < 0.5, series + (value - lax.stop_gradient(value)), value))  # the gradient is that of the formula
+    near = jnp.abs(gap) < 0.5
+    if few():
+        q, t = select(near, log_predictions, 0.0), select(near, targets, 1.0)
+        return jnp.sum(select(near, t * small_exp_remainder(q - jnp.log(t)), value))
+    series = lax.stop_gradient(targets * small_exp_remainder(gap))  # the gradient of many numbers is that of the formula
+    return jnp.sum(select(near, series + (value - lax.stop_gradient(value)), value))
 
 
 @loss("(k),(k)->()", "prob prob", beta="unit")

@@ -151,7 +151,8 @@ def log_partition(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] 
     The peak may be +inf; ``x - peak`` is for `below`.
     """
     log_odds, peak = log_odds_to_peak(x, axis, axis_name=axis_name)
-    return log_total(log_odds, axis, axis_name=axis_name), peak
+    total = log_total(log_odds, axis, axis_name=axis_name)
+    return select(peak == jnp.inf, lax.stop_gradient(total), total), peak
 
 
 def log_odds_to_peak(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> tuple[Array, Array]:
