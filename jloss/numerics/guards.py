@@ -51,10 +51,8 @@ def normalize(x: Array, axis: int = -1) -> Array:
 def inverse_norm(x: Array, axis: int = -1) -> Array:
     """One over the Euclidean norm, the axis kept; 0 with gradient 0 for a zero vector. Times the vector it is `normalize`."""
     _, inverse = _scale(x, axis)
-    square = jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True)
-    nonzero = square != 0
-    norm = jnp.sqrt(select(nonzero, square, 1.0))
-    return select(nonzero, inverse, 0.0) / norm
+    norm = safe_sqrt(jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True))
+    return inverse * safe_divide(jnp.ones_like(norm), norm)
 
 
 def _scale(x: Array, axis: int | tuple[int, ...] | None) -> tuple[Array, Array]:
@@ -158,13 +156,12 @@ def log_partition(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] 
 def log_odds_to_peak(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> tuple[Array, Array]:
     """The pair ``x - peak``, ``peak``, with the axis kept; 0 where both are +inf."""
     axis %= x.ndim
-    others = tuple(i for i in range(x.ndim) if i != axis)
     highest = lax.reduce_max(lax.stop_gradient(x), (axis,))
     if axis_name is not None:
         highest = lax.pmax(highest, axis_name)
     peak = select(lax.gt(highest, lax.full_like(highest, -math.inf)), highest, 0.0)  # 0 also for NaN, which is not to reach its neighbours
-    odds = lax.sub(x, lax.broadcast_in_dim(peak, x.shape, others))
-    return select(lax.eq(x, lax.full_like(x, math.inf)), 0.0, odds), lax.expand_dims(peak, (axis,))
+    peak = lax.expand_dims(peak, (axis,))
+    return below(x, peak), peak
 
 
 def log_total(log_odds: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
