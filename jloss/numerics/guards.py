@@ -200,7 +200,12 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
         return select((label >= 0) & (label < k * shards), picked, jnp.nan)
     inside = (label >= 0) & (label < k)
     index = select(inside, label, 0)
-    picked = _select if spec_of(values)[-1] is not None or few() else with_derivative_of(_select, _looked_up)
+    if spec_of(values)[-1] is not None:
+        picked = _select
+    elif few():
+        picked = _select if k <= 256 else _gather  # which compiles a scatter for the gradient
+    else:
+        picked = with_derivative_of(_select, _looked_up)
     return select(inside, picked(values, index), jnp.nan)
 
 
