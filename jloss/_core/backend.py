@@ -127,13 +127,13 @@ def recomputed_if_large(core: Callable[..., Array], elementwise: bool, arrays: d
     return recomputed
 
 
-def fused_sum(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], values: Array, reduction: Any) -> tuple[Array, bool]:
-    """The values of a large batch, and whether its mean is `late`, such that value and gradient are summed without an array between."""
+def fused_sum(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], values: Array, reduction: Any) -> tuple[Array, int]:
+    """The values of a large batch, and `sorts_of` its mean, such that value and gradient are summed without an array between."""
     if reduction == "none" or size_of(arrays) < REORDER_FROM:
-        return values, False
+        return values, 0
     if entry.elementwise and calculates_with_selected(jax.make_jaxpr(core)(*arrays.values()).jaxpr):
         values = fused(values)
-    return values, is_late(entry, values, arrays)
+    return values, sorts_of(entry, values, arrays)
 
 
 def fused(x: Array) -> Array:
@@ -162,21 +162,25 @@ def _any_select(jaxpr: Any) -> bool:
     return any(eqn.primitive is lax.select_n_p for eqn in jaxpr.eqns) or calculates_with_selected(jaxpr)
 
 
-def is_late(entry: Any, values: Array, arrays: dict[str, Any]) -> bool:
-    """Whether the gradient of the mean waits for its value. None of long vectors: that has no temporary in whose place it could come."""
-    shapes = {dims for n, dims in entry.inputs.items() if arrays[n] is not None}
-    return size_of(arrays, bytes=True) >= LATE_FROM and isinstance(values.size, int) and shapes <= {(), ("k",), ("4",)}
+def sorts_of(entry: Any, values: Array, arrays: dict[str, Any]) -> int:
+    """Behind how many sorts a mean is to be late. None of long vectors: they have no temporary in whose place the gradient could come."""
+    shapes, size = {dims for n, dims in entry.inputs.items() if arrays[n] is not None}, size_of(arrays, bytes=True)
+    if size < LATE_FROM or not isinstance(values.size, int) or not shapes <= {(), ("k",), ("4",)}:
+        return 0
+    return 1 if size < RECOMPUTE_FROM else 2
 
 
-def late_mean(total: Array, mass: Array) -> Array:
-    """The total over the mass, times a 1 hidden behind a sort, so that XLA computes the gradient after the value and in its place.
+def late_mean(total: Array, mass: Array, sorts: int) -> Array:
+    """The total over the mass, times a 1 hidden behind sorts, so that XLA computes the gradient after the value and in its place.
 
-    With a constant 1 / n it computes the gradient first and holds both. `hinge` of 16M numbers: 39 ms for 66. Hidden behind the total
-    itself it would keep what value and gradient have in common.
+    With a constant 1 / n it computes the gradient first and holds both. `hinge` of 16M numbers: 39 ms for 66. The longer the way to
+    that 1, the later the gradient. Hidden behind the total itself it would keep what value and gradient have in common.
     """
 
     def hidden(share: Array) -> Array:
-        numbers = lax.sort(lax.optimization_barrier(np.array([1, 2], np.int32)))
+        numbers = lax.optimization_barrier(jnp.asarray(np.array([1, 2], np.int32)))
+        for _ in range(sorts):
+            numbers = lax.sort(numbers)
         return share * lax.index_in_dim(numbers, 0, keepdims=False).astype(share.dtype)
 
     return total * lax.platform_dependent(1 / mass, cpu=hidden, default=lambda share: share)

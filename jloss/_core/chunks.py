@@ -191,6 +191,8 @@ def _widened(tree: Any) -> Any:
 
 def _varying_axes(function: Callable[..., Any], *first: Any) -> frozenset[str]:
     """Inside `jax.shard_map`: the mesh axes over which the result varies."""
+    if not jax.sharding.get_abstract_mesh().axis_names:
+        return frozenset()
     return frozenset().union(*map(_varying, jax.tree.leaves(jax.eval_shape(function, *first))))
 
 

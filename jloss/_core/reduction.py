@@ -87,9 +87,9 @@ def reduce_values(
     weights: Array | None,
     reduction: Any,
     axis_name: str | tuple[str, ...] | None = None,
-    late: bool = False,
+    sorts: int = 0,
 ) -> Any:
-    """One value per example, reduced; `count` is how many there are, where the caller knows, and `late` as in `backend`."""
+    """One value per example, reduced; `count` is how many there are, where the caller knows, and `sorts` as in `late_mean`."""
     if reduction is UNREDUCED:
         return values, where, weights
     if weights is not None:
@@ -115,8 +115,8 @@ def reduce_values(
     if reduction == "parts":
         return total, mass
     every = where is None and is_known(values.size) and values.size > 0
-    if late and every and weights is None:
-        return backend.late_mean(total, mass)
+    if sorts and every and weights is None:
+        return backend.late_mean(total, mass, sorts)
     return total / mass if every else mean_of(total, mass, kept)
 
 

@@ -103,7 +103,7 @@ def soft_cross_entropy(
     total = log_total(log_odds, axis_name=class_axis_name)[0]
     absent = log_odds == -jnp.inf
     weights = select(absent, lax.stop_gradient(targets), targets)  # the gaps are infinite where absent: not for the targets' gradient
-    gaps = weights * select(targets == 0, jnp.maximum(log_odds, jnp.finfo(log_odds.dtype).min), log_odds)
+    gaps = select(absent & (targets == 0), 0.0, weights * log_odds)
     mass, gap = _total((jnp.sum(targets), -jnp.sum(gaps)), class_axis_name)
     away = _mean_gap(logits, peak[0], label_smoothing, class_axis_name)[0]
     return _between(mass * total + gap, total + away, label_smoothing)

@@ -10,7 +10,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import hint, select
+from jloss._core.backend import few, hint, select, with_derivative_of
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
 from jloss._core.sorting import order_of
@@ -108,11 +108,18 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
         https://papers.nips.cc/paper/1861-algorithms-for-non-negative-matrix-factorization
     """
 
-    log_targets = safe_log(targets)
-    value = _relative_entropies(targets, log_targets, log_predictions) - targets + safe_exp(log_predictions)
-    gap = log_predictions - log_targets
-    series = lax.stop_gradient(targets * small_exp_remainder(gap))
-    return jnp.sum(select(jnp.abs(gap) < 0.5, series + (value - lax.stop_gradient(value)), value))  # the gradient is that of the formula
+    def formula(log_predictions: Array, targets: Array) -> Array:
+        return _relative_entropies(targets, safe_log(targets), log_predictions) - targets + safe_exp(log_predictions)
+
+    def accurate(log_predictions: Array, targets: Array) -> Array:
+        gap = log_predictions - safe_log(targets)
+        return select(jnp.abs(gap) < 0.5, targets * small_exp_remainder(gap), formula(log_predictions, targets))
+
+    if few():
+        near = jnp.abs(log_predictions - safe_log(targets)) < 0.5
+        q, t = select(near, log_predictions, 0.0), select(near, targets, 1.0)
+        return jnp.sum(select(near, t * small_exp_remainder(q - jnp.log(t)), formula(log_predictions, targets)))
+    return jnp.sum(with_derivative_of(formula, accurate)(log_predictions, targets))
 
 
 @loss("(k),(k)->()", "prob prob", beta="unit")

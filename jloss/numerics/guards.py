@@ -51,10 +51,8 @@ def normalize(x: Array, axis: int = -1) -> Array:
 def inverse_norm(x: Array, axis: int = -1) -> Array:
     """One over the Euclidean norm, the axis kept; 0 with gradient 0 for a zero vector. Times the vector it is `normalize`."""
     _, inverse = _scale(x, axis)
-    square = jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True)
-    nonzero = square != 0
-    norm = jnp.sqrt(select(nonzero, square, 1.0))
-    return select(nonzero, inverse, 0.0) / norm
+    norm = safe_sqrt(jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True))
+    return inverse * safe_divide(jnp.ones_like(norm), norm)
 
 
 def _scale(x: Array, axis: int | tuple[int, ...] | None) -> tuple[Array, Array]:
@@ -151,28 +149,29 @@ def log_partition(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] 
     The peak may be +inf; ``x - peak`` is for `below`.
     """
     log_odds, peak = log_odds_to_peak(x, axis, axis_name=axis_name)
-    return log_total(log_odds, axis, axis_name=axis_name), peak
+    total = log_total(log_odds, axis, axis_name=axis_name)
+    return select(peak == jnp.inf, lax.stop_gradient(total), total), peak
 
 
 def log_odds_to_peak(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> tuple[Array, Array]:
-    """The pair `below` of `x` and its peak, and the peak, with the axis kept. No gradient where the peak is infinite."""
+    """The pair ``x - peak``, ``peak``, with the axis kept; 0 where both are +inf."""
     axis %= x.ndim
-    others = tuple(i for i in range(x.ndim) if i != axis)
     highest = lax.reduce_max(lax.stop_gradient(x), (axis,))
     if axis_name is not None:
         highest = lax.pmax(highest, axis_name)
-    infinite = lax.eq(lax.abs(highest), lax.full_like(highest, math.inf))
-    x = select(lax.broadcast_in_dim(infinite, x.shape, others), lax.stop_gradient(x), x)
     peak = select(lax.gt(highest, lax.full_like(highest, -math.inf)), highest, 0.0)  # 0 also for NaN, which is not to reach its neighbours
-    odds = lax.sub(x, lax.broadcast_in_dim(peak, x.shape, others))
-    return select(lax.eq(x, lax.full_like(x, math.inf)), 0.0, odds), lax.expand_dims(peak, (axis,))
+    peak = lax.expand_dims(peak, (axis,))
+    return below(x, peak), peak
 
 
 def log_total(log_odds: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
-    """``log sum exp`` of what is 0 at its peak, with the axis kept."""
+    """``log sum exp`` of what is 0 at its peak, with the axis kept; a total of 0 or NaN has no gradient."""
     axis %= log_odds.ndim
     total = lax.reduce_sum(lax.exp(log_odds), (axis,))
-    return lax.expand_dims(lax.log(total if axis_name is None else lax.psum(total, axis_name)), (axis,))
+    if axis_name is not None:
+        total = lax.psum(total, axis_name)
+    total = select(lax.gt(total, lax.full_like(total, 0)), total, lax.stop_gradient(total))
+    return lax.expand_dims(lax.log(total), (axis,))
 
 
 def below(x: Array, peak: Array) -> Array:
@@ -201,7 +200,12 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
         return select((label >= 0) & (label < k * shards), picked, jnp.nan)
     inside = (label >= 0) & (label < k)
     index = select(inside, label, 0)
-    picked = _select if spec_of(values)[-1] is not None or few() else with_derivative_of(_select, _looked_up)
+    if spec_of(values)[-1] is not None:
+        picked = _select
+    elif few():
+        picked = _select if k <= 256 else _gather  # which compiles a scatter for the gradient
+    else:
+        picked = with_derivative_of(_select, _looked_up)
     return select(inside, picked(values, index), jnp.nan)
 
 
