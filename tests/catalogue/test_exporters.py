@@ -28,6 +28,7 @@ NO_SERIES = {  # for which jet has no rule, in the value itself
     | {"retrace", "td_lambda", "vtrace"},
     "checkpoint": {"ctc", "rnnt", "rnnt_pruned"},
     "integers beside floats": {"alignment", "boundary", "combo", "detr", "hausdorff_dt", "histogram", "mcc", "unified_focal"},
+    "custom_linear_solve": {"ci_sdr"},
     "random bits": {"sigreg"},
 }
 SERIES = sorted(set(LOSSES) - set().union(*NO_SERIES.values()))
