@@ -73,7 +73,7 @@ def by_matrices(x: Array, left: int, size: int) -> Array:
     b = max(d for d in range(1, int(size**0.5) + 1) if size % d == 0)
     a = size // b
     first, last = left // b, -(-(left + x.shape[1]) // b)  # of the rows that are not all zero
-    rows = jnp.pad(x, ((0, 0), (left - first * b, last * b - left - x.shape[1]))).reshape(-1, last - first, b)
+    rows = jnp.pad(x, ((0, 0), (left - first * b, last * b - left - x.shape[1]))).reshape(x.shape[0], last - first, b)
     i, j, k, q = np.arange(first, last), np.arange(b), np.arange(a), np.arange(size // 2 // a + 1)
 
     def turns(time: np.ndarray, frequency: np.ndarray, period: int) -> np.ndarray:
