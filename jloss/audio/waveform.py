@@ -247,10 +247,12 @@ def ci_sdr(predictions: Array, targets: Array, *, filter_length: int = 512, epsi
         raise ValueError(f"ci_sdr: `filter_length` must be 1 or more, got {filter_length}.")
     p, s = normalize(predictions), normalize(targets)
     correlate, convolve = _with_delays(s, filter_length)
-    solve = _solver(correlate(s).at[0].add(epsilon))
     padded = jnp.pad(p, (0, filter_length - 1))
-    taps = lax.stop_gradient(solve(correlate(p)))
-    taps = taps + solve(correlate(padded - convolve(taps)) - epsilon * taps)  # Nearer, and with the derivatives that it should have.
+    column, right = lax.stop_gradient((correlate(s).at[0].add(epsilon), correlate(p)))
+    inverse = _inverse_of_toeplitz(column.at[0].add(filter_length * float(jnp.finfo(p.dtype).eps)))
+    taps = lax.stop_gradient(_conjugate_gradients(_toeplitz(column), inverse, right))
+    # Newton's step: nearer, and a first derivative, which is all that three derivatives of a minimum need.
+    taps = taps + inverse(correlate(padded - convolve(taps)) - epsilon * taps)
     near = convolve(taps)
     used = epsilon * _energy(taps)
     error, share = _energy(padded - near) + used, _dot(near, 2 * padded - near) - used  # Of these the lesser is exact, the other 1 less it.
@@ -315,25 +317,18 @@ def _length(size: int) -> int:
     return 1 << max(size - 1, 1).bit_length()
 
 
-def _solver(column: Array) -> Callable[[Array], Array]:
-    """Solves a symmetric Toeplitz system by conjugate gradients, led by the inverse of one that has more on its diagonal."""
-    load = column.shape[0] * float(jnp.finfo(column.dtype).eps)
-    matrix, inverse = _toeplitz(column), _inverse_of_toeplitz(lax.stop_gradient(column).at[0].add(load))
-
-    def solve(product: Callable[[Array], Array], right: Array) -> Array:
-        def step(_: int, state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-            x, residual, along, size = state
-            image = product(along)
-            far = safe_divide(size, jnp.maximum(_dot(along, image), 0.0))
-            x, residual = x + far * along, residual - far * image
-            ahead = inverse(residual)
-            after = _dot(residual, ahead)
-            return x, residual, ahead + safe_divide(after, size) * along, after
-
-        along = inverse(right)
-        return lax.fori_loop(0, STEPS, step, (jnp.zeros_like(right), right, along, _dot(right, along)))[0]
-
-    return lambda right: lax.custom_linear_solve(matrix, right, solve, symmetric=True)
+def _conjugate_gradients(matrix: Callable[[Array], Array], inverse: Callable[[Array], Array], right: Array) -> Array:
+    """Nearly the solution of matrix(x) = right, led by nearly the inverse."""
+    x, residual, ahead = jnp.zeros_like(right), right, inverse(right)
+    along, size = ahead, _dot(right, ahead)
+    for _ in range(STEPS):
+        image = matrix(along)
+        far = safe_divide(size, jnp.maximum(_dot(along, image), 0.0))
+        x, residual = x + far * along, residual - far * image
+        ahead, before = inverse(residual), size
+        size = _dot(residual, ahead)
+        along = ahead + safe_divide(size, before) * along
+    return x
 
 
 def _toeplitz(column: Array) -> Callable[[Array], Array]:

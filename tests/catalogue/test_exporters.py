@@ -24,11 +24,21 @@ NO_SERIES = {  # for which jet has no rule, in the value itself
         "supervised_contrastive",
         "triplet_margin",
     },
-    "scan": {"cldice", "crf", "hausdorff_er", "rnnt_lattice", "rnnt_simple", "smith_waterman", "soft_dtw", "soft_dtw_divergence", "swav"}
+    "scan": {
+        "ci_sdr",
+        "cldice",
+        "crf",
+        "hausdorff_er",
+        "rnnt_lattice",
+        "rnnt_simple",
+        "smith_waterman",
+        "soft_dtw",
+        "soft_dtw_divergence",
+        "swav",
+    }
     | {"retrace", "td_lambda", "vtrace"},
     "checkpoint": {"ctc", "rnnt", "rnnt_pruned"},
     "integers beside floats": {"alignment", "boundary", "combo", "detr", "hausdorff_dt", "histogram", "mcc", "unified_focal"},
-    "custom_linear_solve": {"ci_sdr"},
     "random bits": {"sigreg"},
 }
 SERIES = sorted(set(LOSSES) - set().union(*NO_SERIES.values()))
