@@ -250,7 +250,10 @@ def ci_sdr(predictions: Array, targets: Array, *, filter_length: int = 512, epsi
     padded = jnp.pad(p, (0, filter_length - 1))
     column, right = lax.stop_gradient((correlate(s).at[0].add(epsilon), correlate(p)))
     inverse = _inverse_of_toeplitz(column.at[0].add(filter_length * float(jnp.finfo(p.dtype).eps)))
-    taps = lax.stop_gradient(_conjugate_gradients(_toeplitz(column), inverse, right))
+    matrix = _toeplitz(column)
+    taps = _conjugate_gradients(matrix, inverse, right)
+    rest = correlate(padded - convolve(taps)) - epsilon * taps
+    taps = lax.stop_gradient(taps + _conjugate_gradients(matrix, inverse, lax.stop_gradient(rest)))
     # Newton's step: nearer, and a first derivative, which is all that three derivatives of a minimum need.
     taps = taps + inverse(correlate(padded - convolve(taps)) - epsilon * taps)
     near = convolve(taps)
