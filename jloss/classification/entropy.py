@@ -20,8 +20,9 @@ from jax import Array, lax
 from jloss._core.backend import few, is_known_zero, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
-from jloss.numerics import below, log_odds_to_peak, log_partition, log_total, max_or_nan, pick, safe_log
+from jloss.numerics import below, log_partition, max_or_nan, pick, safe_log
 from jloss.numerics._special import focal, surprisal
+from jloss.numerics.guards import log_odds_to_peak, log_total
 
 
 @loss("(k),()->()", "real class", label_smoothing="unit", z_loss="nonnegative")
