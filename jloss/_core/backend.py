@@ -141,7 +141,7 @@ def fused(x: Array) -> Array:
 
     `binary_cross_entropy` of 16M numbers: 56 ms for 151.
     """
-    return with_derivative_of(lambda x: x, lambda x: select(x == x, x, math.nan))(x)
+    return x if few() else with_derivative_of(lambda x: x, lambda x: select(x == x, x, math.nan))(x)
 
 
 def calculates_with_selected(jaxpr: Any) -> bool:

@@ -20,8 +20,9 @@ from jax import Array, lax
 from jloss._core.backend import few, is_known_zero, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
-from jloss.numerics import below, log_odds_to_peak, log_partition, log_total, max_or_nan, pick, safe_log
+from jloss.numerics import below, max_or_nan, pick, safe_log
 from jloss.numerics._special import focal, surprisal
+from jloss.numerics.guards import log_odds_to_peak, log_total
 
 
 @loss("(k),()->()", "real class", label_smoothing="unit", z_loss="nonnegative")
@@ -61,13 +62,14 @@ def cross_entropy(
         Szegedy et al., Rethinking the Inception Architecture (label smoothing), 2016. https://arxiv.org/abs/1512.00567
         Chowdhery et al., PaLM (z-loss), 2022. https://arxiv.org/abs/2204.02311
     """
-    log_total, peak = _partition(logits, class_axis_name)
-    hit = log_total - below(pick(logits, labels, axis_name=class_axis_name), peak)
+    total, peak = _partition(logits, class_axis_name)
+    hit = total - below(pick(logits, labels, axis_name=class_axis_name), peak)
     away = _mean_gap(logits, peak, label_smoothing, class_axis_name)[0]
-    smoothed = _between(hit, log_total + away, label_smoothing)
+    smoothed = _between(hit, total + away, label_smoothing)
     if is_known_zero(z_loss):
         return smoothed
-    log_partition_or_0 = select(z_loss == 0, 0.0, log_total + peak)  # 0 * inf is NaN
+    total = select(peak == jnp.inf, lax.stop_gradient(total), total)
+    log_partition_or_0 = select(z_loss == 0, 0.0, total + peak)  # 0 * inf is NaN
     return smoothed + z_loss * jnp.square(log_partition_or_0)
 
 
@@ -314,10 +316,10 @@ def poly1_cross_entropy(
     References:
         Leng et al., PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions, 2022. https://arxiv.org/abs/2204.12511
     """
-    log_total, peak = _partition(logits, class_axis_name)
-    hit = log_total - below(pick(logits, labels, axis_name=class_axis_name), peak)
+    total, peak = _partition(logits, class_axis_name)
+    hit = total - below(pick(logits, labels, axis_name=class_axis_name), peak)
     away, share = _mean_gap(logits, peak, label_smoothing, class_axis_name)
-    smoothed = _between(hit, log_total + away, label_smoothing)
+    smoothed = _between(hit, total + away, label_smoothing)
     return smoothed + epsilon * _between(-jnp.expm1(-hit), 1 - share, label_smoothing)
 
 
@@ -392,8 +394,8 @@ def brier(probabilities: Array, labels: Array, **reduce: Unpack[OverClasses]) ->
 
 
 def _partition(logits: Array, axis_name: str | None) -> tuple[Array, Array]:
-    log_total, peak = log_partition(logits, axis_name=axis_name)
-    return log_total[0], peak[0]
+    log_odds, peak = log_odds_to_peak(logits, axis_name=axis_name)
+    return log_total(log_odds, axis_name=axis_name)[0], peak[0]
 
 
 def _mean_gap(logits: Array, peak: Array, needed: Array | float, axis_name: str | None) -> tuple[Array, Array]:

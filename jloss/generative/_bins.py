@@ -6,7 +6,7 @@ import operator
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from jloss._core.backend import select
 
@@ -68,10 +68,25 @@ def _tail(x: Array) -> Array:
 
 
 def _mills(x: Array) -> Array:
-    """The normal mass above ``x >= 0`` over the density there (Mills' ratio); far out by its continued fraction."""
+    """The normal mass above ``x >= 0`` over the density there (Mills' ratio): ``exp(-x v - v**2 / 2)``, integrated over ``v > 0``.
+
+    By the Gauss rule near 0 and a continued fraction far out. Without `lax.erfc`, which jax 0.12 does not trace inside `jax.shard_map`.
+    """
+    wide = x.dtype == jnp.float64
     near = x < 4
     small, large = select(near, x, 0.0), select(near, 4.0, x)
+    nodes, weights = HALF_LINE[wide]
+    terms = (float(w) * jnp.exp(-(small + float(v) / 2) * float(v)) for v, w in zip(nodes, weights, strict=True))
     ratio = large
-    for n in reversed(range(1, 32 if x.dtype == jnp.float64 else 10)):
+    for n in reversed(range(1, 32 if wide else 10)):
         ratio = large + n / ratio
-    return select(near, math.sqrt(math.pi / 2) * jnp.exp(small * small / 2) * lax.erfc(small / math.sqrt(2)), 1 / ratio)
+    return select(near, functools.reduce(operator.add, terms), 1 / ratio)
+
+
+def _rule(count: int, end: float) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights on 0..end."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return (nodes + 1) / 2 * end, weights / 2 * end
+
+
+HALF_LINE = {False: _rule(12, 6.0), True: _rule(24, 8.5)}  # errors of 3e-9 and 2e-14

@@ -9,10 +9,8 @@ from jloss.numerics.guards import below as below
 from jloss.numerics.guards import clipped as clipped
 from jloss.numerics.guards import inverse_norm as inverse_norm
 from jloss.numerics.guards import log1mexp as log1mexp
-from jloss.numerics.guards import log_odds_to_peak as log_odds_to_peak
 from jloss.numerics.guards import log_partition as log_partition
 from jloss.numerics.guards import log_softmax as log_softmax
-from jloss.numerics.guards import log_total as log_total
 from jloss.numerics.guards import logaddexp as logaddexp
 from jloss.numerics.guards import logsumexp as logsumexp
 from jloss.numerics.guards import max_or_nan as max_or_nan

@@ -170,8 +170,9 @@ def log_total(log_odds: Array, axis: int = -1, *, axis_name: str | tuple[str, ..
     total = lax.reduce_sum(lax.exp(log_odds), (axis,))
     if axis_name is not None:
         total = lax.psum(total, axis_name)
-    total = select(lax.gt(total, lax.full_like(total, 0)), total, lax.stop_gradient(total))
-    return lax.expand_dims(lax.log(total), (axis,))
+    positive = lax.gt(total, lax.full_like(total, 0))
+    log = select(positive, lax.log(select(positive, total, 1.0)), lax.stop_gradient(total) - math.inf)  # of 0 -inf, of NaN NaN
+    return lax.expand_dims(log, (axis,))
 
 
 def below(x: Array, peak: Array) -> Array:

@@ -1,9 +1,13 @@
 """The loss of a temporal difference, and discounted targets."""
 
+import functools
+
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss.reinforcement.returns import discounted
+
+FEW_ACTIONS = 8  # are added one by one: as a sum over so short an axis their mean took CPUs 40% of the time of `retrace`
 
 
 def error_loss(error: Array, delta: Array | float | None) -> Array:
@@ -21,4 +25,10 @@ def one_step_target(rewards: Array, discounts: Array, following: Array) -> Array
 
 def expected(probs: Array, values: Array) -> Array:
     """The mean of values under probabilities; a value of probability 0 may be infinite."""
-    return jnp.sum(probs * jnp.where(probs == 0, 0.0, values), axis=-1)
+    if not 0 < probs.shape[-1] <= FEW_ACTIONS:
+        return jnp.sum(_terms(probs, values), axis=-1)
+    return functools.reduce(jnp.add, (_terms(probs[..., c], values[..., c]) for c in range(probs.shape[-1])))
+
+
+def _terms(probs: Array, values: Array) -> Array:
+    return probs * jnp.where(probs == 0, 0.0, values)

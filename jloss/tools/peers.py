@@ -119,6 +119,7 @@ ROWS: dict[str, Peers] = {
     # reinforcement: as rlax computes it, vectorised
     "td_lambda": Peers(plain=lambda *inputs: jax.vmap(_plain_td_lambda)(*inputs), sizes={"t": 1000}),
     "vtrace": Peers(plain=lambda *inputs: jax.vmap(_plain_vtrace)(*inputs), sizes={"t": 1000}),
+    "retrace": Peers(plain=lambda *inputs: jax.vmap(_plain_retrace)(*inputs), sizes={"t": 1000, "k": 4}),
     "categorical_td": Peers(plain=lambda *inputs: jax.vmap(_plain_categorical_td)(*inputs), sizes={"q": 51}),
     # margin
     "hinge": Peers(optax.losses.hinge_loss),
@@ -388,6 +389,25 @@ def _plain_vtrace(values: Any, rewards: Any, discounts: Any, next_values: Any, l
 
     _, errors = jax.lax.scan(step, jnp.zeros_like(gaps[0]), (gaps, discounts, jnp.minimum(1.0, ratios)), reverse=True)
     return 0.5 * jnp.mean(jnp.square(jax.lax.stop_gradient(errors + values) - values))
+
+
+def _plain_retrace(q: Any, actions: Any, rewards: Any, discounts: Any, next_q: Any, next_actions: Any, probs: Any, behaviour: Any) -> Any:
+    def taken(table: Any, actions: Any) -> Any:
+        return jnp.take_along_axis(table, actions[:, None], axis=-1)[:, 0]
+
+    means = jnp.sum(probs * next_q, axis=-1)
+    traces = jnp.minimum(1.0, taken(probs, next_actions) / (behaviour + 1e-8))
+    last = rewards[-1] + discounts[-1] * means[-1]
+
+    def step(following: Any, now: Any) -> Any:
+        reward, discount, mean, trace, value = now
+        here = reward + discount * (mean + trace * (following - value))
+        return here, here
+
+    before = (a[:-1] for a in (rewards, discounts, means, traces, taken(next_q, next_actions)))
+    _, returns = jax.lax.scan(step, last, tuple(before), reverse=True)
+    returns = jax.lax.stop_gradient(jnp.append(returns, last))
+    return 0.5 * jnp.mean(jnp.square(returns - taken(q, actions)))
 
 
 def _plain_categorical_td(logits: Any, next_logits: Any, rewards: Any, discounts: Any, atoms: Any) -> Any:

@@ -79,7 +79,7 @@ def lost(name: str, numbers: int = 0) -> list[str]:
     sizes = [given[n].size for n in floats]
     count = max([*sizes, numbers // sum(sizes, start=1)])  # one program for all inputs
     hard, hard_count = (None if numbers else hard_samples(loss)) or ({}, 0)
-    kinds, wanted = ({n: (v.dtype, v.shape[1:]) for n, v in arrays.items()} for arrays in (hard, given))
+    kinds, wanted = (jax.tree.map(lambda v: (v.dtype, v.shape[1:]), arrays) for arrays in (hard, given))
     if kinds == wanted and count <= hard_count:
         count = hard_count  # that of test_edges.py
         differentiated = case(name).floats(given)

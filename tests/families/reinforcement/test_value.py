@@ -104,6 +104,23 @@ def test_retrace_of_actions_that_are_never_taken():
     np.testing.assert_allclose(jloss.retrace(*call, never, jnp.ones(2)), (1 + 1) / 4, rtol=1e-6)
 
 
+@pytest.mark.parametrize("actions", [1, 2, 7, 8, 9, 40])
+def test_the_mean_over_few_actions_and_over_many(actions):
+    rng = np.random.default_rng(actions)
+    next_q, probs = rng.normal(size=(3, actions)), rng.dirichlet(np.ones(actions), 3)
+    probs[:, 1::2] = 0.0  # the last of an even number among them
+    unused = next_q.copy()
+    unused[:, 1::2] = [[np.inf], [np.nan], [-np.inf]]
+    target = 1 + 0.5 * sum(p * v for p, v in zip(probs.T, next_q.T, strict=True))
+    q, steps = jnp.zeros((3, actions)), jnp.zeros(3, jnp.int32)
+    for values in (next_q, unused):
+        given = (q, steps, jnp.ones(3), jnp.full(3, 0.5), jnp.asarray(values, jnp.float32))
+        found = jloss.expected_sarsa(*given, jnp.asarray(probs, jnp.float32), reduction="none")
+        np.testing.assert_allclose(found, target**2 / 2, rtol=1e-5)
+        found = jloss.retrace(*given, steps, jnp.asarray(probs, jnp.float32), jnp.ones(3), lam=0.0)
+        np.testing.assert_allclose(found, np.mean(target**2) / 2, rtol=1e-5)
+
+
 # ---------------------------------------------------------------- distributions
 
 
