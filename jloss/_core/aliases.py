@@ -218,6 +218,7 @@ ELSEWHERE = {
     # audio
     "si_sdr": "si_snr, scale_invariant_signal_to_distortion_ratio",
     "snr": "signal_to_noise_ratio",
+    "ci_sdr": "sdr, signal_distortion_ratio, bss_eval, convolutive_transfer_function_invariant_sdr",
     "stft": "spectral_convergence",
     "multi_resolution_stft": "mrstft, multi_scale_spectral",
     "mel": "log_mel, mel_spectrogram",

@@ -15,6 +15,7 @@ from jloss.audio.spectrogram import mel_filterbank as mel_filterbank
 from jloss.audio.spectrogram import multi_resolution_stft as multi_resolution_stft
 from jloss.audio.spectrogram import phase as phase
 from jloss.audio.spectrogram import stft as stft
+from jloss.audio.waveform import ci_sdr as ci_sdr
 from jloss.audio.waveform import dc_error as dc_error
 from jloss.audio.waveform import esr as esr
 from jloss.audio.waveform import pre_emphasis as pre_emphasis

@@ -26,6 +26,23 @@ def spectrum(name: str, signal: Array, fft_size: int, hop_size: int, window_leng
     return by_platform(framed, cpu=fast, default=lambda x: by_matrices(x, left, fft_size))
 
 
+def to_frequencies(x: Array, size: int) -> Array:
+    """The spectrum of a signal with zeros up to `size`, where `spectrum` has its reasons for matrices."""
+    return by_platform(x, cpu=lambda x: jnp.fft.rfft(x, size), default=lambda x: by_matrices(x[None], 0, size)[0])
+
+
+def to_samples(z: Array, size: int) -> Array:
+    """The signal of a spectrum. Hartley's transform, real part minus imaginary, is its own inverse."""
+
+    def hartley(z: Array) -> Array:
+        return jnp.concatenate([z.real - z.imag, (z.real + z.imag)[(size - 1) // 2 : 0 : -1]])
+
+    def inverse(z: Array) -> Array:
+        return hartley(by_matrices(hartley(z)[None], 0, size)[0]) / size
+
+    return by_platform(z, cpu=lambda z: jnp.fft.irfft(z, size), default=inverse)
+
+
 def check(name: str, signal: Array, fft_size: int, hop_size: int, window_length: int) -> None:
     """Raises where there is no such transform of this signal."""
     if fft_size < 1 or hop_size < 1:
@@ -56,7 +73,7 @@ def by_matrices(x: Array, left: int, size: int) -> Array:
     b = max(d for d in range(1, int(size**0.5) + 1) if size % d == 0)
     a = size // b
     first, last = left // b, -(-(left + x.shape[1]) // b)  # of the rows that are not all zero
-    rows = jnp.pad(x, ((0, 0), (left - first * b, last * b - left - x.shape[1]))).reshape(-1, last - first, b)
+    rows = jnp.pad(x, ((0, 0), (left - first * b, last * b - left - x.shape[1]))).reshape(x.shape[0], last - first, b)
     i, j, k, q = np.arange(first, last), np.arange(b), np.arange(a), np.arange(size // 2 // a + 1)
 
     def turns(time: np.ndarray, frequency: np.ndarray, period: int) -> np.ndarray:

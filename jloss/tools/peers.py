@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jloss._core.lookup import import_extra
 from jloss.audio.spectrogram import mel_filterbank
 from jloss.classification.entropy import cross_entropy
 from jloss.generative.discrete_diffusion import masked_diffusion
@@ -193,6 +194,11 @@ ROWS: dict[str, Peers] = {
     ),
     # waveform
     "si_sdr": Peers(torch=lambda f, p, t: _torch_si_sdr(p, t), sizes={"t": 65536}),
+    "ci_sdr": Peers(
+        torch=lambda f, p, t: _torch_ci_sdr(f, p, t),
+        sizes={"t": 65536},
+        inputs=lambda rng, size: (_normal(rng, min(size, 4), 65536), _normal(rng, min(size, 4), 65536)),
+    ),
     # spectrogram
     "multi_resolution_stft": Peers(
         torch=lambda f, p, t: _torch_multi_resolution_stft(p, t),
@@ -249,6 +255,18 @@ def _torch_si_sdr(p: Any, t: Any) -> Any:
     p, t = p - p.mean(-1, keepdim=True), t - t.mean(-1, keepdim=True)
     scaled = t * ((p * t).sum(-1, keepdim=True) / ((t**2).sum(-1, keepdim=True) + 1e-8))
     return -10 * ((scaled**2).sum(-1) / (((p - scaled) ** 2).sum(-1) + 1e-8) + 1e-8).log10().mean()
+
+
+def _torch_ci_sdr(f: Any, p: Any, t: Any, taps: int = 512) -> Any:
+    """As in torchmetrics: 512 equations in float64."""
+    torch = import_extra("torch", "oracles")
+    p, t = f.normalize(p.double(), dim=-1), f.normalize(t.double(), dim=-1)
+    size = 1 << (2 * t.shape[-1] - 2).bit_length()
+    spectrum = torch.fft.rfft(t, n=size)
+    own, cross = (torch.fft.irfft(spectrum.conj() * torch.fft.rfft(x, n=size), n=size)[..., :taps] for x in (t, p))
+    lags = torch.arange(taps, device=t.device)
+    share = (cross * torch.linalg.solve(own[..., (lags[:, None] - lags).abs()], cross)).sum(-1)
+    return -10 * (share / (1 - share)).log10().mean()
 
 
 def _torch_magnitudes(x: Any, size: int, hop: int, length: int) -> Any:

@@ -24,7 +24,18 @@ NO_SERIES = {  # for which jet has no rule, in the value itself
         "supervised_contrastive",
         "triplet_margin",
     },
-    "scan": {"cldice", "crf", "hausdorff_er", "rnnt_lattice", "rnnt_simple", "smith_waterman", "soft_dtw", "soft_dtw_divergence", "swav"}
+    "scan": {
+        "ci_sdr",
+        "cldice",
+        "crf",
+        "hausdorff_er",
+        "rnnt_lattice",
+        "rnnt_simple",
+        "smith_waterman",
+        "soft_dtw",
+        "soft_dtw_divergence",
+        "swav",
+    }
     | {"retrace", "td_lambda", "vtrace"},
     "checkpoint": {"ctc", "rnnt", "rnnt_pruned"},
     "integers beside floats": {"alignment", "boundary", "combo", "detr", "hausdorff_dt", "histogram", "mcc", "unified_focal"},

@@ -73,6 +73,47 @@ def test_errors_at_a_match_and_at_silence(loss):
     assert np.isfinite(gradients).all()
 
 
+def test_a_filter_of_the_target_is_no_distortion():
+    """Nor is a match, at more taps than samples; the ceiling is 80 for an epsilon of 1e-8."""
+    (target,) = draws((600,))
+    target[-20:] = 0
+    echo = target + 0.5 * np.roll(target, 3) - 0.2 * np.roll(target, 20)
+    np.testing.assert_allclose(jloss.ci_sdr(echo, target), -80, atol=0.5)
+    assert jloss.ci_sdr(echo, target, filter_length=20) > -20  # a tap too few
+    for signal in (TONE, TONE[:1], np.ones(600, np.float32)):
+        value, gradients = both(jloss.ci_sdr, -3 * signal, signal)
+        np.testing.assert_allclose(value, -80, atol=0.1)
+        assert np.isfinite(gradients).all()
+
+
+@pytest.mark.parametrize("signals", [(SILENCE, TONE), (TONE, SILENCE), (SILENCE, SILENCE), (TONE[:0], TONE[:0])])
+def test_of_silence_delays_explain_nothing(signals):
+    value, gradients = both(jloss.ci_sdr, *signals)
+    np.testing.assert_allclose(value, 80, rtol=1e-6)
+    np.testing.assert_array_equal(gradients, np.zeros((2, len(signals[0]))))
+
+
+def test_ci_sdr_by_hand():
+    """Of (1, 1) with the delays of (1, 0) by 0, or by 0 and 1, a half or all is explained; what is late or orthogonal is not."""
+    np.testing.assert_allclose(jloss.ci_sdr(jnp.array([1.0, 1]), jnp.array([1.0, 0]), filter_length=1), 0, atol=1e-5)
+    np.testing.assert_allclose(jloss.ci_sdr(jnp.array([1.0, 1]), jnp.array([1.0, 0]), filter_length=2), -80, atol=0.1)
+    np.testing.assert_allclose(jloss.ci_sdr(TONE + OTHER / 10, TONE, filter_length=1), -20, rtol=1e-4)
+    value, gradients = both(functools.partial(jloss.ci_sdr, filter_length=1), OTHER, TONE)
+    np.testing.assert_allclose(value, 80, rtol=1e-6)
+    np.testing.assert_allclose(gradients, np.zeros((2, 8)), atol=1e-12)
+    with pytest.raises(ValueError, match="ci_sdr: `filter_length` must be 1 or more"):
+        jloss.ci_sdr(TONE, TONE, filter_length=0)
+
+
+def test_the_second_derivative_of_ci_sdr():
+    """By differences of gradients: the best filter moves with the signals."""
+    prediction, target, along = draws((30,), (30,), (30,))
+    slope = jax.grad(functools.partial(jloss.ci_sdr, filter_length=4))
+    _, got = jax.jvp(lambda p: slope(p, target), (prediction,), (along,))
+    wanted = (slope(prediction + along / 100, target) - slope(prediction - along / 100, target)) * 50
+    np.testing.assert_allclose(got, wanted, rtol=0.02, atol=0.01)
+
+
 def test_scale_invariance():
     (noise,) = draws((8,))
     prediction = TONE + noise
@@ -158,6 +199,7 @@ def test_torchmetrics():
         (functools.partial(jloss.si_sdr, zero_mean=False), audio.scale_invariant_signal_distortion_ratio),
         (functools.partial(jloss.snr, zero_mean=False), audio.signal_noise_ratio),
         (jloss.snr, functools.partial(audio.signal_noise_ratio, zero_mean=True)),
+        (functools.partial(jloss.ci_sdr, filter_length=8), functools.partial(audio.signal_distortion_ratio, filter_length=8)),
         (jloss.sa_sdr, audio.source_aggregated_signal_distortion_ratio),
     ]
     for ours, theirs in pairs:

@@ -67,3 +67,18 @@ def sa_sdr(predictions, targets, scale_invariant=True, zero_mean=False, epsilon=
     p, s = (np.concatenate([centred(row, zero_mean) for row in x]) for x in (predictions, targets))
     a = sum(p * s) / (energy(s) + epsilon) if scale_invariant else 1.0
     return decibels(p, energy(a * s), energy(p - a * s), None, epsilon)
+
+
+@oracle("scale_invariant", options=[{"filter_length": 1}, {"filter_length": 3, "epsilon": 0.01}])
+def ci_sdr(predictions, targets, filter_length=512, epsilon=1e-8):
+    """By ridge regression on all delays."""
+    t = len(targets)
+    if energy(predictions) == 0 or energy(targets) == 0:
+        return -10 * np.log10(epsilon / (1 - epsilon))
+    delays = np.zeros((filter_length, t + filter_length - 1))
+    for k in range(filter_length):
+        delays[k, k : k + t] = targets / np.sqrt(energy(targets))
+    p = np.concatenate([predictions / np.sqrt(energy(predictions)), np.zeros(filter_length - 1)])
+    taps = np.linalg.solve(delays @ delays.T + epsilon * np.eye(filter_length), delays @ p)
+    share = np.clip(taps @ delays @ p, epsilon, 1 - epsilon)
+    return -10 * np.log10(share / (1 - share))
