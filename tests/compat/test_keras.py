@@ -258,7 +258,7 @@ def test_a_mask_without_a_place_is_an_error(keras):
 OVER_SPACE = [
     name
     for name, found in jloss.CATALOGUE.items()
-    if found.kind == "loss" and "*s" in next(iter(found.inputs.values())) and sum(d != "mask" for d in found.domains.values()) == 2
+    if found.kind == "loss" and all("*s" in dims for dims in [*found.inputs.values()][:2]) and sum(d != "mask" for d in found.domains.values()) == 2
 ]
 
 
@@ -270,7 +270,9 @@ def test_one_weight_per_image(keras, name):
     dims = list(found.inputs.values())
     p = softmax(rng.normal(size=(3, 4, 5, 2))).astype(np.float32)
     t = rng.integers(0, 2, (3, 4, 5))
-    if "k" not in dims[0]:
+    if found.spatial_ndim == 3:
+        t = np.repeat(t[..., None], 2, axis=-1)
+    elif "k" not in dims[0]:
         p = p[..., 0]
     elif "k" in dims[1]:
         t = np.eye(2)[t]
