@@ -258,7 +258,9 @@ def test_a_mask_without_a_place_is_an_error(keras):
 OVER_SPACE = [
     name
     for name, found in jloss.CATALOGUE.items()
-    if found.kind == "loss" and all("*s" in dims for dims in [*found.inputs.values()][:2]) and sum(d != "mask" for d in found.domains.values()) == 2
+    if found.kind == "loss"
+    and all("*s" in dims for dims in [*found.inputs.values()][:2])
+    and sum(d != "mask" for d in found.domains.values()) == 2
 ]
 
 
