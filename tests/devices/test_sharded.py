@@ -88,9 +88,15 @@ def test_the_page_has_the_committed_table():
 
 
 def test_the_table_keeps_its_promises():
-    """The goals: under 1.7 GB on one chip of 8192 tokens and on each of 256, and the kernel's gradient is sent once."""
+    """The goals: under 1.7 GB on one chip of 8192 tokens and on each of 256, and the kernel's gradient is sent once.
+
+    Pairs and groups of 8 x 4096 tokens in chunks of 512: a seventh of what full logits want there, 20.5 and 20.0 GB.
+    """
+    full_logits = {"linear_head(dpo, 512)": 20500, "linear_head(grpo, 512)": 20000}
     for row in scale_table.read():
-        if row["slice"] != "2x2":
+        if row["loss"] in full_logits:
+            assert float(row["temporary_mb"]) < full_logits[row["loss"]] / 7
+        if row["slice"] != "2x2" and "x 4096 x 4096" not in row["size"]:
             assert float(row["temporary_mb"]) < 1700
         if row["slice"] == "16x16" and row["loss"].startswith("linear"):
             assert float(row["network_ms"]) < float(row["product_ms"])
