@@ -14,7 +14,12 @@ KEYWORDS_OF_PEERS = {
     "dim": ["axis"],
     "smoothing": ["label_smoothing"],
     "pos_weight": ["positive_weight"],
+    "tau": ["temperature"],
+    "T": ["temperature"],
+    "epsilon": ["clip_low"],
+    "smooth": ["smooth_numerator"],
 }
+OF_LOGITS = {"binary_cross_entropy": "sigmoid_cross_entropy", "nll": "cross_entropy", "log_loss": "cross_entropy"}
 REDUCTIONS_OF_PEERS = {
     "batchmean": "mean",
     "elementwise_mean": "mean",
@@ -74,9 +79,11 @@ def _of_labels(entry: Entry, given: Mapping[str, Any], shapes: Mapping[str, Any]
 def _of_masks(entry: Entry, shapes: Mapping[str, Any], dtypes: Mapping[str, Any], said: str) -> Iterator[str]:
     """A mask of pixels or steps in `where`, or class indices in place of a mask for each class."""
     first = next(iter(entry.inputs))
-    if "`where` has shape" in said and entry.domains.get("mask") == "mask" and shapes["where"] and entry.inputs["mask"]:
-        of = "Pixels" if entry.inputs["mask"] == ("*s",) else "Steps" if entry.inputs["mask"] == ("t",) else "Single items"
-        yield f"{of} are masked by `mask`; `where` masks whole examples."
+    inside = [n for n in entry.inputs if entry.domains[n] == "mask" and entry.inputs[n]]
+    if "`where` has shape" in said and shapes["where"] and len(inside) == 1:
+        mask = inside[0]
+        of = {("*s",): "Pixels", ("t",): "Steps"}.get(entry.inputs[mask], "Targets" if mask == "target_mask" else "Single items")
+        yield f"{of} are masked by `{mask}`; `where` masks whole examples."
     for name in shapes:
         if name in entry.inputs and "*s" in entry.inputs[name] and name != first and jnp.issubdtype(dtypes[name], jnp.integer):
             sizes, last = shapes[first], len(shapes[first]) - 1
@@ -104,16 +111,29 @@ def of_keyword(entry: Entry, option: str, value: Any) -> str:
     labels = [n for n, domain in entry.domains.items() if domain == "class" and "k" not in entry.inputs[n]]
     first = next(iter(entry.inputs), "")
     if option in ("ignore_index", "ignore_label", "ignore_class") and "where" in entry.keywords:
-        return f"say where={labels[0]} != {value!r}" if labels and isinstance(value, int) else "say it with `where`"
+        return _of_ignored(entry, labels[0] if labels else "", value)
     if option in ("weight", "class_weight", "class_weights", "alpha") and labels and "k" in entry.inputs[first]:
         return f"for one weight per class, w, say weights=w[{labels[0]}]; `weights` are one per example"
     if option.startswith("distance") and entry.name == "triplet_margin":
         return "for a distance of your own see jloss.compat.torch.triplet_margin_with_distance_loss"
     if option == "from_logits":
-        return f"it takes `{first}`, always"
+        return f"it takes `{first}`, always" + (f"; of logits: {OF_LOGITS[entry.name]}" if value and entry.name in OF_LOGITS else "")
     if option in ("size_average", "reduce"):
         return "say reduction='mean', 'sum' or 'none'"
     return ""
+
+
+def _of_ignored(entry: Entry, labels: str, value: Any) -> str:
+    """What leaves labels out: `mask` or a length where an example has many of them, `where` where it has one."""
+    inside = [n for n in entry.inputs if entry.domains[n] == "mask" and entry.inputs[n]]
+    lengths = [n for n in entry.inputs if entry.domains[n] == "length" and n in ("label_length", "length")]
+    by = "where"
+    if not labels or entry.inputs[labels]:
+        alike = [n for n in inside if not labels or entry.inputs[n] == entry.inputs[labels]]
+        by = next(iter([*alike, *lengths]), "where")
+    if not labels or not isinstance(value, int):
+        return f"say it with `{by}`"
+    return f"say {by}=({labels} != {value!r}).sum(-1)" if by in lengths else f"say {by}={labels} != {value!r}"
 
 
 def of_value(option: str, value: Any) -> str:

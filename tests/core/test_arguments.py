@@ -412,6 +412,23 @@ def test_an_axis_that_no_mesh_has(axis):
         (lambda: jloss.info_nce(f((6, 3)), f((6, 3)), where=jnp.ones((6, 3), bool)), "Single items are masked by `mask`"),
         (lambda: jloss.cross_entropy(f((8, 5)), i(8), ignore_index=-100), "unknown keyword `ignore_index`; say where=labels != -100."),
         (lambda: jloss.huber(f(8), f(8), ignore_index=0), "unknown keyword `ignore_index`; say it with `where`."),
+        (lambda: jloss.sequence_cross_entropy(f((8, 16, 5)), i(8, 16), ignore_index=-100), "; say mask=labels != -100."),
+        (lambda: jloss.lovasz_softmax(f((2, 4, 4, 3)), i(2, 4, 4), ignore_label=255), "; say mask=labels != 255."),
+        (lambda: jloss.dice(f((2, 4, 4)), f((2, 4, 4)), ignore_index=255), "; say it with `mask`."),
+        (lambda: jloss.ctc(f((2, 9, 5)), i(2, 4), ignore_index=-1), "; say label_length=(labels != -1).sum(-1)."),
+        (lambda: jloss.crf(f((2, 9, 5)), i(2, 9), f((5, 5)), ignore_index=-1), "; say length=(tags != -1).sum(-1)."),
+        (
+            lambda: jloss.detr(f((2, 5, 4)), f((2, 5, 4)), i(2, 3), f((2, 3, 4)), where=jnp.ones((2, 3), bool)),
+            "Targets are masked by `target_mask`; `where` masks whole examples.",
+        ),
+        (lambda: jloss.info_nce(f((8, 4)), f((8, 4)), tau=0.1), "unknown keyword `tau`; did you mean `temperature`?"),
+        (lambda: jloss.distillation(f((8, 4)), f((8, 4)), T=2.0), "unknown keyword `T`; did you mean `temperature`?"),
+        (lambda: jloss.ppo_clip(f(8), f(8), f(8), epsilon=0.2), "unknown keyword `epsilon`; did you mean `clip_low`?"),
+        (lambda: jloss.dice(f((2, 4, 4)), f((2, 4, 4)), smooth=1.0), "unknown keyword `smooth`; did you mean `smooth_numerator`?"),
+        (
+            lambda: jloss.binary_cross_entropy(f(8), f(8), from_logits=True),
+            "it takes `probabilities`, always; of logits: sigmoid_cross_entropy.",
+        ),
     ],
 )
 def test_errors_say_what_to_do(call, advice):
