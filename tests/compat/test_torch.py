@@ -374,5 +374,5 @@ def test_it_is_found_from_jloss_itself():
     code = "import jloss, sys; assert 'jloss.compat' not in sys.modules; print(jloss.compat.torch.__name__, jloss.compat.keras.__name__)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["jloss.compat.torch", "jloss.compat.keras"]
-    with pytest.raises(AttributeError, match="module 'jloss.compat' has no attribute 'tensorflow'"):
+    with pytest.raises(AttributeError, match=r"module 'jloss\.compat' has no attribute 'tensorflow'"):
         _ = jloss.compat.tensorflow
