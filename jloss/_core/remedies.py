@@ -38,7 +38,12 @@ def of_shapes(entry: Entry, given: Mapping[str, Any], said: str) -> Iterator[str
         return
     yield from _of_dtypes(entry, shapes, {n: given[n].dtype for n in shapes})
     yield from _of_labels(entry, given, shapes)
+    yield from _of_kernels(shapes)
     yield from _of_masks(entry, shapes, {n: given[n].dtype for n in shapes}, said)
+    if "*s" in entry.inputs[first] and entry.spatial_ndim == 3 and "but needs at least 3" in said and len(shapes[first]) < 3:
+        yield "Of vectors: spatial_ndim=1; of sequences (t, d): spatial_ndim=2."
+    if "advantages" in shapes and entry.inputs["advantages"] == ("t",) and len(shapes["advantages"]) + 1 == len(shapes[first]):
+        yield f"If there is one per response: jnp.broadcast_to(advantages[..., None], {first}.shape)."
     if "batch axes" in said:
         yield from _of_single_columns(entry, shapes)
 
@@ -92,6 +97,14 @@ def _of_masks(entry: Entry, shapes: Mapping[str, Any], dtypes: Mapping[str, Any]
                 at = -1 if found[0] == last else found[0]
                 also = f", axis={at}" if "axis" in entry.keywords else ""
                 yield f"If `{name}` are class indices: jax.nn.one_hot({name}, {sizes[found[0]]}, axis={at}){also}."
+
+
+def _of_kernels(shapes: Mapping[str, Any]) -> Iterator[str]:
+    """The kernel of a linear head, as a Flax `Dense` has it."""
+    for prefix in ("", "teacher_", "reference_"):
+        hidden, kernel = shapes.get(f"{prefix}hidden", ()), shapes.get(f"{prefix}kernel", ())
+        if hidden and len(kernel) == 2 and kernel[0] == hidden[-1] != kernel[1]:
+            yield f"Is `{prefix}kernel` of (features, classes), as in Flax? {prefix}kernel.T?"
 
 
 def _of_single_columns(entry: Entry, shapes: Mapping[str, Any]) -> Iterator[str]:
