@@ -124,7 +124,10 @@ def of_keyword(entry: Entry, option: str, value: Any) -> str:
     labels = [n for n, domain in entry.domains.items() if domain == "class" and "k" not in entry.inputs[n]]
     first = next(iter(entry.inputs), "")
     if option in ("ignore_index", "ignore_label", "ignore_class") and "where" in entry.keywords:
-        return _of_ignored(entry, labels[0] if labels else "", value)
+        known = labels and isinstance(value, int)
+        return (
+            f"say {of_ignored(entry, labels[0], value)}" if known else f"say it with `{_leaving_out(entry, labels[0] if labels else '')}`"
+        )
     if option in ("weight", "class_weight", "class_weights", "alpha") and labels and "k" in entry.inputs[first]:
         return f"for one weight per class, w, say weights=w[{labels[0]}]; `weights` are one per example"
     if option.startswith("distance") and entry.name == "triplet_margin":
@@ -136,17 +139,19 @@ def of_keyword(entry: Entry, option: str, value: Any) -> str:
     return ""
 
 
-def _of_ignored(entry: Entry, labels: str, value: Any) -> str:
-    """What leaves labels out: `mask` or a length where an example has many of them, `where` where it has one."""
-    inside = [n for n in entry.inputs if entry.domains[n] == "mask" and entry.inputs[n]]
-    lengths = [n for n in entry.inputs if entry.domains[n] == "length" and n in ("label_length", "length")]
-    by = "where"
-    if not labels or entry.inputs[labels]:
-        alike = [n for n in inside if not labels or entry.inputs[n] == entry.inputs[labels]]
-        by = next(iter([*alike, *lengths]), "where")
-    if not labels or not isinstance(value, int):
-        return f"say it with `{by}`"
-    return f"say {by}=({labels} != {value!r}).sum(-1)" if by in lengths else f"say {by}={labels} != {value!r}"
+def of_ignored(entry: Entry, labels: str, value: int) -> str:
+    """What leaves out the labels of this value: ``"where=labels != -100"``."""
+    by = _leaving_out(entry, labels)
+    return f"{by}=({labels} != {value!r}).sum(-1)" if entry.domains.get(by) == "length" else f"{by}={labels} != {value!r}"
+
+
+def _leaving_out(entry: Entry, labels: str) -> str:
+    """The argument that leaves labels out: a mask or a length where one example has many of them, else `where`."""
+    if labels and not entry.inputs[labels]:
+        return "where"
+    masks = [n for n, dims in entry.inputs.items() if entry.domains[n] == "mask" and dims and dims == entry.inputs.get(labels, dims)]
+    lengths = [n for n in ("label_length", "length") if entry.domains.get(n) == "length"]
+    return next(iter([*masks, *lengths]), "where")
 
 
 def of_value(option: str, value: Any) -> str:

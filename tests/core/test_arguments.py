@@ -444,6 +444,12 @@ def test_an_axis_that_no_mesh_has(axis):
         (lambda: jloss.lambda_returns(f((2, 4)), f((2, 4)), f((2, 5))), "lambda_returns: `next_values` must have as many steps"),
         (lambda: jloss.n_step_returns(f(4), f(3), f(4), 2), "n_step_returns: `discounts` must have as many steps as `rewards`: 4"),
         (lambda: jloss.vtrace_targets(f(5), f(4), f(4), f(4), f(4)), "vtrace_targets: `values` must have as many steps as `rewards`"),
+        (
+            lambda: jloss.flow_matching(f((8, 64, 16)), f((8, 64, 16)), f(8), weighting="logit_normal"),
+            "flow_matching: `time` (8,) has one number per datum, but no batch axis is left in `predictions` (8, 64, 16), "
+            "which is one. spatial_ndim=2?",
+        ),
+        (lambda: jloss.edm(f((4, 4, 3)), f((2, 4, 4, 3)), f(2)), "`sigma` (2,) has one number per datum, but no batch axis is left"),
         (lambda: jloss.info_nce(f((8, 4)), f((8, 4)), tau=0.1), "unknown keyword `tau`; did you mean `temperature`?"),
         (lambda: jloss.distillation(f((8, 4)), f((8, 4)), T=2.0), "unknown keyword `T`; did you mean `temperature`?"),
         (lambda: jloss.ppo_clip(f(8), f(8), f(8), epsilon=0.2), "unknown keyword `epsilon`; did you mean `clip_low`?"),
