@@ -36,7 +36,7 @@ from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.checks import are_on, checked_call
 from jloss._core.domains import DOMAINS, arithmetic_dtype, is_known, typed_inputs
 from jloss._core.reduction import count_kept, reduce_values
-from jloss._core.signature import UNREDUCED, axis_roles, document, read_parameters
+from jloss._core.signature import UNREDUCED, axis_roles, document, place_of, read_parameters
 from jloss._core.types import as_written, readable
 
 P = ParamSpec("P")
@@ -59,15 +59,20 @@ def loss(signature: str, domains: str = "", *, constants: str = "", **limits: st
     if callable(signature):
         raise TypeError(
             f'{getattr(signature, "__name__", "loss")}: say what the inputs are, as in @jloss.loss("(k),()->()", "real class").'
+            + place_of(signature)
         )
     return loss_by(evaluate, signature, domains, constants, **limits)
 
 
 def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constants: str = "", **limits: str) -> Callable[[Loss[P]], Loss[P]]:
     """`loss` with another ``evaluate(entry, arguments of the call, names of traced options)``, such as a chunk at a time."""
-    dims, words = parse(signature), domains.split()
+    words = domains.split()
 
     def wrap(core: Loss[P]) -> Loss[P]:
+        try:
+            dims = parse(signature)
+        except ValueError as error:
+            raise ValueError(f"{core.__name__}: {error}{place_of(core)}") from None
         core = zero_of_no_items(core, dims[0])
         name, read = core.__name__, read_parameters(core, dims, words, limits, constants.split())
         parameters = list(read.signature.parameters.values())

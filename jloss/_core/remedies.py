@@ -87,7 +87,7 @@ def _of_masks(entry: Entry, shapes: Mapping[str, Any], dtypes: Mapping[str, Any]
     inside = [n for n in entry.inputs if entry.domains[n] == "mask" and entry.inputs[n]]
     if "`where` has shape" in said and shapes["where"] and len(inside) == 1:
         mask = inside[0]
-        of = {("*s",): "Pixels", ("t",): "Steps"}.get(entry.inputs[mask], "Targets" if mask == "target_mask" else "Single items")
+        of = {"*s": "Pixels", "t": "Steps"}.get(",".join(entry.inputs[mask]), "Targets" if mask == "target_mask" else "Single items")
         yield f"{of} are masked by `{mask}`; `where` masks whole examples."
     for name in shapes:
         if name in entry.inputs and "*s" in entry.inputs[name] and name != first and jnp.issubdtype(dtypes[name], jnp.integer):

@@ -520,6 +520,14 @@ def test_a_decorator_says_what_to_write(call, said):
     assert message(TypeError, call).startswith(said)
 
 
+def test_a_decorator_names_the_line_of_its_author():
+    line = f"\n  at {__file__}:{bare.__code__.co_firstlineno}"
+    assert message(TypeError, lambda: jloss.loss(bare)).endswith(line)
+    assert message(ValueError, lambda: jloss.loss("(),()", "real real")(bare)) == (
+        f"bare: a signature reads like '(k),()->()', one example and one number; got '(),()'.{line}"
+    )
+
+
 def test_the_catalogue_prints_its_families_and_an_entry_its_call():
     text = repr(jloss.CATALOGUE)
     assert len(text) < 6000
