@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 import platform
+import re
 import sys
 import textwrap
 from collections.abc import Container, Iterable, Sequence
@@ -13,9 +14,11 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
+import jloss
 from jloss import CATALOGUE, Entry
 from jloss._core import aliases
-from jloss._core.display import keywords, signature
+from jloss._core.display import call, keywords, signature
+from jloss._core.exports import exports
 from jloss._core.lookup import MissingExtra, Stopped, UsageError, find_entry, nearest, option
 
 DATA = ("digits", "breast_cancer", "diabetes")
@@ -107,8 +110,8 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="for programs")
     listing.set_defaults(command=_list)
 
-    show = commands.add_parser("show", help="print one loss: signature, docstring, shapes, keywords")
-    show.add_argument("name", help="of a loss, also as others call it: mse, CrossEntropyLoss")
+    show = commands.add_parser("show", help="print one loss, transform or helper: signature, docstring, shapes, keywords")
+    show.add_argument("name", help="also as others call it: mse, CrossEntropyLoss")
     show.add_argument("--plot", type=Path, metavar="FILE", help="draw it and its derivative, as PNG, PDF or SVG")
     show.set_defaults(command=_show)
 
@@ -170,7 +173,7 @@ def families(entries: Iterable[Entry] | None = None) -> dict[str, list[Entry]]:
 
 def summary(entry: Entry) -> str:
     """The first line of its docstring."""
-    return (inspect.getdoc(entry.public) or "").partition("\n")[0].replace("`", "")
+    return _first_line(entry.public)
 
 
 def _inputs(entry: Entry) -> str:
@@ -189,36 +192,52 @@ def _list(arguments: argparse.Namespace) -> None:
             raise UsageError(f"no {kind} is called `{name}`{other}; {plural}: {', '.join(known)}.")
     chosen = [e for e in CATALOGUE.values() if arguments.domain in (None, e.domain) and arguments.family in (None, e.family)]
     elsewhere = aliases.names_elsewhere()
+    others: list[str] = []
     if arguments.words:
-        chosen = _found(" ".join(arguments.words), chosen, elsewhere)
+        helpers = [] if any(asked) or arguments.json or arguments.markdown else [n for n in exports("jloss") if n not in CATALOGUE]
+        chosen, others = _found(" ".join(arguments.words), chosen, elsewhere, helpers)
     if arguments.json:
         print(json.dumps([_row(e, elsewhere) for e in chosen], indent=1))
         return
     if arguments.markdown:
         print(markdown(chosen))
         return
-    width = max(len(e.name) for e in chosen)
+    width = max(len(n) for n in [*(e.name for e in chosen), *others])
     for family, entries in families(chosen).items():
         print(f"{family} ({len(entries)})")
         for entry in entries:
             print(f"  {entry.name.ljust(width)}  {summary(entry)}")
             if arguments.words and entry.name in elsewhere:
                 print(f"  {' ' * width}  elsewhere: {', '.join(elsewhere[entry.name])}")
+    if others:
+        print(f"transforms and helpers ({len(others)})")
+    for name in others:
+        print(f"  {name.ljust(width)}  {_first_line(getattr(jloss, name))}")
 
 
-def _found(word: str, entries: Sequence[Entry], elsewhere: dict[str, list[str]]) -> list[Entry]:
-    """The losses that a word leads to, as a name from elsewhere, or because it stands in what is said of them."""
+def _found(word: str, entries: Sequence[Entry], elsewhere: dict[str, list[str]], helpers: Sequence[str]) -> tuple[list[Entry], list[str]]:
+    """The losses that a word leads to, and the other functions: those that are called so first, then those that are described so."""
     meant = {aliases.name_in(ours) for ours in aliases.find(word)}
     parts = word.lower().split()
 
-    def says(entry: Entry) -> bool:
-        text = " ".join([entry.name, entry.family, summary(entry), *elsewhere.get(entry.name, [])]).lower()
-        return all(part in text for part in parts)
+    def rank(name: str, family: str, line: str) -> int | None:
+        called = " ".join([name, *elsewhere.get(name, [])]).lower()
+        if name in meant:
+            return 0
+        if all(part in called for part in parts):
+            return 1
+        text = f"{called} {family} {line}".lower()
+        return 2 if all(re.search(rf"(?<![a-z0-9-]){re.escape(part)}", text) for part in parts) else None
 
-    found = [entry for entry in entries if entry.name in meant or says(entry)]
-    if not found:
+    losses = [(at, e) for e in entries if (at := rank(e.name, e.family, summary(e))) is not None]
+    others = [(at, n) for n in helpers if (at := rank(n, "", _first_line(getattr(jloss, n)))) is not None]
+    if not losses and not others:
         raise UsageError(f"no loss is called or described by `{word}`{nearest(word, [e.name for e in entries])}.")
-    return found
+    return [e for _, e in sorted(losses, key=lambda pair: pair[0])], [n for _, n in sorted(others, key=lambda pair: pair[0])]
+
+
+def _first_line(value: Any) -> str:
+    return (inspect.getdoc(value) or "").partition("\n")[0].replace("`", "")
 
 
 def _row(entry: Entry, elsewhere: dict[str, list[str]]) -> dict[str, Any]:
@@ -244,10 +263,13 @@ def _row(entry: Entry, elsewhere: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    name = arguments.name
-    if name not in CATALOGUE and len(known := aliases.find(name)) == 1 and (ours := aliases.name_in(known[0])) in CATALOGUE:
+    name, public = arguments.name, exports("jloss")
+    if name not in public and len(known := aliases.find(name)) == 1 and (ours := aliases.name_in(known[0])) in public:
         print(f"`{name}` is `{known[0]}` here.\n")
         name = ours
+    if name in public and name not in CATALOGUE:
+        _show_helper(name, arguments.plot)
+        return
     entry = find_entry(name)
     print(f"jloss.{signature(entry)}\n")
     print(inspect.getdoc(entry.public))
@@ -266,6 +288,21 @@ def _show(arguments: argparse.Namespace) -> None:
         arguments.plot.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(arguments.plot, dpi=120)
         print(f"\nWrote {arguments.plot}")
+
+
+def _show_helper(name: str, plot: Path | None) -> None:
+    """A transform, or what else is no loss."""
+    if plot is not None:
+        raise UsageError(f"--plot draws losses; `{name}` is none.")
+    value = getattr(jloss, name)
+    shown = inspect.signature(value).parameters.values() if inspect.isroutine(value) else []
+    words = [p.name if p.default is p.empty else f"{p.name}={_brief(p.default)}" for p in shown]
+    if (plain := sum(p.kind is not p.KEYWORD_ONLY for p in shown)) < len(words):
+        words.insert(plain, "*")
+    print(f"jloss.{call(name, words, 88) if inspect.isroutine(value) else name}\n")
+    print(inspect.getdoc(value))
+    if names := aliases.names_elsewhere().get(name):
+        print(f"\nElsewhere:\n{_wrapped(', '.join(names), '')}")
 
 
 def _wrapped(text: str, hanging: str) -> str:

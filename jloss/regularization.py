@@ -38,7 +38,7 @@ def l1(params: Any, *, where: Where = None) -> Array:
 
     Args:
         params: A pytree of weights.
-        where: Chooses leaves by their path, ``"dense/kernel"``; all if None.
+        where: A function of a leaf's path, such as ``lambda path: "kernel" in path``, that chooses it; all if None.
 
     >>> params = {"kernel": jnp.array([3.0, -1.0]), "bias": jnp.array([5.0])}
     >>> l1(params, where=lambda path: path == "kernel")
@@ -61,7 +61,7 @@ def l2(params: Any, *, where: Where = None) -> Array:
 
     Args:
         params: A pytree of weights.
-        where: Chooses leaves by their path, ``"dense/kernel"``; all if None.
+        where: A function of a leaf's path, such as ``lambda path: "kernel" in path``, that chooses it; all if None.
 
     >>> l2({"kernel": jnp.array([3.0, -1.0]), "bias": jnp.array([5.0])})
     Array(35., dtype=float32)
@@ -83,7 +83,7 @@ def elastic_net(params: Any, *, l1_ratio: float = 0.5, where: Where = None) -> A
     Args:
         params: A pytree of weights.
         l1_ratio: The share of `l1`, between 0 and 1; may be an array.
-        where: Chooses leaves by their path, ``"dense/kernel"``; all if None.
+        where: A function of a leaf's path, such as ``lambda path: "kernel" in path``, that chooses it; all if None.
 
     >>> elastic_net(jnp.array([3.0, -1.0]), l1_ratio=0.5)
     Array(4.5, dtype=float32)
@@ -109,7 +109,7 @@ def group_lasso(params: Any, *, axis: int | tuple[int, ...] | None = None, where
         params: A pytree of weights.
         axis: The axes along which a group extends; the others count groups. For kernels of shape (in, out), 0 makes one group
             per output and 1 one per input. None makes every leaf one group.
-        where: Chooses leaves by their path, ``"dense/kernel"``; all if None.
+        where: A function of a leaf's path, such as ``lambda path: "kernel" in path``, that chooses it; all if None.
 
     >>> kernel = jnp.array([[3.0, 0.0], [4.0, 0.0]])
     >>> group_lasso({"kernel": kernel}, axis=0)
@@ -141,7 +141,7 @@ def orthogonal(params: Any, *, where: Where = None) -> Array:
 
     Args:
         params: A pytree of weights.
-        where: Chooses leaves by their path, ``"dense/kernel"``; all if None.
+        where: A function of a leaf's path, such as ``lambda path: "kernel" in path``, that chooses it; all if None.
 
     >>> orthogonal({"kernel": 2 * jnp.eye(3), "bias": jnp.ones(3)})
     Array(27., dtype=float32)
@@ -169,7 +169,7 @@ def spectral(params: Any, *, iterations: int = 20, where: Where = None) -> Array
     Args:
         params: A pytree of weights.
         iterations: Steps of the power iteration; more where the two largest singular values are close.
-        where: Chooses leaves by their path, ``"dense/kernel"``; all if None.
+        where: A function of a leaf's path, such as ``lambda path: "kernel" in path``, that chooses it; all if None.
 
     >>> spectral({"kernel": jnp.diag(jnp.array([3.0, 1.0]))})
     Array(9., dtype=float32)

@@ -47,7 +47,12 @@ def check_argument(name: str, argument: str, value: Any, annotation: Any) -> Non
     accepts = [annotation, *get_args(annotation)]
     if Callable in [get_origin(a) for a in accepts]:
         if not callable(value) and not (value is None and NoneType in accepts):
-            raise TypeError(f"{name}: `{argument}` must be a function, got {value!r}.")
+            advice = (
+                f" Of leaves whose path has {value!r}: lambda path: {value!r} in path."
+                if isinstance(value, str) and argument == "where"
+                else ""
+            )
+            raise TypeError(f"{name}: `{argument}` must be a function, got {value!r}.{advice}")
     elif Array in accepts or float in accepts:
         check_array(name, argument, value, annotation)
     else:
@@ -141,7 +146,11 @@ def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any
         raise TypeError(f"{name}: missing input `{missing[0]}`.{call}") from None
     positional = sum(p.kind is not p.KEYWORD_ONLY for p in shown.parameters.values())
     if len(args) > positional:
-        raise TypeError(f"{name}: takes {positional} inputs, got {len(args)}; options are given by keyword.{call}") from None
+        two = maker == "linear_head" and any(n.startswith(("teacher_", "reference_")) for n in entry.inputs)
+        advice = (
+            f"\n  For hidden states and kernel of both models: linear_head({name.partition('(')[2][:-1]}, teacher=True)." if two else ""
+        )
+        raise TypeError(f"{name}: takes {positional} inputs, got {len(args)}; options are given by keyword.{call}{advice}") from None
     for option, value in kwargs.items():
         if option not in shown.parameters:
             if known := of_keyword(entry, option, value):

@@ -134,6 +134,20 @@ def batch_shape(
     return batch, places
 
 
+def check_batch_is_left(loss: str, inputs: Mapping[str, Dims], arrays: Mapping[str, Any], places: Mapping[str, Axes]) -> None:
+    """Raises where predictions are one whole datum, and yet there are several numbers of which each datum has one."""
+    first = next(iter(inputs))
+    several = [n for n, place in places.items() if not inputs[n] and set(place.batch) != {None}]
+    if several and set(places[first].batch) == {None}:
+        shape, name = arrays[first].shape, several[0]
+        fewer = len(shape) - arrays[name].ndim
+        remedy = f" spatial_ndim={fewer}?" if fewer > 0 else ""
+        raise ValueError(
+            f"{loss}: `{name}` {arrays[name].shape} has one number per datum, but no batch axis is left in `{first}` {shape}, which is one."
+            + remedy
+        )
+
+
 def split_offset(dim: str) -> tuple[str, int]:
     """``"u+1"`` gives ``("u", 1)``."""
     match = re.fullmatch(r"(\w+)([+-]\d+)?", dim)

@@ -60,7 +60,10 @@ def find_entry(name: str) -> Entry:
     """The catalogue's entry of this name."""
     if name not in CATALOGUE:
         from jloss._core.aliases import answer
+        from jloss._core.exports import exports
 
+        if name in exports("jloss"):
+            raise UsageError(f"`{name}` is no loss of the catalogue; `python -m jloss show {name}` says what it is.")
         known = answer(name)
         raise UsageError(
             f"no loss is called `{name}`; {known}."

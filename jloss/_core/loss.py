@@ -31,12 +31,12 @@ from jloss._core.arguments import (
     lists_to_arrays,
     raise_plainly,
 )
-from jloss._core.axes import Axes, Dims, batch_shape, fill_masked, is_sound, parse, per_example, spatial
+from jloss._core.axes import Axes, Dims, batch_shape, check_batch_is_left, fill_masked, is_sound, parse, per_example, spatial
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.checks import are_on, checked_call
 from jloss._core.domains import DOMAINS, arithmetic_dtype, is_known, typed_inputs
 from jloss._core.reduction import count_kept, reduce_values
-from jloss._core.signature import UNREDUCED, axis_roles, document, read_parameters
+from jloss._core.signature import UNREDUCED, axis_roles, document, place_of, read_parameters
 from jloss._core.types import as_written, readable
 
 P = ParamSpec("P")
@@ -59,19 +59,25 @@ def loss(signature: str, domains: str = "", *, constants: str = "", **limits: st
     if callable(signature):
         raise TypeError(
             f'{getattr(signature, "__name__", "loss")}: say what the inputs are, as in @jloss.loss("(k),()->()", "real class").'
+            + place_of(signature)
         )
     return loss_by(evaluate, signature, domains, constants, **limits)
 
 
 def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constants: str = "", **limits: str) -> Callable[[Loss[P]], Loss[P]]:
     """`loss` with another ``evaluate(entry, arguments of the call, names of traced options)``, such as a chunk at a time."""
-    dims, words = parse(signature), domains.split()
+    words = domains.split()
 
     def wrap(core: Loss[P]) -> Loss[P]:
+        try:
+            dims = parse(signature)
+        except ValueError as error:
+            raise ValueError(f"{core.__name__}: {error}{place_of(core)}") from None
         core = zero_of_no_items(core, dims[0])
         name, read = core.__name__, read_parameters(core, dims, words, limits, constants.split())
         parameters = list(read.signature.parameters.values())
         arrays = read.inputs.keys() | {"where", "weights"}
+        door = getattr(core, "__jloss_door__", None)
         has_labels = any(DOMAINS[word].kind == "integer" for word in words)
 
         def compiled(*args: Any, **kwargs: Any) -> Any:
@@ -94,6 +100,8 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
             for option in read.static.keys() & kwargs.keys():
                 if kwargs[option] is not UNREDUCED:
                     check_static(name, option, kwargs[option], read.static[option])
+            if door is not None:
+                door(name, dict(zip(read.inputs, args, strict=False)) | kwargs)
             if any(type(a) in (list, tuple) for a in args) or any(type(kwargs[n]) in (list, tuple) for n in arrays & kwargs.keys()):
                 args, kwargs = lists_to_arrays(args, kwargs, arrays, read.domains)  # type: ignore[assignment]
             if any(map(is_misread, (*args, *kwargs.values()))):
@@ -115,6 +123,16 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
         if core.__module__.startswith("jloss.") and name.isidentifier() and not name.startswith("_"):  # not `tilted(huber)`
             CATALOGUE[name] = entry
         return public
+
+    return wrap
+
+
+def at_the_door(check: Callable[[str, dict[str, Any]], None]) -> Callable[[Loss[P]], Loss[P]]:
+    """Has ``check(name, what a call gives, by name)`` look at each call before it is traced; stands below `@loss`."""
+
+    def wrap(core: Loss[P]) -> Loss[P]:
+        core.__jloss_door__ = check  # type: ignore[attr-defined]
+        return core
 
     return wrap
 
@@ -174,6 +192,8 @@ def batch_of(entry: Entry, given: dict[str, Any]) -> Batch:
     written = {n: spatial(dims, count) for n, dims in entry.inputs.items()}
     batched = {n: a for n, a in arrays.items() if entry.domains[n] != "tree"}  # a tree may be a bare array; it has no batch axes
     shape, axes = batch_shape(name, written, batched, axis, axis_roles(entry) if axis is not None else {})
+    if shape and "*s" in entry.inputs[next(iter(entry.inputs))]:
+        check_batch_is_left(name, entry.inputs, batched, axes)
     where, weights = given.get("where"), given.get("weights")
     if where is not None:
         where = per_example(name, "where", where, shape, "boolean")

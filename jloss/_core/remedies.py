@@ -14,7 +14,12 @@ KEYWORDS_OF_PEERS = {
     "dim": ["axis"],
     "smoothing": ["label_smoothing"],
     "pos_weight": ["positive_weight"],
+    "tau": ["temperature"],
+    "T": ["temperature"],
+    "epsilon": ["clip_low"],
+    "smooth": ["smooth_numerator"],
 }
+OF_LOGITS = {"binary_cross_entropy": "sigmoid_cross_entropy", "nll": "cross_entropy", "log_loss": "cross_entropy"}
 REDUCTIONS_OF_PEERS = {
     "batchmean": "mean",
     "elementwise_mean": "mean",
@@ -33,7 +38,12 @@ def of_shapes(entry: Entry, given: Mapping[str, Any], said: str) -> Iterator[str
         return
     yield from _of_dtypes(entry, shapes, {n: given[n].dtype for n in shapes})
     yield from _of_labels(entry, given, shapes)
+    yield from _of_kernels(shapes)
     yield from _of_masks(entry, shapes, {n: given[n].dtype for n in shapes}, said)
+    if "*s" in entry.inputs[first] and entry.spatial_ndim == 3 and "but needs at least 3" in said and len(shapes[first]) < 3:
+        yield "Of vectors: spatial_ndim=1; of sequences (t, d): spatial_ndim=2."
+    if "advantages" in shapes and entry.inputs["advantages"] == ("t",) and len(shapes["advantages"]) + 1 == len(shapes[first]):
+        yield f"If there is one per response: jnp.broadcast_to(advantages[..., None], {first}.shape)."
     if "batch axes" in said:
         yield from _of_single_columns(entry, shapes)
 
@@ -74,9 +84,11 @@ def _of_labels(entry: Entry, given: Mapping[str, Any], shapes: Mapping[str, Any]
 def _of_masks(entry: Entry, shapes: Mapping[str, Any], dtypes: Mapping[str, Any], said: str) -> Iterator[str]:
     """A mask of pixels or steps in `where`, or class indices in place of a mask for each class."""
     first = next(iter(entry.inputs))
-    if "`where` has shape" in said and entry.domains.get("mask") == "mask" and shapes["where"] and entry.inputs["mask"]:
-        of = "Pixels" if entry.inputs["mask"] == ("*s",) else "Steps" if entry.inputs["mask"] == ("t",) else "Single items"
-        yield f"{of} are masked by `mask`; `where` masks whole examples."
+    inside = [n for n in entry.inputs if entry.domains[n] == "mask" and entry.inputs[n]]
+    if "`where` has shape" in said and shapes["where"] and len(inside) == 1:
+        mask = inside[0]
+        of = {"*s": "Pixels", "t": "Steps"}.get(",".join(entry.inputs[mask]), "Targets" if mask == "target_mask" else "Single items")
+        yield f"{of} are masked by `{mask}`; `where` masks whole examples."
     for name in shapes:
         if name in entry.inputs and "*s" in entry.inputs[name] and name != first and jnp.issubdtype(dtypes[name], jnp.integer):
             sizes, last = shapes[first], len(shapes[first]) - 1
@@ -85,6 +97,14 @@ def _of_masks(entry: Entry, shapes: Mapping[str, Any], dtypes: Mapping[str, Any]
                 at = -1 if found[0] == last else found[0]
                 also = f", axis={at}" if "axis" in entry.keywords else ""
                 yield f"If `{name}` are class indices: jax.nn.one_hot({name}, {sizes[found[0]]}, axis={at}){also}."
+
+
+def _of_kernels(shapes: Mapping[str, Any]) -> Iterator[str]:
+    """The kernel of a linear head, as a Flax `Dense` has it."""
+    for prefix in ("", "teacher_", "reference_"):
+        hidden, kernel = shapes.get(f"{prefix}hidden", ()), shapes.get(f"{prefix}kernel", ())
+        if hidden and len(kernel) == 2 and kernel[0] == hidden[-1] != kernel[1]:
+            yield f"Is `{prefix}kernel` of (features, classes), as in Flax? {prefix}kernel.T?"
 
 
 def _of_single_columns(entry: Entry, shapes: Mapping[str, Any]) -> Iterator[str]:
@@ -104,16 +124,34 @@ def of_keyword(entry: Entry, option: str, value: Any) -> str:
     labels = [n for n, domain in entry.domains.items() if domain == "class" and "k" not in entry.inputs[n]]
     first = next(iter(entry.inputs), "")
     if option in ("ignore_index", "ignore_label", "ignore_class") and "where" in entry.keywords:
-        return f"say where={labels[0]} != {value!r}" if labels and isinstance(value, int) else "say it with `where`"
+        known = labels and isinstance(value, int)
+        return (
+            f"say {of_ignored(entry, labels[0], value)}" if known else f"say it with `{_leaving_out(entry, labels[0] if labels else '')}`"
+        )
     if option in ("weight", "class_weight", "class_weights", "alpha") and labels and "k" in entry.inputs[first]:
         return f"for one weight per class, w, say weights=w[{labels[0]}]; `weights` are one per example"
     if option.startswith("distance") and entry.name == "triplet_margin":
         return "for a distance of your own see jloss.compat.torch.triplet_margin_with_distance_loss"
     if option == "from_logits":
-        return f"it takes `{first}`, always"
+        return f"it takes `{first}`, always" + (f"; of logits: {OF_LOGITS[entry.name]}" if value and entry.name in OF_LOGITS else "")
     if option in ("size_average", "reduce"):
         return "say reduction='mean', 'sum' or 'none'"
     return ""
+
+
+def of_ignored(entry: Entry, labels: str, value: int) -> str:
+    """What leaves out the labels of this value: ``"where=labels != -100"``."""
+    by = _leaving_out(entry, labels)
+    return f"{by}=({labels} != {value!r}).sum(-1)" if entry.domains.get(by) == "length" else f"{by}={labels} != {value!r}"
+
+
+def _leaving_out(entry: Entry, labels: str) -> str:
+    """The argument that leaves labels out: a mask or a length where one example has many of them, else `where`."""
+    if labels and not entry.inputs[labels]:
+        return "where"
+    masks = [n for n, dims in entry.inputs.items() if entry.domains[n] == "mask" and dims and dims == entry.inputs.get(labels, dims)]
+    lengths = [n for n in ("label_length", "length") if entry.domains.get(n) == "length"]
+    return next(iter([*masks, *lengths]), "where")
 
 
 def of_value(option: str, value: Any) -> str:

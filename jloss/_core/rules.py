@@ -12,6 +12,7 @@ from jloss._core.axes import Axes, split_offset
 from jloss._core.catalogue import Entry
 from jloss._core.domains import DOMAINS, Domain
 from jloss._core.loss import Batch, batch_of
+from jloss._core.remedies import of_ignored
 
 SUM_TOLERANCE = 1e-3  # of probabilities, which come from float32 or half-precision softmaxes
 
@@ -131,7 +132,7 @@ def _demands(entry: Entry, name: str, array: Array, classes: int | None) -> Iter
     if jnp.issubdtype(array.dtype, jnp.floating):
         yield jnp.isnan(array), "must not be NaN", ""
     if domain == "class" and classes is not None:
-        ignored = f"Classes count from 0; labels to ignore are masked, as in where={name} != -100."
+        ignored = f"Classes count from 0; labels to ignore are masked, as in {of_ignored(entry, name, -100)}."
         yield (array < 0) | (array >= classes), f"must be a class index from 0 to {classes - 1}", ignored
     elif domain == "sign":
         yield jnp.abs(array) != 1, f"must be {limits.meaning}", f"Of 0 and 1: 2 * {name} - 1; booleans are taken as they are."

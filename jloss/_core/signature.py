@@ -83,9 +83,13 @@ def read_parameters(
     try:
         return _sorted(core, dims, words, limits, constants)
     except TypeError as error:
-        code = getattr(inspect.unwrap(core), "__code__", None)
-        place = f"\n  at {code.co_filename}:{code.co_firstlineno}" if code is not None else ""
-        raise TypeError(f"{error}{place}") from None
+        raise TypeError(f"{error}{place_of(core)}") from None
+
+
+def place_of(core: Callable[..., Any]) -> str:
+    """The line of its author, to stand under an error."""
+    code = getattr(inspect.unwrap(core), "__code__", None)
+    return f"\n  at {code.co_filename}:{code.co_firstlineno}" if code is not None else ""
 
 
 def _sorted(

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,11 @@ class StatefulLoss(NamedTuple, Generic[Init, Apply]):
 
     init: Init
     apply: Apply
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Says what to call instead: a loss with memory is two functions."""
+        name = getattr(getattr(self.init, "_maker", None), "__name__", "StatefulLoss")
+        raise TypeError(f"{name}: a loss with memory is two functions; use .init and .apply: value, state = criterion.apply(state, ...).")
 
 
 def listed_as(kind: str, signature: str, domains: str, **limits: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -41,7 +41,7 @@ def si_sdr(
     enough, softly: N becomes :math:`N + 10^{-\text{max\_db} / 10} S`.
 
     Args:
-        predictions: Estimated signals.
+        predictions: Estimated signals; time is the last axis, also of one channel.
         targets: Clean signals.
         zero_mean: Whether each signal's own mean is subtracted first.
         max_db: A ratio in decibels that the loss does not reward to exceed, about 30; None for no such limit.
@@ -78,7 +78,7 @@ def snr(
     level may differ take `si_sdr`.
 
     Args:
-        predictions: Estimated signals.
+        predictions: Estimated signals; time is the last axis, also of one channel.
         targets: Clean signals.
         zero_mean: Whether each signal's own mean is subtracted first.
         max_db: A ratio in decibels that the loss does not reward to exceed, as in `si_sdr`; None for no such limit.
@@ -114,7 +114,7 @@ def sd_sdr(
     target is smaller, too; one that is too loud costs less. A silent signal costs 80 (for the default epsilon) with gradient 0.
 
     Args:
-        predictions: Estimated signals.
+        predictions: Estimated signals; time is the last axis, also of one channel.
         targets: Clean signals.
         zero_mean: Whether each signal's own mean is subtracted first.
         max_db: A ratio in decibels that the loss does not reward to exceed, as in `si_sdr`; None for no such limit.
@@ -140,7 +140,7 @@ def esr(predictions: Array, targets: Array, *, epsilon: float = 1e-8, **reduce: 
     Usually of signals after `pre_emphasis`, and with `dc_error` beside it.
 
     Args:
-        predictions: Estimated signals.
+        predictions: Estimated signals; time is the last axis, also of one channel.
         targets: True signals.
         epsilon: Added to the energy of the target; of a silent target it is all there is.
 
@@ -163,7 +163,7 @@ def dc_error(predictions: Array, targets: Array, *, epsilon: float = 1e-8, **red
     of predictions p and targets s; beside `esr`, which hardly sees an offset. 0 with gradient 0 where the means are equal.
 
     Args:
-        predictions: Estimated signals.
+        predictions: Estimated signals; time is the last axis, also of one channel.
         targets: True signals.
         epsilon: Added to the power of the target.
 

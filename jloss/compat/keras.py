@@ -71,7 +71,11 @@ class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
         if keras is None:
             remedy = "get it with: pip install keras" if _missing == "keras" else "set KERAS_BACKEND=jax before importing keras."
             raise ImportError(f"{_missing} is not installed; {remedy}")
+        if isinstance(function, str):
+            raise TypeError(f"jloss.compat.keras.loss: give jloss.{function} itself, not its name.")
         entry = entry_of(function)
+        if entry.kind == "stateful":
+            raise ValueError(f"{entry.name} keeps a state; a Keras loss cannot.")
         needed = [n for n in entry.inputs if inspect.signature(entry.core).parameters[n].default is inspect.Parameter.empty]
         if len(needed) != 2:
             raise ValueError(f"{entry.name} takes the inputs {', '.join(needed)}; a Keras loss has two, predictions and targets.")

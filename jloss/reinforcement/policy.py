@@ -7,7 +7,7 @@ reference, have no gradient. Elementwise losses have tokens or steps as examples
 """
 
 import math
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from jloss._core.backend import is_known_zero, select
 from jloss._core.log_probs import of_log_probs
-from jloss._core.loss import loss
+from jloss._core.loss import at_the_door, loss
 from jloss._core.signature import Reduce
 from jloss.numerics import clipped
 from jloss.numerics._special import exp_remainder
@@ -23,6 +23,17 @@ from jloss.reinforcement._steps import masked_steps, mean_over_steps
 
 LARGEST_LOG_RATIO = 20.0  # as in verl and OpenRLHF; its exponential is 5e8
 LARGEST_EXPONENT = 80.0  # its exponential fits into float32
+
+
+def _one_per_token(name: str, given: dict[str, Any]) -> None:
+    """Raises where an advantage per response would be read as one per token that responses share; for `beta` without a reference."""
+    log_probs, advantages = (getattr(given.get(n), "shape", ()) for n in ("log_probs", "advantages"))
+    if len(log_probs) == 2 and advantages == log_probs[:1] == log_probs[1:]:
+        each = "jnp.broadcast_to(advantages[:, None], log_probs.shape)"
+        raise ValueError(f"{name}: `advantages` {advantages} are of each token. If there is one per response: {each}.")
+    beta = given.get("beta")
+    if isinstance(beta, int | float) and beta and given.get("reference_log_probs") is None:
+        raise ValueError(f"{name}: `beta` needs `reference_log_probs`, got beta={beta} without them.")
 
 
 @loss(
@@ -82,6 +93,7 @@ def ppo_clip(
     clip_high="nonnegative",
     beta="nonnegative",
 )
+@at_the_door(_one_per_token)
 @of_log_probs("log_probs reference_log_probs")
 def grpo(
     log_probs: Array,
@@ -112,9 +124,10 @@ def grpo(
     Args:
         log_probs: Log-probability of each token under the policy.
         old_log_probs: Under the policy that generated it; no gradient.
-        advantages: Of each token; that of its response, repeated. No gradient.
+        advantages: Of each token: one per response, A, is ``jnp.broadcast_to(A[:, None], log_probs.shape)``. No gradient.
         mask: Which tokens count: the response, not the prompt; all by default.
-        reference_log_probs: Under the reference policy; no gradient. Without it a `beta` other than 0 gives NaN.
+        reference_log_probs: Under the reference policy; no gradient. Without it a `beta` other than 0 is an error, or NaN if
+            it is traced.
         clip_low: How far a ratio counts below 1.
         clip_high: How far above: 0.28 in DAPO; both about 3e-4 for GSPO.
         beta: Weight of the divergence from the reference.
@@ -243,7 +256,7 @@ def cispo(
     Args:
         log_probs: Log-probability of each token under the policy.
         old_log_probs: Under the policy that generated it; no gradient.
-        advantages: Of each token; no gradient.
+        advantages: Of each token, as in `grpo`; no gradient.
         low: Least ratio. verl's clip range e is ``1 - e``.
         high: Largest ratio: TRL's epsilon_high, verl's ``1 + e``.
 
@@ -278,7 +291,7 @@ def sapo(
     Args:
         log_probs: Log-probability of each token under the policy.
         old_log_probs: Under the policy that generated it; no gradient.
-        advantages: Of each token; no gradient.
+        advantages: Of each token, as in `grpo`; no gradient.
         tau_positive: How fast the gradient fades where A > 0.
         tau_negative: Where it is not; larger is faster.
 
@@ -294,6 +307,7 @@ def sapo(
 
 
 @loss("(t),(t),(t),(t)->()", "real real real mask", constants="old_log_probs advantages", clip_low="nonnegative", clip_high="nonnegative")
+@at_the_door(_one_per_token)
 @of_log_probs("log_probs")
 def gmpo(
     log_probs: Array,
@@ -316,7 +330,7 @@ def gmpo(
     Args:
         log_probs: Log-probability of each token under the policy.
         old_log_probs: Under the policy that generated it; no gradient.
-        advantages: Of each token; no gradient.
+        advantages: Of each token, as in `grpo`; no gradient.
         mask: Which tokens count; all by default.
         clip_low: Limit of log-ratios below 0.
         clip_high: Limit above 0.

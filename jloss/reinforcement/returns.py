@@ -86,6 +86,10 @@ def gae(rewards: Array, values: Array, discounts: Array, *, lam: float | Array =
         Schulman et al., High-Dimensional Continuous Control Using Generalized Advantage Estimation, 2016. https://arxiv.org/abs/1506.02438
     """
     rewards, values, discounts = _wide(rewards, values, discounts)
+    _check_steps("gae", rewards, discounts=discounts)
+    if values.shape[-1:] != (rewards.shape[-1] + 1,):
+        wanted = f"{rewards.shape[-1] + 1}, not {values.shape[-1] if values.ndim else 0} as in {values.shape}"
+        raise ValueError(f"gae: `values` have one step more than `rewards`: {wanted}.")
     errors = rewards + discounted(discounts, values[..., 1:]) - values[..., :-1]
     return backward_recursion(lam * discounts, errors)
 
@@ -110,6 +114,7 @@ def lambda_returns(rewards: Array, discounts: Array, next_values: Array, *, lam:
         Sutton and Barto, Reinforcement Learning: An Introduction, 2018. http://incompleteideas.net/book/the-book-2nd.html
     """
     rewards, discounts, next_values = _wide(rewards, discounts, next_values)
+    _check_steps("lambda_returns", rewards, discounts=discounts, next_values=next_values)
     one_step = rewards + discounted(discounts, (1 - lam) * next_values)
     return backward_recursion(lam * discounts, one_step, next_values[..., -1:])
 
@@ -137,6 +142,7 @@ def n_step_returns(rewards: Array, discounts: Array, next_values: Array, n: int)
     if n < 1:
         raise ValueError(f"n_step_returns: `n` must be 1 or more, got {n}.")
     rewards, discounts, next_values = _wide(rewards, discounts, next_values)
+    _check_steps("n_step_returns", rewards, discounts=discounts, next_values=next_values)
     one_step = rewards + discounted(discounts, next_values)
     returns = one_step
     for _ in range(min(n, rewards.shape[-1]) - 1):  # one reward more in front; the last step has no other return
@@ -187,6 +193,7 @@ def vtrace_targets(
         https://arxiv.org/abs/1802.01561
     """
     values, rewards, discounts, next_values, log_ratios = _wide(values, rewards, discounts, next_values, log_ratios)
+    _check_steps("vtrace_targets", rewards, values=values, discounts=discounts, next_values=next_values, log_ratios=log_ratios)
     ratios = jnp.exp(select(log_ratios > LARGEST_EXPONENT, LARGEST_EXPONENT, log_ratios))
     errors = jnp.minimum(clip_rho, ratios) * (rewards + discounted(discounts, next_values) - values)
     targets = values + backward_recursion(lam * discounts * jnp.minimum(clip_c, ratios), errors)
@@ -214,6 +221,16 @@ def backward_recursion(decays: Array, terms: Array, last: Array | None = None) -
     start = jnp.zeros_like(terms[..., 0])
     start = start if last is None else start + last[..., 0]  # varies over devices as the terms do
     return jnp.moveaxis(lax.scan(step, start, now, reverse=True)[1], 0, -1)
+
+
+def _check_steps(name: str, rewards: Array, **others: Array) -> None:
+    """Raises where the last axes differ. Nothing is repeated along the steps."""
+    if not rewards.ndim:
+        raise ValueError(f"{name}: `rewards` must have an axis of steps, (..., t).")
+    for other, array in others.items():
+        if array.shape[-1:] != rewards.shape[-1:]:
+            got = f"{rewards.shape[-1]}, not {array.shape[-1] if array.ndim else 0} as in {array.shape}"
+            raise ValueError(f"{name}: `{other}` must have as many steps as `rewards`: {got}.")
 
 
 def _wide(*arrays: Any) -> list[Array]:

@@ -213,8 +213,18 @@ def combined(
     if clash := [n for n in members if n in shown.parameters]:
         raise ValueError(f"{title}: {clash[0]!r} is an input or option of these losses; call the part otherwise.")
 
+    several = [set(member.required) for member in members.values()]
+    by_name = not same and any(a != b and a & b for a in several for b in several)  # whose place is it?
+
     def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
         check_static(name, "reduction", reduction, Reduction)
+        if args and by_name:
+            ours = ", ".join(f"{n}=({', '.join(member.required)})" for n, member in members.items())
+            inputs = ", ".join(n for n, p in shown.parameters.items() if p.kind is not p.KEYWORD_ONLY)
+            raise TypeError(
+                f"{name}: these losses share some inputs and not others, so all are given by keyword: {inputs}; "
+                f"or those of each loss as a tuple.\n  expected  {title}(...)({ours})"
+            )
         own = {n: kwargs.pop(n) for n in members if n in kwargs}
         try:
             given = dict(shown.bind_partial(*args, **kwargs).arguments)

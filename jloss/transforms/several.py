@@ -39,7 +39,7 @@ def weighted_sum(losses: Mapping[str, tuple[Weight, Loss]]) -> LossWithParts:
 
     A weight is a number, an array, or an optax schedule, which is asked at `step`. The losses share their inputs where these
     have one meaning (``cross_entropy(logits, labels)`` and ``softmax_focal(logits, labels)``: one pair); otherwise
-    every loss takes its inputs by their names. A task with data of its own is given by its name as a tuple:
+    every loss takes its inputs by their names, as keywords. A task with data of its own is given by its name as a tuple:
     ``total, parts = both(depth=(predictions, targets), kind=(logits, labels))``. Options go, by keyword, to every loss that
     has them. `where` and `weights` hold for all.
 

@@ -38,6 +38,17 @@ def test_needs_two_inputs(keras):
         loss(jloss.triplet_margin)
 
 
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [(jloss.seesaw, "seesaw keeps a state; a Keras loss cannot."), ("cross_entropy", "give jloss.cross_entropy itself, not its name.")],
+)
+def test_needs_a_plain_loss(keras, function, said):
+    from jloss.compat.keras import loss
+
+    with pytest.raises((TypeError, ValueError), match=re.escape(said)):
+        loss(function)
+
+
 def test_labels_keep_their_integers(keras):
     from jloss.compat.keras import loss
 

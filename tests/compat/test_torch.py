@@ -3,6 +3,8 @@
 import inspect
 import json
 import re
+import subprocess
+import sys
 import warnings
 
 import jax
@@ -10,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jloss
 import jloss.compat.torch as F
 from tests.compat.torch_cases import CASES, GOLDEN, build, cotangent
 
@@ -364,3 +367,12 @@ def test_works_under_jit_in_float32(name):
     cast = [a.astype(np.float32) if a.dtype.kind == "f" else a.astype(np.int32) for a in arguments]
     static = {k: v for k, v in keywords.items() if not isinstance(v, np.ndarray)}
     assert jnp.isfinite(jax.jit(lambda *a: getattr(F, name)(*a, **static))(*cast))
+
+
+def test_it_is_found_from_jloss_itself():
+    """In a fresh interpreter: nothing else has imported it."""
+    code = "import jloss, sys; assert 'jloss.compat' not in sys.modules; print(jloss.compat.torch.__name__, jloss.compat.keras.__name__)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["jloss.compat.torch", "jloss.compat.keras"]
+    with pytest.raises(AttributeError, match=r"module 'jloss\.compat' has no attribute 'tensorflow'"):
+        _ = jloss.compat.tensorflow

@@ -185,6 +185,10 @@ def applied(criterion, *args, init=(), **kwargs):
             lambda: applied(jloss.seesaw(), LOGITS, LABELS, init=[3], reduction="avg"),
             "seesaw: `reduction` must be one of ('mean', 'sum', 'none', 'parts'), got 'avg'.",
         ),
+        (
+            lambda: jloss.seesaw()(LOGITS, LABELS),
+            "seesaw: a loss with memory is two functions; use .init and .apply: value, state = criterion.apply(state, ...).",
+        ),
         (lambda: jloss.ghm(bins=2.5), "ghm: `bins` is static and must be a Python int, got 2.5."),
         (lambda: jloss.ghm(momentum=2.0), "ghm: `momentum` must be between 0 and 1, got 2.0."),
         (lambda: jloss.ghm(momentum=1), "ghm: `momentum` must be below 1, which would keep the density empty."),
@@ -412,6 +416,48 @@ def test_an_axis_that_no_mesh_has(axis):
         (lambda: jloss.info_nce(f((6, 3)), f((6, 3)), where=jnp.ones((6, 3), bool)), "Single items are masked by `mask`"),
         (lambda: jloss.cross_entropy(f((8, 5)), i(8), ignore_index=-100), "unknown keyword `ignore_index`; say where=labels != -100."),
         (lambda: jloss.huber(f(8), f(8), ignore_index=0), "unknown keyword `ignore_index`; say it with `where`."),
+        (lambda: jloss.sequence_cross_entropy(f((8, 16, 5)), i(8, 16), ignore_index=-100), "; say mask=labels != -100."),
+        (lambda: jloss.lovasz_softmax(f((2, 4, 4, 3)), i(2, 4, 4), ignore_label=255), "; say mask=labels != 255."),
+        (lambda: jloss.dice(f((2, 4, 4)), f((2, 4, 4)), ignore_index=255), "; say it with `mask`."),
+        (lambda: jloss.ctc(f((2, 9, 5)), i(2, 4), ignore_index=-1), "; say label_length=(labels != -1).sum(-1)."),
+        (lambda: jloss.crf(f((2, 9, 5)), i(2, 9), f((5, 5)), ignore_index=-1), "; say length=(tags != -1).sum(-1)."),
+        (
+            lambda: jloss.detr(f((2, 5, 4)), f((2, 5, 4)), i(2, 3), f((2, 3, 4)), where=jnp.ones((2, 3), bool)),
+            "Targets are masked by `target_mask`; `where` masks whole examples.",
+        ),
+        (lambda: jloss.flow_matching(f((8, 2)), f((8, 2)), f(8)), "Of vectors: spatial_ndim=1; of sequences (t, d): spatial_ndim=2."),
+        (
+            lambda: jloss.grpo(f((8, 5)), f((8, 5)), f(8)),
+            "If there is one per response: jnp.broadcast_to(advantages[..., None], log_probs.shape).",
+        ),
+        (lambda: jloss.linear_head(jloss.cross_entropy)(f((8, 16)), f((16, 5)), i(8)), "as in Flax? kernel.T?"),
+        (
+            lambda: jloss.linear_head(jloss.distillation)(f((8, 16)), f((5, 16)), f((8, 12)), f((5, 12))),
+            "For hidden states and kernel of both models: linear_head(distillation, teacher=True).",
+        ),
+        (
+            lambda: jloss.l2({"kernel": f(3)}, where="kernel"),
+            "got 'kernel'. Of leaves whose path has 'kernel': lambda path: 'kernel' in path.",
+        ),
+        (lambda: jloss.gae(f(4), f(4), f(4)), "gae: `values` have one step more than `rewards`: 5, not 4 as in (4,)."),
+        (lambda: jloss.gae(f(4), f(5), f(5)), "gae: `discounts` must have as many steps as `rewards`: 4, not 5 as in (5,)."),
+        (lambda: jloss.lambda_returns(f((2, 4)), f((2, 4)), f((2, 5))), "lambda_returns: `next_values` must have as many steps"),
+        (lambda: jloss.n_step_returns(f(4), f(3), f(4), 2), "n_step_returns: `discounts` must have as many steps as `rewards`: 4"),
+        (lambda: jloss.vtrace_targets(f(5), f(4), f(4), f(4), f(4)), "vtrace_targets: `values` must have as many steps as `rewards`"),
+        (
+            lambda: jloss.flow_matching(f((8, 64, 16)), f((8, 64, 16)), f(8), weighting="logit_normal"),
+            "flow_matching: `time` (8,) has one number per datum, but no batch axis is left in `predictions` (8, 64, 16), "
+            "which is one. spatial_ndim=2?",
+        ),
+        (lambda: jloss.edm(f((4, 4, 3)), f((2, 4, 4, 3)), f(2)), "`sigma` (2,) has one number per datum, but no batch axis is left"),
+        (lambda: jloss.info_nce(f((8, 4)), f((8, 4)), tau=0.1), "unknown keyword `tau`; did you mean `temperature`?"),
+        (lambda: jloss.distillation(f((8, 4)), f((8, 4)), T=2.0), "unknown keyword `T`; did you mean `temperature`?"),
+        (lambda: jloss.ppo_clip(f(8), f(8), f(8), epsilon=0.2), "unknown keyword `epsilon`; did you mean `clip_low`?"),
+        (lambda: jloss.dice(f((2, 4, 4)), f((2, 4, 4)), smooth=1.0), "unknown keyword `smooth`; did you mean `smooth_numerator`?"),
+        (
+            lambda: jloss.binary_cross_entropy(f(8), f(8), from_logits=True),
+            "it takes `probabilities`, always; of logits: sigmoid_cross_entropy.",
+        ),
     ],
 )
 def test_errors_say_what_to_do(call, advice):
@@ -472,6 +518,14 @@ def untold(predictions: Array, targets: Array, *, delta=1.0, **reduce: Unpack[jl
 )
 def test_a_decorator_says_what_to_write(call, said):
     assert message(TypeError, call).startswith(said)
+
+
+def test_a_decorator_names_the_line_of_its_author():
+    line = f"\n  at {__file__}:{bare.__code__.co_firstlineno}"
+    assert message(TypeError, lambda: jloss.loss(bare)).endswith(line)
+    assert message(ValueError, lambda: jloss.loss("(),()", "real real")(bare)) == (
+        f"bare: a signature reads like '(k),()->()', one example and one number; got '(),()'.{line}"
+    )
 
 
 def test_the_catalogue_prints_its_families_and_an_entry_its_call():

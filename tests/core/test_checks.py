@@ -201,3 +201,11 @@ def test_what_a_loss_calls_itself_is_not_checked_again():
         text = jax.jit(composed).lower(SCORES, SIGNS).as_text()
     assert text.count("stablehlo.custom_call") == 1
     assert message(lambda: composed(SCORES, ZEROS)).startswith("composed: `signs` must be -1 or +1")
+
+
+def test_labels_to_ignore_are_left_out_where_the_loss_has_a_place_for_them():
+    labels = jnp.array([[0, -100]])
+    with jloss.checks(), pytest.raises(ValueError, match="labels to ignore are masked, as in mask=labels != -100"):
+        jloss.sequence_cross_entropy(jnp.zeros((1, 2, 3)), labels)
+    with jloss.checks(), pytest.raises(ValueError, match="labels to ignore are masked, as in where=labels != -100"):
+        jloss.cross_entropy(jnp.zeros((1, 2, 3)), labels)

@@ -467,6 +467,11 @@ def test_a_partial_is_a_loss_with_other_defaults():
         (lambda: smoothed_metric(f1, 0.0), "smoothed_metric: `temperature` must be greater than 0, got 0.0."),
         (lambda: smoothed_metric(f1, decision="guess"), "smoothed_metric: `decision` must be one of"),
         (lambda: weighted_sum({}), "weighted_sum: needs at least one loss."),
+        (
+            lambda: weighted_sum({"bce": (1.0, jloss.sigmoid_cross_entropy), "dice": (1.0, jloss.dice)})(*[jnp.zeros((2, 4, 4))] * 3),
+            "so all are given by keyword: logits, targets, predictions, mask; or those of each loss as a tuple.\n"
+            "  expected  weighted_sum(...)(bce=(logits, targets), dice=(predictions, targets))",
+        ),
         (lambda: tilted(lambda p, t: p - t), "'<lambda>' is not a jloss loss"),
     ],
 )

@@ -24,7 +24,7 @@ PAGES = ["index.md", "which.md", "nan.md", "own.md", "pictures.md", "states.md",
 WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / page for page in ALL), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
 CODE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 OTHER = """where weights reduction axis_name axis spatial_ndim float jit x log arctan2 arccos p softmax logits label_smoothing
-    positive_weight infeasible shard_map vmap diagnose checked stop_gradient
+    positive_weight free_bits selector_q infeasible shard_map vmap diagnose checked stop_gradient
     abs jloss jax jax_debug_nans mask mse pick safe_divide bool int str init apply get_value set_value"""  # in backticks, and no loss
 
 

@@ -22,6 +22,7 @@ import pytest
 
 import jloss
 from jloss.__main__ import DATA, domains, families, main
+from jloss._core.aliases import names_elsewhere
 from jloss._core.display import keywords, signature
 from jloss._core.lookup import MissingExtra, UsageError, find_entry, import_extra, option
 
@@ -122,6 +123,37 @@ def test_show_of_a_name_from_elsewhere(say):
     assert "`l2_loss` is `0.5 * squared_error` here." in say("show", "l2_loss")[1]
     assert say("show", "kl_div")[2] == "jloss: no loss is called `kl_div`; it is `kl_divergence` or `kl_divergence_with_log_targets`.\n"
     assert say("train", "--loss", "mse")[2] == "jloss: no loss is called `mse`; it is `squared_error`.\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["linear_head", "weighted_sum", "permutation_invariant", "gae", "pairwise_iou", "checks", "Datum", "reduce"]
+)
+def test_show_of_what_is_no_loss(say, name):
+    status, out, _ = say("show", name)
+    assert status == 0
+    assert out.startswith(f"jloss.{name}")
+    assert inspect.getdoc(getattr(jloss, name)).partition("\n")[0] in out
+
+
+def test_show_of_a_transform(say):
+    _, out, _ = say("show", "linear_head")
+    assert out.startswith("jloss.linear_head(loss, chunk_size=None, backward='cached', *, teacher=False)\n")
+    assert say("show", "checks")[1].startswith("jloss.checks(on=True)\n")
+    assert "`ohem` is `hardest` here.\n\njloss.hardest(loss, " in say("show", "ohem")[1]
+    assert say("train", "--loss", "gae")[2] == "jloss: `gae` is no loss of the catalogue; `python -m jloss show gae` says what it is.\n"
+    assert say("show", "gae", "--plot", "gae.png")[2] == "jloss: --plot draws losses; `gae` is none.\n"
+
+
+def test_list_puts_names_first_and_matches_words_from_their_start(say):
+    listed = [line.split()[0] for line in say("list", "ppo")[1].splitlines() if re.match(r"  \w", line)]
+    assert listed[0] == "ppo_clip"
+    assert "ppo_value" in listed
+    for name in listed:
+        said = " ".join([name, *names_elsewhere().get(name, []), inspect.getdoc(getattr(jloss, name)).partition("\n")[0]]).lower()
+        assert "ppo" in name or re.search("(?<![a-z-])ppo", said), name
+    assert "support" not in say("list", "ppo")[1]
+    assert re.search(r"\ntransforms and helpers \(\d+\)\n  linear_head ", say("list", "linear")[1])
+    assert "\n  hardest " in "\n" + say("list", "ohem")[1]
 
 
 def test_show_says_what_every_keyword_is(say):

@@ -81,8 +81,19 @@ def test_a_response_by_hand():
 
 def test_beta_needs_the_reference():
     row = jnp.zeros(2)
-    assert np.isnan(jloss.grpo(row, row, row, beta=0.1))
+    assert np.isnan(jloss.grpo(row, row, row, beta=jnp.float32(0.1)))
+    with pytest.raises(ValueError, match=r"grpo: `beta` needs `reference_log_probs`, got beta=0\.1 without them"):
+        jloss.grpo(row, row, row, beta=0.1)
     assert jloss.grpo(row, row, row, beta=0.0) == 0
+
+
+@pytest.mark.parametrize("loss", [jloss.grpo, jloss.gmpo])
+def test_one_advantage_per_response_is_not_one_per_token(loss):
+    square, wide = jnp.zeros((8, 8)), jnp.zeros((8, 5))
+    with pytest.raises(ValueError, match=r"one per response: jnp\.broadcast_to\(advantages\[:, None\], log_probs\.shape\)"):
+        loss(square, square, jnp.arange(8.0))
+    of_tokens = jnp.broadcast_to(jnp.arange(5.0), (8, 5))
+    np.testing.assert_allclose(loss(wide, wide, jnp.arange(5.0)), loss(wide, wide, of_tokens), rtol=1e-6)  # one row for all is fine
 
 
 @pytest.mark.parametrize("loss", [jloss.grpo, jloss.gmpo])
