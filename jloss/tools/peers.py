@@ -3,7 +3,6 @@
 Where no library has a peer, a row has the formula as one would first write it in JAX ("plain").
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jloss._core.lookup import import_extra
 from jloss.audio.spectrogram import mel_filterbank
 from jloss.classification.entropy import cross_entropy
 from jloss.generative.discrete_diffusion import masked_diffusion
 from jloss.language.preference import dpo
 from jloss.reinforcement.policy import grpo
+from jloss.tools import forms
 from jloss.transforms.memory import linear_head
 
 SIZES = {"k": 100, "d": 128, "n": 64, "m": 64, "t": 64, "u": 16, "s0": 32, "s1": 32, "h": 32, "w": 32, "c": 3, "e": 3, "s2": 3}
@@ -77,7 +76,7 @@ ROWS: dict[str, Peers] = {
         lambda f, x, y: f.binary_cross_entropy_with_logits(x, y),
         rax=lambda r, x, y: r.pointwise_sigmoid_loss(x, y),
     ),
-    "sigmoid_focal": Peers(optax.sigmoid_focal_loss, lambda f, x, y: _torch_focal(f, x, y)),
+    "sigmoid_focal": Peers(optax.sigmoid_focal_loss, lambda f, x, y: forms.torch_focal(f, x, y)),
     "poly1_cross_entropy": Peers(
         lambda x, y: optax.losses.poly_loss_cross_entropy(x, jax.nn.one_hot(y, x.shape[-1]), epsilon=1.0),
         rax=lambda r, x, y: r.poly1_softmax_loss(x, jax.nn.one_hot(y, x.shape[-1])),
@@ -89,38 +88,38 @@ ROWS: dict[str, Peers] = {
         loss=linear_head(cross_entropy),
         gradients=2,
         sizes={"d": 512},
-        inputs=lambda rng, size: (_normal(rng, size, 512), _normal(rng, 32000, 512) / 16, rng.integers(0, 32000, size, np.int32)),
+        inputs=lambda rng, size: (forms.normal(rng, size, 512), forms.normal(rng, 32000, 512) / 16, rng.integers(0, 32000, size, np.int32)),
     ),
     # language: 2048 tokens
     "linear_head(dpo)": Peers(
-        plain=lambda *inputs: _plain_dpo(*inputs),
+        plain=lambda *inputs: forms.plain_dpo(*inputs),
         loss=linear_head(dpo),
         gradients=3,
         sizes={"t": 64, "d": 512},
         inputs=lambda rng, size: (
-            *_normal(rng, 2, max(1, size // 2), 64, 512),
-            _normal(rng, 32000, 512) / 16,
+            *forms.normal(rng, 2, max(1, size // 2), 64, 512),
+            forms.normal(rng, 32000, 512) / 16,
             *rng.integers(0, 32000, (2, max(1, size // 2), 64), np.int32),
         ),
     ),
     "linear_head(grpo)": Peers(
-        plain=lambda *inputs: _plain_grpo(*inputs),
+        plain=lambda *inputs: forms.plain_grpo(*inputs),
         loss=linear_head(grpo),
         gradients=2,
         sizes={"t": 128, "d": 512},
         inputs=lambda rng, size: (
-            _normal(rng, size, 128, 512),
-            _normal(rng, 32000, 512) / 16,
+            forms.normal(rng, size, 128, 512),
+            forms.normal(rng, 32000, 512) / 16,
             rng.integers(0, 32000, (size, 128), np.int32),
-            _normal(rng, size, 128) - 10,
-            _normal(rng, size, 128),
+            forms.normal(rng, size, 128) - 10,
+            forms.normal(rng, size, 128),
         ),
     ),
     # reinforcement: as rlax computes it, vectorised
-    "td_lambda": Peers(plain=lambda *inputs: jax.vmap(_plain_td_lambda)(*inputs), sizes={"t": 1000}),
-    "vtrace": Peers(plain=lambda *inputs: jax.vmap(_plain_vtrace)(*inputs), sizes={"t": 1000}),
-    "retrace": Peers(plain=lambda *inputs: jax.vmap(_plain_retrace)(*inputs), sizes={"t": 1000, "k": 4}),
-    "categorical_td": Peers(plain=lambda *inputs: jax.vmap(_plain_categorical_td)(*inputs), sizes={"q": 51}),
+    "td_lambda": Peers(plain=lambda *inputs: jax.vmap(forms.plain_td_lambda)(*inputs), sizes={"t": 1000}),
+    "vtrace": Peers(plain=lambda *inputs: jax.vmap(forms.plain_vtrace)(*inputs), sizes={"t": 1000}),
+    "retrace": Peers(plain=lambda *inputs: jax.vmap(forms.plain_retrace)(*inputs), sizes={"t": 1000, "k": 4}),
+    "categorical_td": Peers(plain=lambda *inputs: jax.vmap(forms.plain_categorical_td)(*inputs), sizes={"q": 51}),
     # margin
     "hinge": Peers(optax.losses.hinge_loss),
     "perceptron": Peers(optax.losses.perceptron_loss),
@@ -130,8 +129,8 @@ ROWS: dict[str, Peers] = {
     "multi_margin": Peers(torch=lambda f, x, y: f.multi_margin_loss(x, y.long())),
     "multilabel_margin": Peers(
         torch=lambda f, x, y: f.multilabel_margin_loss(x, y),
-        torch_inputs=lambda x, y: (x, _listed(y)),
-        inputs=lambda rng, size: (_normal(rng, size, 100), rng.uniform(size=(size, 100)) < 0.05),
+        torch_inputs=lambda x, y: (x, forms.listed(y)),
+        inputs=lambda rng, size: (forms.normal(rng, size, 100), rng.uniform(size=(size, 100)) < 0.05),
     ),
     "multilabel_soft_margin": Peers(torch=lambda f, x, y: f.multilabel_soft_margin_loss(x, y)),
     "margin_ranking": Peers(torch=lambda f, a, b, y: f.margin_ranking_loss(a, b, y)),
@@ -144,33 +143,33 @@ ROWS: dict[str, Peers] = {
     ),
     "generalized_kl_divergence": Peers(lambda p, t: optax.losses.generalized_kl_divergence(p, t)),  # not in optax 0.2.5
     # boxes
-    "giou": Peers(torch=lambda f, p, t: _torch_giou(p, t)),
-    "diou": Peers(torch=lambda f, p, t: _torch_diou(p, t)),
-    "ciou": Peers(torch=lambda f, p, t: _torch_ciou(p, t)),
+    "giou": Peers(torch=lambda f, p, t: forms.torch_giou(p, t)),
+    "diou": Peers(torch=lambda f, p, t: forms.torch_diou(p, t)),
+    "ciou": Peers(torch=lambda f, p, t: forms.torch_ciou(p, t)),
     # segmentation
     "dice": Peers(torch=lambda f, p, y: (1 - (2 * (p * y).sum((-2, -1)) + 1e-5) / ((p + y).sum((-2, -1)) + 1e-5)).mean()),
-    "lovasz_softmax": Peers(torch=lambda f, p, y: _torch_lovasz(p.flatten(1, 2), y.flatten(1)), sizes={"k": 21, "s0": 256, "s1": 256}),
+    "lovasz_softmax": Peers(torch=lambda f, p, y: forms.torch_lovasz(p.flatten(1, 2), y.flatten(1)), sizes={"k": 21, "s0": 256, "s1": 256}),
     # embedding
     "cosine_distance": Peers(optax.cosine_distance, lambda f, p, t: (1 - f.cosine_similarity(p, t)).mean()),
     "cosine_embedding": Peers(torch=lambda f, p, t, y: f.cosine_embedding_loss(p, t, y)),
     "triplet_margin": Peers(optax.losses.triplet_margin_loss, lambda f, a, p, n: f.triplet_margin_loss(a, p, n)),
-    "batch_hard_triplet": Peers(torch=lambda f, x, y: _torch_batch_hard(f, x, y), sizes={"n": 1024}),
+    "batch_hard_triplet": Peers(torch=lambda f, x, y: forms.torch_batch_hard(f, x, y), sizes={"n": 1024}),
     # contrastive: a set is one example
     "nt_xent": Peers(
-        torch=lambda f, a, b: _torch_nt_xent(f, a, b),
-        plain=lambda *inputs: jax.vmap(_plain_nt_xent)(*inputs),
+        torch=lambda f, a, b: forms.torch_nt_xent(f, a, b),
+        plain=lambda *inputs: jax.vmap(forms.plain_nt_xent)(*inputs),
         sizes={"n": 4096, "d": 256},
     ),
     "clip": Peers(
-        torch=lambda f, a, b: _torch_clip(f, a, b),
-        plain=lambda *inputs: jax.vmap(_plain_clip)(*inputs),
+        torch=lambda f, a, b: forms.torch_clip(f, a, b),
+        plain=lambda *inputs: jax.vmap(forms.plain_clip)(*inputs),
         sizes={"n": 4096, "d": 512},
     ),
     "supervised_contrastive": Peers(  # optax's is the same where an item has one positive
         jax.vmap(optax.losses.ntxent),
         options={"temperature": 0.07},
         inputs=lambda rng, size: (
-            _normal(rng, size, 256, 128),
+            forms.normal(rng, size, 256, 128),
             rng.permuted(np.tile(np.arange(256) // 2, (size, 1)), axis=1).astype(np.int32),
         ),
         sizes={"n": 256},
@@ -180,37 +179,37 @@ ROWS: dict[str, Peers] = {
         lambda x, y: optax.ctc_loss(x, jnp.zeros(x.shape[:2]), y, jnp.zeros(y.shape)),
         lambda f, x, y: f.ctc_loss(f.log_softmax(x, -1).transpose(0, 1), y, [x.shape[1]] * len(x), [y.shape[1]] * len(y), reduction="sum"),
         sizes={"t": 200, "k": 32},
-        inputs=lambda rng, size: (_normal(rng, size, 200, 32), rng.integers(1, 32, (size, 40), np.int32)),
+        inputs=lambda rng, size: (forms.normal(rng, size, 200, 32), rng.integers(1, 32, (size, 40), np.int32)),
     ),
     "rnnt": Peers(
-        plain=lambda *inputs: jax.vmap(_nested_rnnt)(*inputs),
+        plain=lambda *inputs: jax.vmap(forms.nested_rnnt)(*inputs),
         sizes={"t": 200, "u": 50, "k": 128},
-        inputs=lambda rng, size: (_normal(rng, size, 200, 51, 128), rng.integers(1, 128, (size, 50), np.int32)),
+        inputs=lambda rng, size: (forms.normal(rng, size, 200, 51, 128), rng.integers(1, 128, (size, 50), np.int32)),
     ),
     "soft_dtw": Peers(
-        plain=lambda *inputs: jax.vmap(_nested_soft_dtw)(*inputs),
+        plain=lambda *inputs: jax.vmap(forms.nested_soft_dtw)(*inputs),
         sizes={"t": 128, "u": 128, "d": 128},
-        inputs=lambda rng, size: (_normal(rng, size, 128, 2), _normal(rng, size, 128, 2)),
+        inputs=lambda rng, size: (forms.normal(rng, size, 128, 2), forms.normal(rng, size, 128, 2)),
     ),
     # waveform
-    "si_sdr": Peers(torch=lambda f, p, t: _torch_si_sdr(p, t), sizes={"t": 65536}),
+    "si_sdr": Peers(torch=lambda f, p, t: forms.torch_si_sdr(p, t), sizes={"t": 65536}),
     "ci_sdr": Peers(
-        torch=lambda f, p, t: _torch_ci_sdr(f, p, t),
+        torch=lambda f, p, t: forms.torch_ci_sdr(f, p, t),
         sizes={"t": 65536},
-        inputs=lambda rng, size: (_normal(rng, min(size, 4), 65536), _normal(rng, min(size, 4), 65536)),
+        inputs=lambda rng, size: (forms.normal(rng, min(size, 4), 65536), forms.normal(rng, min(size, 4), 65536)),
     ),
     # spectrogram
     "multi_resolution_stft": Peers(
-        torch=lambda f, p, t: _torch_multi_resolution_stft(p, t),
+        torch=lambda f, p, t: forms.torch_multi_resolution_stft(p, t),
         sizes={"t": 65536},
-        inputs=lambda rng, size: (_normal(rng, min(size, 4), 65536), _normal(rng, min(size, 4), 65536)),
+        inputs=lambda rng, size: (forms.normal(rng, min(size, 4), 65536), forms.normal(rng, min(size, 4), 65536)),
     ),
     "mel": Peers(
-        torch=lambda f, p, t, filters: _torch_mel(p, t, filters),
+        torch=lambda f, p, t, filters: forms.torch_mel(p, t, filters),
         sizes={"t": 65536},
         inputs=lambda rng, size: (
-            _normal(rng, min(size, 4), 65536),
-            _normal(rng, min(size, 4), 65536),
+            forms.normal(rng, min(size, 4), 65536),
+            forms.normal(rng, min(size, 4), 65536),
             np.asarray(mel_filterbank(80, 1024, 22050, high=8000.0)),
         ),
     ),
@@ -219,312 +218,35 @@ ROWS: dict[str, Peers] = {
             sum(c * ((a.mT @ b) ** 2).sum((-2, -1)) for c, a, b in ((1, v, v), (-2, v, y), (1, y, y))).mean() / v.shape[-2]
         ),
         sizes={"n": 12800, "d": 20, "k": 3},
-        inputs=lambda rng, size: (_normal(rng, 2 * size, 12800, 20), np.eye(3, dtype=np.float32)[rng.integers(0, 3, (2 * size, 12800))]),
+        inputs=lambda rng, size: (
+            forms.normal(rng, 2 * size, 12800, 20),
+            np.eye(3, dtype=np.float32)[rng.integers(0, 3, (2 * size, 12800))],
+        ),
     ),
     # generative
     "discretized_logistic_mixture": Peers(  # 8 images of 32 x 32 are 81920 logits
-        torch=lambda f, *inputs: _torch_logistic_mixture(f, *inputs),
+        torch=lambda f, *inputs: forms.torch_logistic_mixture(f, *inputs),
         gradients=3,
         sizes={"m": 10, "c": 3},
         inputs=lambda rng, size: (
-            _normal(rng, size, 10),
-            _normal(rng, size, 3, 10),
+            forms.normal(rng, size, 10),
+            forms.normal(rng, size, 3, 10),
             rng.uniform(-5, 0, (size, 3, 10)).astype(np.float32),
             (-1 + 2 * rng.integers(0, 256, (size, 3)) / 255).astype(np.float32),
-            _normal(rng, size, 3, 10),
+            forms.normal(rng, size, 3, 10),
         ),
     ),
     "linear_head(masked_diffusion)": Peers(  # a sequence of 256 tokens is one example; half of them are hidden
-        lambda h, w, y, hidden, rate: _optax_masked_diffusion(h @ w.T, y, hidden, rate),
+        lambda h, w, y, hidden, rate: forms.optax_masked_diffusion(h @ w.T, y, hidden, rate),
         loss=linear_head(masked_diffusion),
         gradients=2,
         sizes={"d": 512, "t": 256},
         inputs=lambda rng, size: (
-            _normal(rng, size, 256, 512),
-            _normal(rng, 32000, 512) / 16,
+            forms.normal(rng, size, 256, 512),
+            forms.normal(rng, 32000, 512) / 16,
             rng.integers(0, 32000, (size, 256), np.int32),
             rng.uniform(size=(size, 256)) < 0.5,
             rng.uniform(1, 3, size).astype(np.float32),
         ),
     ),
 }
-
-
-def _torch_si_sdr(p: Any, t: Any) -> Any:
-    """As in auraloss."""
-    p, t = p - p.mean(-1, keepdim=True), t - t.mean(-1, keepdim=True)
-    scaled = t * ((p * t).sum(-1, keepdim=True) / ((t**2).sum(-1, keepdim=True) + 1e-8))
-    return -10 * ((scaled**2).sum(-1) / (((p - scaled) ** 2).sum(-1) + 1e-8) + 1e-8).log10().mean()
-
-
-def _torch_ci_sdr(f: Any, p: Any, t: Any, taps: int = 512) -> Any:
-    """As in torchmetrics: 512 equations in float64."""
-    torch = import_extra("torch", "oracles")
-    p, t = f.normalize(p.double(), dim=-1), f.normalize(t.double(), dim=-1)
-    size = 1 << (2 * t.shape[-1] - 2).bit_length()
-    spectrum = torch.fft.rfft(t, n=size)
-    own, cross = (torch.fft.irfft(spectrum.conj() * torch.fft.rfft(x, n=size), n=size)[..., :taps] for x in (t, p))
-    lags = torch.arange(taps, device=t.device)
-    share = (cross * torch.linalg.solve(own[..., (lags[:, None] - lags).abs()], cross)).sum(-1)
-    return -10 * (share / (1 - share)).log10().mean()
-
-
-def _torch_magnitudes(x: Any, size: int, hop: int, length: int) -> Any:
-    window = x.new_tensor(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length))
-    z = x.stft(size, hop, length, window, return_complex=True)
-    return (z.real**2 + z.imag**2).clamp(min=1e-8).sqrt()
-
-
-def _torch_multi_resolution_stft(p: Any, t: Any) -> Any:
-    """As in auraloss, but for spectral convergence, which is of each example here."""
-
-    def distance(x: Any, y: Any) -> Any:
-        convergence = (y - x).norm(dim=(-2, -1)) / y.norm(dim=(-2, -1))
-        return convergence.mean() + (x.log() - y.log()).abs().mean()
-
-    sizes = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
-    return sum(distance(_torch_magnitudes(p, *size), _torch_magnitudes(t, *size)) for size in sizes) / 3
-
-
-def _torch_mel(p: Any, t: Any, filters: Any) -> Any:
-    """A spectrogram, filters, the floor, the logarithm, as torchaudio's transforms."""
-    x, y = ((filters @ _torch_magnitudes(s, 1024, 256, 1024)).clamp(min=1e-5).log() for s in (p, t))
-    return (x - y).abs().mean()
-
-
-def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.normal(size=shape).astype(np.float32)
-
-
-def _torch_logistic_mixture(f: Any, weights: Any, means: Any, log_scales: Any, targets: Any, coefficients: Any) -> Any:
-    """As PixelCNN++'s code has it: the density where a difference of sigmoids is below 1e-5."""
-    shares, log_scales = coefficients.tanh(), log_scales.clamp(min=-7.0)
-    first, second, _ = targets[..., None].unbind(1)
-    taken = f.pad(shares[:, :1] * first[:, None], (0, 0, 1, 1)) + f.pad(shares[:, 1:2] * first[:, None], (0, 0, 2, 0))
-    gaps = targets[..., None] - means - taken - f.pad(shares[:, 2:] * second[:, None], (0, 0, 2, 0))
-    inverse = (-log_scales).exp()
-    upper, lower, middle = inverse * (gaps + 1 / 255), inverse * (gaps - 1 / 255), inverse * gaps
-    difference = upper.sigmoid() - lower.sigmoid()
-    density = middle - log_scales - 2 * f.softplus(middle) - math.log(127.5)
-    inside = difference.clamp(min=1e-12).log().where(difference > 1e-5, density)
-    ends = (-f.softplus(lower)).where(targets[..., None] > 0.999, inside)
-    logs = (upper - f.softplus(upper)).where(targets[..., None] < -0.999, ends)
-    return -(logs.sum(1) + f.log_softmax(weights, -1)).logsumexp(-1).mean()
-
-
-def _optax_masked_diffusion(logits: Any, labels: Any, hidden: Any, rate: Any) -> Any:
-    surprises = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return rate * jnp.mean(jnp.where(hidden, surprises, 0.0), axis=-1)
-
-
-def _nested_rnnt(logits: Any, labels: Any) -> Any:
-    """A scan over the labels within a scan over the steps."""
-    log_probs = jax.nn.log_softmax(logits)
-    write = jnp.take_along_axis(log_probs[:, :-1], labels[None, :, None], axis=-1)[..., 0]
-
-    def along(left: Any, ways: Any) -> Any:
-        entered, score = ways
-        here = jnp.logaddexp(entered, left + score)
-        return here, here
-
-    def row(entered: Any, scores: Any) -> Any:
-        _, rest = jax.lax.scan(along, entered[0], (entered[1:], scores[0]))
-        return jnp.concatenate([entered[:1], rest]) + scores[1], None
-
-    start = jnp.full_like(write, -1e30, shape=(len(labels) + 1,)).at[0].set(0)
-    return -jax.lax.scan(row, start, (write, log_probs[..., 0]))[0][-1]
-
-
-def _nested_soft_dtw(first: Any, second: Any) -> Any:
-    """A scan over the columns within a scan over the rows."""
-    costs = jnp.sum(jnp.square(first[:, None] - second[None]), axis=-1)
-
-    def along(ways: Any, now: Any) -> Any:
-        above, cost = now
-        here = cost - jax.nn.logsumexp(-jnp.stack([*ways, above]))
-        return (here, above), here
-
-    def row(above: Any, costs: Any) -> Any:
-        far = jnp.full_like(costs, 1e30, shape=())
-        _, here = jax.lax.scan(along, (far, above[0]), (above[1:], costs))
-        return jnp.concatenate([far[None], here]), None
-
-    start = jnp.full_like(costs, 1e30, shape=(len(second) + 1,)).at[0].set(0)
-    return jax.lax.scan(row, start, costs)[0][-1]
-
-
-def _token_log_probs(hidden: Any, kernel: Any, labels: Any) -> Any:
-    """By the logits of all tokens."""
-    return jnp.take_along_axis(jax.nn.log_softmax(hidden @ kernel.T), labels[..., None], axis=-1)[..., 0]
-
-
-def _plain_dpo(chosen: Any, rejected: Any, kernel: Any, chosen_labels: Any, rejected_labels: Any) -> Any:
-    gap = jnp.sum(_token_log_probs(chosen, kernel, chosen_labels) - _token_log_probs(rejected, kernel, rejected_labels), axis=-1)
-    return -jax.nn.log_sigmoid(0.1 * gap)
-
-
-def _plain_grpo(hidden: Any, kernel: Any, labels: Any, old: Any, advantages: Any) -> Any:
-    ratio = jnp.exp(_token_log_probs(hidden, kernel, labels) - old)
-    return jnp.mean(-jnp.minimum(ratio * advantages, jnp.clip(ratio, 0.8, 1.2) * advantages), axis=-1)
-
-
-def _plain_td_lambda(values: Any, rewards: Any, discounts: Any, next_values: Any) -> Any:
-    def step(following: Any, now: Any) -> Any:
-        reward, discount, value = now
-        here = reward + discount * (0.05 * value + 0.95 * following)
-        return here, here
-
-    _, returns = jax.lax.scan(step, next_values[-1], (rewards, discounts, next_values), reverse=True)
-    return 0.5 * jnp.mean(jnp.square(jax.lax.stop_gradient(returns) - values))
-
-
-def _plain_vtrace(values: Any, rewards: Any, discounts: Any, next_values: Any, log_ratios: Any) -> Any:
-    ratios = jnp.exp(log_ratios)
-    gaps = jnp.minimum(1.0, ratios) * (rewards + discounts * next_values - values)
-
-    def step(following: Any, now: Any) -> Any:
-        gap, discount, trace = now
-        here = gap + discount * trace * following
-        return here, here
-
-    _, errors = jax.lax.scan(step, jnp.zeros_like(gaps[0]), (gaps, discounts, jnp.minimum(1.0, ratios)), reverse=True)
-    return 0.5 * jnp.mean(jnp.square(jax.lax.stop_gradient(errors + values) - values))
-
-
-def _plain_retrace(q: Any, actions: Any, rewards: Any, discounts: Any, next_q: Any, next_actions: Any, probs: Any, behaviour: Any) -> Any:
-    def taken(table: Any, actions: Any) -> Any:
-        return jnp.take_along_axis(table, actions[:, None], axis=-1)[:, 0]
-
-    means = jnp.sum(probs * next_q, axis=-1)
-    traces = jnp.minimum(1.0, taken(probs, next_actions) / (behaviour + 1e-8))
-    last = rewards[-1] + discounts[-1] * means[-1]
-
-    def step(following: Any, now: Any) -> Any:
-        reward, discount, mean, trace, value = now
-        here = reward + discount * (mean + trace * (following - value))
-        return here, here
-
-    before = (a[:-1] for a in (rewards, discounts, means, traces, taken(next_q, next_actions)))
-    _, returns = jax.lax.scan(step, last, tuple(before), reverse=True)
-    returns = jax.lax.stop_gradient(jnp.append(returns, last))
-    return 0.5 * jnp.mean(jnp.square(returns - taken(q, actions)))
-
-
-def _plain_categorical_td(logits: Any, next_logits: Any, rewards: Any, discounts: Any, atoms: Any) -> Any:
-    """With the triangular kernel between all pairs of atoms."""
-    points, probs = rewards + discounts * atoms, jax.nn.softmax(next_logits)
-    low, high = atoms - jnp.roll(atoms, 1), jnp.roll(atoms, -1) - atoms
-    gaps = jnp.clip(points, atoms[0], atoms[-1])[None, :] - atoms[:, None]
-    shares = jnp.clip(1 - jnp.where(gaps > 0, gaps / high[:, None], -gaps / low[:, None]), 0, 1)
-    return -jnp.sum(jax.lax.stop_gradient(shares @ probs) * jax.nn.log_softmax(logits))
-
-
-def _torch_iou(p: Any, t: Any) -> tuple[Any, ...]:
-    """The IoU of corners as torchvision evaluates it, column by column, and the columns."""
-    corners = (*p.unbind(-1), *t.unbind(-1))
-    x0, y0, x1, y1, a0, b0, a1, b1 = corners
-    overlap = (x1.minimum(a1) - x0.maximum(a0)).clamp(min=0) * (y1.minimum(b1) - y0.maximum(b0)).clamp(min=0)
-    union = (x1 - x0) * (y1 - y0) + (a1 - a0) * (b1 - b0) - overlap
-    return overlap / (union + 1e-7), union, corners
-
-
-def _torch_giou(p: Any, t: Any) -> Any:
-    iou, union, (x0, y0, x1, y1, a0, b0, a1, b1) = _torch_iou(p, t)
-    hull = (x1.maximum(a1) - x0.minimum(a0)) * (y1.maximum(b1) - y0.minimum(b0))
-    return (1 - iou + (hull - union) / (hull + 1e-7)).mean()
-
-
-def _torch_apart(corners: Any) -> Any:
-    """The squared distance of the centres over that of the hull's corners."""
-    x0, y0, x1, y1, a0, b0, a1, b1 = corners
-    diagonal = (x1.maximum(a1) - x0.minimum(a0)) ** 2 + (y1.maximum(b1) - y0.minimum(b0)) ** 2 + 1e-7
-    return (((x0 + x1 - a0 - a1) / 2) ** 2 + ((y0 + y1 - b0 - b1) / 2) ** 2) / diagonal
-
-
-def _torch_diou(p: Any, t: Any) -> Any:
-    iou, _, corners = _torch_iou(p, t)
-    return (1 - iou + _torch_apart(corners)).mean()
-
-
-def _torch_ciou(p: Any, t: Any) -> Any:
-    """With two arctangents, as in torchvision."""
-    iou, _, corners = _torch_iou(p, t)
-    x0, y0, x1, y1, a0, b0, a1, b1 = corners
-    aspect = (4 / math.pi**2) * (((a1 - a0) / (b1 - b0)).atan() - ((x1 - x0) / (y1 - y0)).atan()) ** 2
-    weight = (aspect / (1 - iou + aspect + 1e-7)).detach()
-    return (1 - iou + _torch_apart(corners) + weight * aspect).mean()
-
-
-def _torch_focal(f: Any, x: Any, y: Any) -> Any:
-    """As in torchvision, without its alpha, which ours leaves out by default, too."""
-    p = x.sigmoid()
-    surprise = f.binary_cross_entropy_with_logits(x, y, reduction="none")
-    return (surprise * (1 - p * y - (1 - p) * (1 - y)) ** 2).mean()
-
-
-def _listed(targets: np.ndarray) -> np.ndarray:
-    """The classes that hold, in front, and then -1, from multi-hot rows."""
-    classes = targets.shape[-1]
-    listed = np.sort(np.where(targets, np.arange(classes), classes), axis=-1)
-    return np.where(listed == classes, -1, listed)
-
-
-def _torch_lovasz(p: Any, labels: Any) -> Any:
-    """The Lovasz softmax of (batch, pixels, classes), vectorised; all classes are present in the samples."""
-    truth = (labels[..., None] == labels.new_tensor(range(p.shape[-1]))).to(p)
-    errors, order = (truth - p).abs().sort(1, descending=True)
-    sorted_truth = truth.gather(1, order)
-    missed = truth.sum(1, keepdim=True) - sorted_truth.cumsum(1)
-    score = 1 - missed / (truth.sum(1, keepdim=True) + (1 - sorted_truth).cumsum(1))
-    return (errors * score.diff(dim=1, prepend=0 * score[:, :1])).sum(1).mean()
-
-
-def _unit(x: Any) -> Any:
-    return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
-
-
-def _plain_nt_xent(first: Any, second: Any) -> Any:
-    """On the full matrix of cosines."""
-    views, n = _unit(jnp.concatenate([first, second])), len(first)
-    logits = jnp.where(jnp.eye(2 * n, dtype=bool), -jnp.inf, views @ views.T / 0.1)
-    twin = jnp.concatenate([jnp.arange(n, 2 * n), jnp.arange(n)])
-    return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(2 * n), twin])
-
-
-def _plain_clip(images: Any, texts: Any) -> Any:
-    """On the full matrix of logits."""
-    logits = _unit(images) @ _unit(texts).T / 0.07
-    return -0.5 * jnp.mean(jnp.diag(jax.nn.log_softmax(logits, axis=0)) + jnp.diag(jax.nn.log_softmax(logits, axis=1)))
-
-
-def _torch_nt_xent(f: Any, first: Any, second: Any) -> Any:
-    """On the full matrix, in its four blocks' order: both views, one below the other."""
-    a, b = f.normalize(first, dim=-1), f.normalize(second, dim=-1)
-    views = f.pad(a, (0, 0, 0, b.shape[-2])) + f.pad(b, (0, 0, a.shape[-2], 0))
-    logits = views @ views.mT / 0.1
-    place = _places(logits)
-    others = logits.masked_fill(place == place.mT, -math.inf)
-    return others.logsumexp(-1).mean() - logits.diagonal(a.shape[-2], -2, -1).mean()
-
-
-def _torch_clip(f: Any, images: Any, texts: Any) -> Any:
-    logits = f.normalize(images, dim=-1) @ f.normalize(texts, dim=-1).mT / 0.07
-    return 0.5 * (logits.logsumexp(-1).mean() + logits.logsumexp(-2).mean()) - logits.diagonal(0, -2, -1).mean()
-
-
-def _torch_batch_hard(f: Any, x: Any, labels: Any) -> Any:
-    """On the full matrix of distances, differentiated, as pytorch-metric-learning does with its miner."""
-    squares = (x * x).sum(-1, keepdim=True)
-    distances = (squares + squares.mT - 2 * x @ x.mT).clamp(min=1e-12).sqrt()
-    place = _places(distances)
-    same = labels[..., None] == labels[..., None, :]
-    near = distances.masked_fill(~same | (place == place.mT), -math.inf).amax(-1)
-    far = distances.masked_fill(same, math.inf).amin(-1)
-    usable = near.isfinite() & far.isfinite()
-    violation = f.relu((near - far + 1).where(usable, near.new_zeros(())))
-    return (violation.sum(-1) / usable.sum(-1)).mean()
-
-
-def _places(matrix: Any) -> Any:
-    """The number of each row, in a column."""
-    return matrix.new_tensor(range(matrix.shape[-1]))[:, None]
