@@ -20,6 +20,7 @@ import numpy as np
 import optax
 
 from jloss._core.axes import spatial, split_offset
+from jloss._core.backend import hints_of
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.lookup import Stopped, UsageError, find_entry, import_extra, stoppable
@@ -167,7 +168,7 @@ def can_measure(entry: Entry) -> bool:
 def inputs_of(entry: Entry, row: Peers, size: int) -> list[np.ndarray]:
     """The required inputs of a batch whose first input has about `size` numbers."""
     rng = np.random.default_rng(0)
-    sizes = {**SIZES, **row.sizes}
+    sizes = {**SIZES, **hints_of(entry.core).sizes, **row.sizes}
 
     def core(name: str) -> tuple[int, ...]:
         dims = (split_offset(dim) for dim in spatial(entry.inputs[name], entry.spatial_ndim))
