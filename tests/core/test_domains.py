@@ -11,7 +11,7 @@ from jax import Array
 import jloss
 from jloss import Reduce
 from jloss.testing import samples
-from tests.cases import LOSSES
+from tests.cases import LOSSES, mostly_slow
 
 REAL = {"real", "positive", "nonnegative", "unit", "above_minus_one", "one_or_more", "box", "prob"}
 
@@ -22,7 +22,7 @@ def targets_of(name):
     return [n for n in list(entry.inputs)[1:] if entry.domains[n] in REAL]
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if targets_of(name)])
+@pytest.mark.parametrize("name", mostly_slow([name for name in LOSSES if targets_of(name)]))
 def test_integer_targets_are_numbers(name):
     """As integers they give what they give as floats; predictions stay floating."""
     entry = jloss.CATALOGUE[name]
@@ -59,7 +59,7 @@ def whole_options(name):
     return {n: round(v) or 1 for n, v in jloss.CATALOGUE[name].options.items() if isinstance(v, float) and v == round(v)}
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if whole_options(name)])
+@pytest.mark.parametrize("name", mostly_slow([name for name in LOSSES if whole_options(name)]))
 def test_whole_numbers_for_options(name):
     """A Python int for an option that is a number."""
     public, options = jloss.CATALOGUE[name].public, whole_options(name)
