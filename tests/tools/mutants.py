@@ -15,6 +15,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 SWEEPS = [f"tests/catalogue/test_{n}.py" for n in ("oracles", "laws", "edges", "nan", "properties")]
 
+FAMILIES = "tests/families"
+
 
 class Mutant(NamedTuple):
     file: str  # below jloss/
@@ -42,7 +44,13 @@ MUTANTS = [
     ),
     # elementwise
     Mutant("regression/robust.py", "2 * width - 1)", "width - 1)", "cauchy"),
-    Mutant("regression/robust.py", "inside = jnp.abs(error) < scale", "inside = jnp.abs(error) < 1.2 * scale", "tukey_biweight"),
+    Mutant(
+        "regression/robust.py",
+        "inside = jnp.abs(error) < scale",
+        "inside = jnp.abs(error) < 1.2 * scale",
+        "tukey_biweight",
+        f"{FAMILIES}/regression/test_errors.py",
+    ),
     Mutant("regression/robust.py", "select(jnp.isnan(error), error, 1.0)", "1.0", "tukey_biweight"),
     Mutant("probabilistic/likelihood.py", "select(variances <= epsilon, epsilon, variances)", "variances + epsilon", "gaussian_nll"),
     Mutant("probabilistic/likelihood.py", "gammaln(targets + 1) if full", "gammaln(targets) if full", "poisson_nll"),
@@ -54,6 +62,7 @@ MUTANTS = [
         "select(absent, lax.stop_gradient(targets), targets)",
         "targets",
         "soft_cross_entropy",
+        f"{FAMILIES}/classification/test_entropy.py",
     ),
     Mutant(
         "classification/entropy.py",
@@ -67,16 +76,33 @@ MUTANTS = [
         "return positive_part(margin - signs * scores)",
         "return jnp.maximum(margin - signs * scores, 0.0)",
         "hinge",
+        f"{FAMILIES}/classification/test_margin.py",
     ),
-    Mutant("classification/margin.py", "select(peak == hit, 0.0, peak - hit)", "peak - hit", "multiclass_perceptron"),
+    Mutant(
+        "classification/margin.py",
+        "select(peak == hit, 0.0, peak - hit)",
+        "peak - hit",
+        "multiclass_perceptron",
+        f"{FAMILIES}/classification/test_margin.py",
+    ),
     # divergences
     Mutant(
-        "distributions/divergence.py", "return 0.5 * jnp.sum(absolute(p - q))", "return 0.5 * jnp.sum(jnp.abs(p - q))", "total_variation"
+        "distributions/divergence.py",
+        "return 0.5 * jnp.sum(absolute(p - q))",
+        "return 0.5 * jnp.sum(jnp.abs(p - q))",
+        "total_variation",
+        f"{FAMILIES}/distributions/test_divergence.py",
     ),
     Mutant("distributions/divergence.py", "safe_norm(safe_sqrt(p) - safe_sqrt(q))", "safe_norm(jnp.sqrt(p) - jnp.sqrt(q))", "hellinger"),
     Mutant("distributions/divergence.py", "jnp.abs(order) < 0.25, near_one", "jnp.abs(order) < 0.6, near_one", "renyi_divergence"),
     # pictures
-    Mutant("vision/boxes.py", "jnp.where(pair.iou > 0.5, pair.aspect_weight", "jnp.where(pair.iou >= 0.5, pair.aspect_weight", "ciou"),
+    Mutant(
+        "vision/boxes.py",
+        "jnp.where(pair.iou > 0.5, pair.aspect_weight",
+        "jnp.where(pair.iou >= 0.5, pair.aspect_weight",
+        "ciou",
+        f"{FAMILIES}/vision/test_boxes.py",
+    ),
     Mutant(
         "vision/_geometry.py",
         "return lax.stop_gradient(share(self.aspect, 1 - self.iou + self.aspect))",

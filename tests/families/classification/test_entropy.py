@@ -366,3 +366,9 @@ def test_moves_no_more_bytes_than_optax():
     theirs = cost(lambda x: optax.softmax_cross_entropy_with_integer_labels(x, labels).mean())
     assert mine[0] <= theirs[0]
     assert mine[1] <= theirs[1] + 4 * len(labels)  # whether the largest logit is infinite
+
+
+def test_the_gradient_in_the_target_of_an_absent_class_is_finite():
+    """The gap to a logit of -inf is a constant for it: what is left is log sum exp."""
+    logits, targets = jnp.array([-jnp.inf, 0.0, 0.0]), jnp.array([0.0, 0.5, 0.5])
+    np.testing.assert_allclose(jax.grad(jloss.soft_cross_entropy, argnums=1)(logits, targets), np.full(3, np.log(2)), rtol=1e-6)

@@ -176,3 +176,11 @@ def test_classes_tied_for_strongest_share_the_gradient(name):
     scores = jnp.array([[0.0, 1.0, 1.0, 0.5], [2.0, 2.0, 2.0, 0.0], [0.0, 3.0, 1.0, 1.0]])
     gradient = jax.grad(lambda s: getattr(jloss, name)(s, jnp.array([0, 3, 0]), reduction="sum"))(scores)
     np.testing.assert_allclose(gradient, [[-1, 0.5, 0.5, 0], [1 / 3, 1 / 3, 1 / 3, -1], [-1, 1, 0, 0]], rtol=1e-6)
+
+
+def test_no_gradient_on_the_corner_and_at_a_tie():
+    assert jax.grad(jloss.hinge)(1.0, 1) == 0
+    assert jax.grad(jloss.hinge)(-1.0, -1) == 0
+    for loss in (jloss.multiclass_perceptron, jloss.margin_ranking):
+        tied = jax.grad(lambda x, loss=loss: loss(x, 0) if loss is jloss.multiclass_perceptron else loss(x[0], x[1], 1))(jnp.ones(2))
+        np.testing.assert_array_equal(tied, [0, 0])

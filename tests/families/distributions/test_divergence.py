@@ -213,3 +213,9 @@ def test_scipy():
     p, q = distributions(6, 5, seed=6)
     wanted = [distance.jensenshannon(a, b) ** 2 for a, b in zip(p.astype(np.float64), q.astype(np.float64), strict=True)]
     np.testing.assert_allclose(jloss.js_divergence(p, q, reduction="none"), wanted, rtol=1e-4)
+
+
+def test_total_variation_has_no_gradient_at_a_match():
+    p = jnp.array([0.2, 0.3, 0.5])
+    np.testing.assert_array_equal(jax.grad(jloss.total_variation)(p, p), [0, 0, 0])
+    np.testing.assert_allclose(jax.grad(jloss.total_variation)(p, jnp.array([0.2, 0.4, 0.4])), [0, -0.5, 0.5])

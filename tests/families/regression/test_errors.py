@@ -363,3 +363,10 @@ def test_exactly_at_a_threshold(name):
     loss, at, wanted, slope = EDGES[name]
     value, gradient = jax.value_and_grad(loss)(jnp.float32(at))
     np.testing.assert_allclose([value, gradient], [wanted, slope], rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.685])
+def test_tukey_lets_go_of_all_beyond_its_scale(scale):
+    for error in (scale, 1.1 * scale, -1.19 * scale, 3 * scale):
+        np.testing.assert_allclose(jloss.tukey_biweight(error, 0.0, scale=scale), scale**2 / 6, rtol=1e-6)
+        assert slope(jloss.tukey_biweight, error, scale=scale) == 0

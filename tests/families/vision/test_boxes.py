@@ -301,3 +301,9 @@ def test_descent_of_rotated_boxes(notebook):
     with jax.numpy_dtype_promotion("standard"):
         steps = {name: descent.steps for name, descent in notebook.rotated_table().items()}
     assert {name for name, count in steps.items() if count is not None} == {"gwd", "rotated_kld", "bhattacharyya", "probiou"}, steps
+
+
+def test_a_gated_ciou_compares_shapes_only_beyond_an_iou_of_one_half():
+    """At exactly one half: 1 - 1/2, and half a unit between the centres in a hull of 2 x 1."""
+    value = jloss.ciou(jnp.array([0.0, 0.0, 2.0, 1.0]), jnp.array([0.0, 0.0, 1.0, 1.0]), gated=True)
+    np.testing.assert_allclose(value, 0.5 + 0.25 / 5, rtol=1e-6)
