@@ -137,7 +137,7 @@ def surprisal(logits: Array, label: Array, *, axis_name: str | tuple[str, ...] |
 
 
 def focal(surprisal: Array, gamma: Array | float) -> Array:
-    """``(1 - p)**gamma * surprisal`` for ``p = exp(-surprisal)``; 0 with gradient 0 where p has rounded to 1, and the surprisal where p is 0."""
+    """``(1 - p)**gamma * surprisal`` for ``p = exp(-surprisal)``; 0 with gradient 0 where p rounds to 1; the surprisal where p is 0."""
     matched, absent = surprisal <= 0, surprisal == jnp.inf
     surprisal = select(matched, 1.0, surprisal)
     weight = jnp.exp(gamma * log1mexp(-select(absent, 1.0, surprisal)))
