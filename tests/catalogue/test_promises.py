@@ -119,6 +119,14 @@ PROMISES = {
     "mean_flow: the weight": Promise(
         lambda u: jloss.mean_flow(u[None, None], 2 * TARGET[None, None], jnp.zeros((1, 1, 4)), jnp.array(0.5), p=0.75), mean_flow, BOX
     ),
+    "path_length_penalty: the mean": Promise(
+        lambda mean: jloss.path_length_penalty(lambda z: 0 * z.reshape(1, 1, 2), jnp.ones((5, 2)), jax.random.key(0), mean),
+        lambda mean, mean0: mean0**2,
+        jnp.array(3.0),
+    ),
+    "feature_matching: the real features": Promise(
+        lambda real: jloss.feature_matching(LOGITS, real), lambda real, real0: jnp.mean(jnp.abs(LOGITS - real0)), LOGITS**2 + 1
+    ),
     "generalized_dice: the weights": Promise(
         of_generalized_dice, generalized_dice, jnp.asarray(np.random.default_rng(0).uniform(0.1, 1, (2, 4, 3)), jnp.float32)
     ),
