@@ -77,7 +77,7 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
         name, read = core.__name__, read_parameters(core, dims, words, limits, constants.split())
         parameters = list(read.signature.parameters.values())
         arrays = read.inputs.keys() | {"where", "weights"}
-        door = getattr(core, "__jloss_door__", None)
+        door = door_of(core)
         has_labels = any(DOMAINS[word].kind == "integer" for word in words)
 
         def compiled(*args: Any, **kwargs: Any) -> Any:
@@ -135,6 +135,11 @@ def at_the_door(check: Callable[[str, dict[str, Any]], None]) -> Callable[[Loss[
         return core
 
     return wrap
+
+
+def door_of(core: Loss[P]) -> Callable[[str, dict[str, Any]], None] | None:
+    """What looks at each call of this core."""
+    return getattr(core, "__jloss_door__", None)
 
 
 def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any:

@@ -73,6 +73,22 @@ def reduce(
     return reduce_values(numbers, *count_kept(kept, mass, reduction), mass, reduction, axis_name)
 
 
+def rows_of(name: str, argument: str, inputs: Any, where: Any = None, weights: Any = None, **_: Any) -> Array:
+    """The examples along the first axis of what a penalty is given; zeros for those that do not count, so that nothing they hold reaches
+    a gradient. One of weight 0 counts, as in every loss, unless it holds NaN or infinity.
+    """
+    array = jnp.asarray(inputs)
+    if not array.ndim:
+        raise ValueError(f"{name}: `{argument}` has no axis of examples, the first one.")
+    array = array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(arithmetic_dtype([array]))
+    keep = None if where is None else per_example(name, "where", where, array.shape[:1], "boolean")
+    if weights is not None:
+        usable = per_example(name, "weights", weights, array.shape[:1], "number") != 0
+        usable = usable | jnp.all(jnp.isfinite(array), axis=tuple(range(1, array.ndim)))
+        keep = usable if keep is None else keep & usable
+    return array if keep is None else jnp.where(jnp.expand_dims(keep, tuple(range(1, array.ndim))), array, jnp.zeros_like(array))
+
+
 def count_kept(where: Array | None, weights: Array | None, reduction: Any) -> tuple[Array | None, Array | None]:
     """`where`, and how many it keeps if that is the mass: an integer, since a float32 sum of ones stops growing at 2**24."""
     if where is None or weights is not None or reduction in ("none", "sum", UNREDUCED):

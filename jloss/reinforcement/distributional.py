@@ -77,6 +77,7 @@ def categorical_td(logits: Array, next_logits: Array, rewards: Array, discounts:
         Bellemare, Dabney, Munos, A Distributional Perspective on Reinforcement Learning, 2017. https://arxiv.org/abs/1707.06887
     """
     points = rewards + discounted(discounts, atoms)
+    next_logits = jnp.where(discounts == 0, 0.0, next_logits)  # all points are the reward, whatever is stored behind the end
     target = categorical_projection(points, jnp.exp(log_softmax(next_logits)), atoms)
     return cross_entropy_with(target, logits)
 
