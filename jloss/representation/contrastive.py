@@ -8,6 +8,7 @@ whole set, the same number on every device, with the exact gradient. They are ga
 device's items at a time.
 """
 
+from collections.abc import Callable
 from typing import Any, Unpack
 
 import jax
@@ -22,7 +23,6 @@ from jloss.representation._tiles import (
     Among,
     Devices,
     Logits,
-    RowSums,
     both_kept,
     cosine_logits,
     cosines,
@@ -83,8 +83,12 @@ def info_nce(
         mesh.globally(items(queries, mask=mask, unit=chunk_size is None)),
         mesh.globally(items(keys, mask=mask, unit=chunk_size is None)),
     )
-    denominator, own = one_sided(rows, columns, cosine_logits(1 / temperature, chunk_size), both_kept, same_item, chunk_size, mesh)
-    return mesh.mean(denominator - own, mask)
+    logits = cosine_logits(1 / temperature, chunk_size)
+
+    def finish(denominator: Array, own: Array) -> Array:
+        return mesh.mean(denominator - own, mask)
+
+    return one_sided(rows, columns, logits, both_kept, same_item, chunk_size, mesh, finish)
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
@@ -127,8 +131,11 @@ def nt_xent(
     """
     mesh = devices_of("nt_xent", chunk_size, negatives_axis_name, ring)
     views, logits = _views(first, second, mask, chunk_size, mesh), cosine_logits(1 / temperature, chunk_size)
-    denominator, own = _of_views(views, logits, other_items, chunk_size, mesh)
-    return mesh.mean(denominator - own, None if mask is None else views.kept)
+
+    def finish(denominator: Array, own: Array) -> Array:
+        return mesh.mean(denominator - own, None if mask is None else views.kept)
+
+    return _of_views(views, logits, other_items, chunk_size, mesh, finish)
 
 
 @loss("(n,d),(n),(n)->()", "real group mask", temperature="positive")
@@ -170,9 +177,12 @@ def supervised_contrastive(
     """
     mesh = devices_of("supervised_contrastive", chunk_size, negatives_axis_name, ring)
     given = mesh.globally(items(embeddings, labels, mask, unit=chunk_size is None), labels_too=False)
-    denominator, drawn = _within(given, cosine_logits(1 / temperature, chunk_size), other_items, positives, chunk_size, mesh)
     number = over_devices(lambda columns: _number_of_positives(given, columns, chunk_size), given, jnp.add, mesh)
-    return mesh.mean(denominator - drawn / jnp.maximum(number, 1).astype(drawn.dtype), number > 0)
+
+    def finish(denominator: Array, drawn: Array) -> Array:
+        return mesh.mean(denominator - drawn / jnp.maximum(number, 1).astype(drawn.dtype), number > 0)
+
+    return _within(given, cosine_logits(1 / temperature, chunk_size), other_items, positives, chunk_size, mesh, finish)
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive", sigma="positive")
@@ -215,13 +225,16 @@ def decoupled_contrastive(
     """
     mesh = devices_of("decoupled_contrastive", chunk_size, negatives_axis_name, ring)
     views, logits = _views(first, second, mask, chunk_size, mesh), cosine_logits(1 / temperature, chunk_size)
-    denominator, own = _of_views(views, logits, negatives, chunk_size, mesh)
-    weight = jnp.ones_like(own)
-    if sigma is not None:
-        sharp = lax.stop_gradient((own * temperature - 1) / sigma)
-        weight = 2 - jnp.exp(sharp) / mesh.mean(jnp.exp(sharp), None if mask is None else views.kept)
-    usable = views.kept & (denominator != -jnp.inf)
-    return mesh.mean(jnp.where(usable, denominator, 0.0) - weight * own, usable)
+
+    def finish(denominator: Array, own: Array) -> Array:
+        weight = jnp.ones_like(own)
+        if sigma is not None:
+            sharp = lax.stop_gradient((own * temperature - 1) / sigma)
+            weight = 2 - jnp.exp(sharp) / mesh.mean(jnp.exp(sharp), None if mask is None else views.kept)
+        usable = views.kept & (denominator != -jnp.inf)
+        return mesh.mean(jnp.where(usable, denominator, 0.0) - weight * own, usable)
+
+    return _of_views(views, logits, negatives, chunk_size, mesh, finish)
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
@@ -265,8 +278,11 @@ def clip(
         mesh.globally(items(images, mask=mask, unit=chunk_size is None)),
         mesh.globally(items(texts, mask=mask, unit=chunk_size is None)),
     )
-    (by_row, own), by_column = two_sided(rows, columns, cosine_logits(scale, chunk_size), chunk_size, mesh)
-    return mesh.mean(0.5 * (by_row + by_column) - own, mask)
+
+    def finish(by_row: Array, own: Array, by_column: Array) -> Array:
+        return mesh.mean(0.5 * (by_row + by_column) - own, mask)
+
+    return two_sided(rows, columns, cosine_logits(scale, chunk_size), chunk_size, mesh, finish)
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
@@ -394,12 +410,12 @@ def uniformity(
 
     logits = Logits(closeness, closeness, is_small(4 * t))
     number = number_of(mask, embeddings).astype(embeddings.dtype)
-    total = logsumexp(symmetric(given, logits, other_items, no_columns, chunk_size)[0])
-    return jnp.where(number > 1, jnp.where(number > 1, total, 0.0) - jnp.log(jnp.maximum(number * (number - 1), 1)), 0.0)
 
+    def finish(by_row: Array, _: Array) -> Array:
+        total = jnp.where(number > 1, logsumexp(by_row), 0.0)
+        return jnp.where(number > 1, total - jnp.log(jnp.maximum(number * (number - 1), 1)), 0.0)
 
-def _pairs(first: Array, second: Array, mask: Array | None, chunk_size: int | None, mesh: Devices) -> list[Items]:
-    return [mesh.globally(items(x, mask=mask, unit=chunk_size is None)) for x in (first, second)]
+    return symmetric(given, logits, other_items, no_columns, chunk_size, finish)
 
 
 def _views(first: Array, second: Array, mask: Array | None, chunk_size: int | None, mesh: Devices) -> Items:
@@ -409,20 +425,31 @@ def _views(first: Array, second: Array, mask: Array | None, chunk_size: int | No
     return mesh.globally(views._replace(index=jnp.arange(2 * first.shape[0], dtype=views.index.dtype)))
 
 
-def _of_views(views: Items, logits: Logits, denominator: Among, chunk_size: int | None, mesh: Devices) -> RowSums:
+def _of_views(
+    views: Items, logits: Logits, denominator: Among, chunk_size: int | None, mesh: Devices, finish: Callable[[Array, Array], Array]
+) -> Array:
     """Of each view over the views of other devices, too; numerator by the other view of its item."""
     if chunk_size is not None:
-        return _within(views, logits, denominator, positives, chunk_size, mesh)
+        return _within(views, logits, denominator, positives, chunk_size, mesh, finish)
     n = views.index.shape[0] // 2
     own = logits.own(jax.tree.map(lambda x: x[:n], views), jax.tree.map(lambda x: x[n:], views))
-    return _within(views, logits, denominator, no_columns, chunk_size, mesh)[0], jnp.concatenate([own, own])
+    both = jnp.concatenate([own, own])
+    return _within(views, logits, denominator, no_columns, chunk_size, mesh, lambda found, _: finish(found, both))
 
 
-def _within(given: Items, logits: Logits, denominator: Among, numerator: Among, chunk_size: int | None, mesh: Devices) -> RowSums:
+def _within(
+    given: Items,
+    logits: Logits,
+    denominator: Among,
+    numerator: Among,
+    chunk_size: int | None,
+    mesh: Devices,
+    finish: Callable[[Array, Array], Array],
+) -> Array:
     """Of each item over its set, which is on this device or on several."""
     if mesh.axis_name is None:
-        return symmetric(given, logits, denominator, numerator, chunk_size)
-    return one_sided(given, given, logits, denominator, numerator, chunk_size, mesh)
+        return symmetric(given, logits, denominator, numerator, chunk_size, finish)
+    return one_sided(given, given, logits, denominator, numerator, chunk_size, mesh, finish)
 
 
 def _number_of_positives(rows: Items, columns: Items, chunk_size: int | None) -> Array:
