@@ -177,7 +177,7 @@ def _whole(total: _InTwo) -> Array:
 
 
 def _times(slope: Any, factor: Array) -> Array:
-    """The slope times a number, wide. With a factor of 1, as a mean has that is differentiated by itself, XLA sees that nothing is to be done."""
+    """The slope times a number, wide. Where that is 1, as of a mean that is differentiated by itself, XLA leaves the slope as it is."""
     if isinstance(slope, _InTwo):
         factor = factor.astype(jnp.float32)
         return jnp.where(factor == 1, slope.upper.astype(jnp.float32), _whole(slope) * factor)

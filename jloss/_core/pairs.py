@@ -5,11 +5,13 @@ block of pairs at a time, and added in place where the whole gradient will be: t
 as the set for every block. Each is a `custom_jvp` whose tangent is the gradient times the change, so that everything composes.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
@@ -110,7 +112,7 @@ def value_of_tiles(
     The derivative computes every tile again, once it is known what the sums are worth, and adds to the gradients in place.
 
     Args:
-        tile: Of some rows and some columns, and of which of them count: what they give to these rows and to these columns, a list each.
+        tile: Of some rows and some columns, and of which of them are new: what they give to these rows and to these columns, a list each.
         after: The value.
         rows: Pytree of arrays with one leading axis.
         columns: The same.
@@ -120,104 +122,135 @@ def value_of_tiles(
     axes = frozenset().union(*map(_varying, jax.tree.leaves((rows, columns))))
     rows, columns = _vary((rows, columns), axes)
     columns = rows if triangle else columns
-    n, m = (jax.tree.leaves(given)[0].shape[0] for given in (rows, columns))
-    height, width = min(size, n), min(size, m)
-    steps = jnp.arange(-(-n // height)), jnp.arange(-(-m // width))
-    here, there = _block(0, n, height), _block(0, m, width)
-    tile, of_tile = _opened(tile, axes, here.of(rows), there.of(columns), here.new, there.new)
-    kinds = jax.eval_shape(tile, of_tile, here.of(rows), there.of(columns), here.new, there.new)
-    right, left = ([_vary(jnp.zeros(k, a.dtype), axes) for a in side] for k, side in zip((n, m), kinds, strict=True))
-    after, of_after = _opened(after, axes, right, left)
+    plan = _plan(rows, columns, size, triangle)
+    examples = plan.examples(rows, columns)
+    tile, of_tile = _opened(tile, axes, *examples)
+    after, of_after = _opened(after, axes, *plan.start(tile, of_tile, examples, 0.0, axes))
     leaves, tree = jax.tree.flatten((rows, None if triangle else columns, of_tile, of_after))
     wanted = [_is_float(a) for a in leaves]
 
-    def parts(floats: Sequence[Array], leaves: Sequence[Array]) -> Any:
-        rows, columns, of_tile, of_after = jax.tree.unflatten(tree, _merge(wanted, floats, leaves))
+    def parts(leaves: Sequence[Array]) -> Any:
+        rows, columns, of_tile, of_after = jax.tree.unflatten(tree, leaves)
         return rows, rows if triangle else columns, of_tile, of_after
-
-    def totals(rows: Any, columns: Any, of_tile: Any) -> Any:
-        def outer(carry: Any, i: Array) -> Any:
-            to_rows, to_columns = carry
-            at = _block(i, n, height)
-            row = at.of(rows)
-
-            def inner(carry: Any, j: Array) -> Any:
-                def some(mine: Any, to_columns: Any) -> Any:
-                    there = _block(_inside(j, i), m, width)
-                    right, left = tile(of_tile, row, there.of(columns), at.new, there.new)
-                    left = [jnp.where(i == j, jnp.zeros_like(x), x) for x in left] if triangle else left
-                    return jax.tree.map(jnp.add, mine, right), jax.tree.map(there.added, to_columns, left)
-
-                if triangle:
-                    return lax.cond(j < i, lambda *same: same, some, *carry), None
-                return some(*carry), None
-
-            (mine, to_columns), _ = lax.scan(inner, ([lax.slice_in_dim(x, 0, height) for x in right], to_columns), steps[1])
-            return (jax.tree.map(at.added, to_rows, mine), to_columns), None
-
-        to_rows, to_columns = lax.scan(outer, (right, left), steps[0])[0]
-        if triangle:
-            to_rows = to_columns = jax.tree.map(jnp.add, to_rows, to_columns)
-        return to_rows, to_columns
 
     @jax.custom_jvp
     def value(leaves: list[Array]) -> Array:
-        rows, columns, of_tile, of_after = parts(_some(wanted, leaves), leaves)
-        return after(of_after, *totals(rows, columns, of_tile))
+        rows, columns, of_tile, of_after = parts(leaves)
+        return after(of_after, *_totals(tile, of_tile, rows, columns, plan, axes))
 
     @value.defjvp
     def derivative(primals: Any, tangents: Any) -> Any:
         (leaves,), (changes,) = primals, tangents
-        rows, columns, of_tile, of_after = parts(_some(wanted, leaves), leaves)
-        given = totals(rows, columns, of_tile)
-        kinds = [[_is_float(a) for a in found] for found in (of_tile, of_after)]
-        of_after_floats = _some(kinds[1], of_after)
+        rows, columns, of_tile, of_after = parts(leaves)
+        sums = _totals(tile, of_tile, rows, columns, plan, axes)
+        end, of_end = _of_floats(lambda held: functools.partial(after, held), of_after)
+        result, (worth, after_slopes) = jax.value_and_grad(lambda sums, floats: end(floats)(*sums), (0, 1))(sums, *of_end)
+        worth = (jax.tree.map(jnp.add, *worth),) * 2 if triangle else worth  # the same sums stand for both
 
-        def end(sums: Any, floats: Any) -> Array:
-            return after(_merge(kinds[1], floats, of_after), *sums)
-
-        result, (worth, of_after_slopes) = jax.value_and_grad(end, (0, 1))(given, of_after_floats)
-        if triangle:  # the same sums stand for both
-            worth = (jax.tree.map(jnp.add, *worth),) * 2
-        fixed = [_is_float(a) for a in jax.tree.leaves(rows)], [_is_float(a) for a in jax.tree.leaves(columns)]
-
-        def outer(carry: Any, i: Array) -> Any:
+        def step(carry: Any, at: tuple[Array, Array]) -> Any:
             row_slopes, column_slopes, slopes = carry
-            at = _block(i, n, height)
-            row = at.of(rows)
-
-            def inner(carry: Any, j: Array) -> Any:
-                def some(mine: Any, column_slopes: Any, slopes: Any) -> Any:
-                    there = _block(_inside(j, i), m, width)
-                    column = there.of(columns)
-
-                    def of(row_floats: Any, column_floats: Any, found: Any) -> Any:
-                        some = _refilled(row, fixed[0], row_floats), _refilled(column, fixed[1], column_floats)
-                        return tile(_merge(kinds[0], found, of_tile), *some, at.new, there.new)
-
-                    left = [jnp.where(i == j, jnp.zeros_like(x), x) if triangle else x for x in there.of(worth[1])]
-                    floats = _some(fixed[0], jax.tree.leaves(row)), _some(fixed[1], jax.tree.leaves(column)), _some(kinds[0], of_tile)
-                    to_row, to_column, more = jax.vjp(of, *floats)[1]((at.of(worth[0]), left))
-                    column_slopes = jax.tree.map(there.added, column_slopes, to_column)
-                    return jax.tree.map(jnp.add, mine, to_row), column_slopes, jax.tree.map(jnp.add, slopes, more)
-
-                if triangle:
-                    return lax.cond(j < i, lambda *same: same, some, *carry), None
-                return some(*carry), None
-
-            start = jax.tree.map(jnp.zeros_like, _some(fixed[0], jax.tree.leaves(row))), column_slopes, slopes
-            (mine, column_slopes, slopes), _ = lax.scan(inner, start, steps[1])
+            here, there = plan.blocks(*at)
+            of, floats = _of_floats(
+                lambda row, column, held: tile(held, row, column, here.new, there.new), here.of(rows), there.of(columns), of_tile
+            )
+            left = [jnp.where(at[0] == at[1], jnp.zeros_like(x), x) if triangle else x for x in there.of(worth[1])]
+            to_row, to_column, more = jax.vjp(of, *floats)[1]((here.of(worth[0]), left))
+            column_slopes = jax.tree.map(there.added, column_slopes, to_column)
             if triangle:
-                return (row_slopes, jax.tree.map(at.added, column_slopes, mine), slopes), None
-            return (jax.tree.map(at.added, row_slopes, mine), column_slopes, slopes), None
+                column_slopes = jax.tree.map(here.added, column_slopes, to_row)
+            else:
+                row_slopes = jax.tree.map(here.added, row_slopes, to_row)
+            return (row_slopes, column_slopes, jax.tree.map(jnp.add, slopes, more)), None
 
-        zeros = [jax.tree.map(jnp.zeros_like, _some(f, jax.tree.leaves(x))) for f, x in zip(fixed, (rows, columns), strict=True)]
-        start = [] if triangle else zeros[0], zeros[1], jax.tree.map(jnp.zeros_like, _some(kinds[0], of_tile))
-        (row_slopes, column_slopes, slopes), _ = lax.scan(outer, start, steps[0])
-        every = [*row_slopes, *column_slopes, *slopes, *of_after_slopes]
+        zeros = [jax.tree.map(jnp.zeros_like, _floats(x)) for x in (rows, columns, of_tile)]
+        start = ([] if triangle else zeros[0], *zeros[1:])
+        every = jax.tree.leaves((lax.scan(step, start, plan.pairs)[0], after_slopes))
         return result, _dot(every, _some(wanted, changes)).astype(result.dtype)
 
     return value(leaves)
+
+
+def largest_of_tiles(tile: Callable[..., Any], rows: Any, columns: Any, size: int, triangle: bool = False) -> Any:
+    """The largest of what all tiles give to each row and to each column, -inf where nothing is given. It has no derivative."""
+    rows, columns = lax.stop_gradient((rows, columns))
+    axes = frozenset().union(*map(_varying, jax.tree.leaves((rows, columns))))
+    plan = _plan(rows, columns, size, triangle)
+    tile, held = _opened(tile, axes, *plan.examples(rows, columns))
+    return _totals(tile, held, rows, columns, plan, axes, jnp.maximum, -jnp.inf)
+
+
+class _Plan(NamedTuple):
+    """How rows and columns are cut into tiles, and which tiles there are."""
+
+    n: int
+    m: int
+    height: int
+    width: int
+    triangle: bool
+    pairs: tuple[Any, Any]  # of NumPy: a derivative may be traced when what is traced now is gone
+
+    def blocks(self, i: Any, j: Any) -> tuple["_Block", "_Block"]:
+        return _block(i, self.n, self.height), _block(j, self.m, self.width)
+
+    def examples(self, rows: Any, columns: Any) -> tuple[Any, Any, Array, Array]:
+        """What the first tile is given."""
+        here, there = self.blocks(0, 0)
+        return here.of(rows), there.of(columns), here.new, there.new
+
+    def start(self, tile: Callable[..., Any], held: Any, examples: Any, number: float, axes: frozenset[str]) -> list[list[Array]]:
+        """A number for each row and for each column, in arrays of the kind that tiles give."""
+        kinds = jax.eval_shape(tile, held, *examples)
+        return [[_vary(jnp.full(k, number, a.dtype), axes) for a in side] for k, side in zip((self.n, self.m), kinds, strict=True)]
+
+
+def _plan(rows: Any, columns: Any, size: int, triangle: bool) -> _Plan:
+    n, m = (jax.tree.leaves(given)[0].shape[0] for given in (rows, columns))
+    height, width = min(size, n), min(size, m)
+    counts = -(-n // height), -(-m // width)
+    pairs = np.triu_indices(counts[0]) if triangle else tuple(x.ravel() for x in np.indices(counts))
+    return _Plan(n, m, height, width, triangle, (pairs[0].astype(np.int32), pairs[1].astype(np.int32)))
+
+
+def _totals(
+    tile: Callable[..., Any],
+    held: Any,
+    rows: Any,
+    columns: Any,
+    plan: _Plan,
+    axes: frozenset[str],
+    merge: Callable[[Array, Array], Array] = jnp.add,
+    number: float = 0.0,
+) -> tuple[Any, Any]:
+    """What all tiles give to each row and to each column, merged."""
+
+    def step(carry: Any, at: tuple[Array, Array]) -> Any:
+        to_rows, to_columns = carry
+        here, there = plan.blocks(*at)
+        right, left = tile(held, here.of(rows), there.of(columns), here.new, there.new)
+        if plan.triangle:
+            left = [jnp.where(at[0] == at[1], jnp.full_like(x, number), x) for x in left]
+        to_rows = [here.put(x, merge(here.of(x), y)) for x, y in zip(to_rows, right, strict=True)]
+        to_columns = [there.put(x, merge(there.of(x), y)) for x, y in zip(to_columns, left, strict=True)]
+        return (to_rows, to_columns), None
+
+    start = plan.start(tile, held, plan.examples(rows, columns), number, axes)
+    to_rows, to_columns = lax.scan(step, tuple(start), plan.pairs)[0]
+    if plan.triangle:
+        to_rows = to_columns = jax.tree.map(merge, to_rows, to_columns)
+    return to_rows, to_columns
+
+
+def _floats(tree: Any) -> list[Array]:
+    return [a for a in jax.tree.leaves(tree) if _is_float(a)]
+
+
+def _of_floats(function: Callable[..., Any], *trees: Any) -> tuple[Callable[..., Any], list[list[Array]]]:
+    """The function of the floating arrays of its arguments alone, and these."""
+
+    def of(*floats: Any) -> Any:
+        return function(*(_refilled(t, [_is_float(a) for a in jax.tree.leaves(t)], f) for t, f in zip(trees, floats, strict=True)))
+
+    return of, [_floats(t) for t in trees]
 
 
 class _Block(NamedTuple):
@@ -233,7 +266,11 @@ class _Block(NamedTuple):
 
     def added(self, total: Array, part: Array) -> Array:
         """The total with a block added to it, in place."""
-        return lax.dynamic_update_slice_in_dim(total, self.of(total) + part, self.start, 0)
+        return self.put(total, self.of(total) + part)
+
+    def put(self, total: Array, part: Array) -> Array:
+        """The total with a block replaced."""
+        return lax.dynamic_update_slice_in_dim(total, part, self.start, 0)
 
 
 def _block(i: Any, size: int, each: int) -> _Block:
@@ -247,7 +284,7 @@ def _dot(slopes: Sequence[Array], changes: Sequence[Array]) -> Array:
 
 
 def _inside(j: Array, i: Array) -> Array:
-    """The step of an inner loop, tied to that of the outer one: otherwise jax cuts all columns into blocks, a copy, before the outer loop."""
+    """The step of an inner loop, tied to that of the outer one: else jax cuts all columns into blocks, a copy, before the outer loop."""
     return lax.optimization_barrier((j, i))[0]
 
 

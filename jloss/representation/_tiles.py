@@ -19,7 +19,7 @@ from jax import Array, lax
 
 from jloss._core.chunks import _varying as varying
 from jloss._core.domains import is_known
-from jloss._core.pairs import value_of_tiles
+from jloss._core.pairs import largest_of_tiles, value_of_tiles
 from jloss.numerics import logsumexp, normalize, safe_log
 from jloss.representation._sets import Items, dot, number_of, sum_where
 
@@ -260,22 +260,58 @@ def of_sums(
     """``finish(by_row, by_column)`` of the sums on this device, with a derivative that holds no tile but one."""
     if not (needs_tiles(chunk_size, rows, columns) and is_known(rows.index.shape[0], columns.index.shape[0])):
         return finish(*row_sums(rows, columns, logits, denominator, numerator, chunk_size, sides))
-    size = tile_side(chunk_size, columns)
-    peaks = peaks_of(rows, columns, logits, denominator, size, sides)
+    given = ((rows,), (columns,), logits, denominator, numerator, tile_side(chunk_size, columns), sides)
+    return of_parts(lambda by_row, by_column: finish(by_row[0], by_column[0]), *given)
 
-    def tile(row: Any, column: Any, row_new: Array, column_new: Array) -> Any:
-        some, others = row[0]._replace(kept=row[0].kept & row_new), column[0]._replace(kept=column[0].kept & column_new)
+
+def of_parts(
+    finish: Callable[[list[RowSums], list[RowSums]], Array],
+    rows: tuple[Items, ...],
+    columns: tuple[Items, ...],
+    logits: Logits,
+    denominator: Among,
+    numerator: Among,
+    size: int,
+    sides: Sides,
+) -> Array:
+    """The same of sets in parts, such as two views of each item: a tile is of some items, in all parts."""
+    triangle = sides == "triangle"
+
+    def joined(parts: Any, new: Array) -> Any:
+        return jax.tree.map(lambda *x: jnp.concatenate(x), *[x._replace(kept=x.kept & new) for x in parts])
+
+    def apart(each: tuple[Array, Array], sides: Sides) -> Any:
+        return jnp.split(each[0], len(rows)), [] if sides == "rows" else jnp.split(each[1], len(columns))
+
+    def peaks(row: Any, column: Any, *new: Array) -> Any:
+        some, others = joined(row, new[0]), joined(column, new[1])
+        values = jnp.where(denominator(some, others), logits.of(some, others), -jnp.inf)
+        return apart((jnp.max(values, axis=1), jnp.max(values, axis=0)), sides)
+
+    def looked_for(rows: Any, columns: Any) -> Any:
+        found = largest_of_tiles(peaks, rows, columns, size, triangle)
+        return jax.tree.map(lambda x: jnp.where(x > -jnp.inf, x, 0.0), found)
+
+    zeros = [[_filled(x.vectors[:, 0], 0) for x in parts] for parts in (rows, () if sides == "rows" else columns)]
+    row_peaks, column_peaks = lax.stop_gradient(lax.cond(logits.small, lambda *_: (zeros[0], zeros[1]), looked_for, rows, columns))
+    none = [jnp.zeros_like(x.index) for x in columns]
+
+    def tile(row: Any, column: Any, *new: Array) -> Any:
+        some, others = joined(row[0], new[0]), joined(column[0], new[1])
         values = logits.of(some, others)
-        powers = functools.partial(slow, sides=sides)
-        right, left = lax.cond(logits.small, functools.partial(quick_where, logits.small), powers, values, denominator(some, others), row[1], column[1])
-        drawn = draw(values, numerator(some, others))
-        return [right, drawn[0]], [] if sides == "rows" else [left, drawn[1]]
+        ways = functools.partial(quick_where, logits.small), functools.partial(slow, sides=sides)
+        sums = lax.cond(logits.small, *ways, values, denominator(some, others), *map(jnp.concatenate, (row[1], column[1])))
+        (right, left), (drawn, drawn_left) = apart(sums, sides), apart(draw(values, numerator(some, others)), sides)
+        return [*right, *drawn], [*left, *drawn_left]
+
+    def logs(sums: list[Array], peaks: list[Array]) -> list[RowSums]:
+        return [(safe_log(x) + peak, y) for x, y, peak in zip(sums[: len(peaks)], sums[len(peaks) :], peaks, strict=True)]
 
     def after(by_row: list[Array], by_column: list[Array]) -> Array:
-        right = safe_log(by_row[0]) + peaks[0], by_row[1]
-        return finish(right, right if sides == "rows" else (safe_log(by_column[0]) + peaks[1], by_column[1]))
+        right = logs(by_row, row_peaks)
+        return finish(right, right if sides == "rows" else logs(by_column, column_peaks))
 
-    return value_of_tiles(tile, after, (rows, peaks[0]), (columns, peaks[1]), size, sides == "triangle")
+    return value_of_tiles(tile, after, (rows, row_peaks), (columns, none if sides == "rows" else column_peaks), size, triangle)
 
 
 def row_sums(

@@ -9,20 +9,23 @@ device's items at a time.
 """
 
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.domains import is_known
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import logsumexp, softplus
 from jloss.representation._sets import Items, items, mean_where, number_of, recentered, squared_distances
 from jloss.representation._tiles import (
+    BLOCK,
     Among,
     Devices,
     Logits,
+    RowSums,
     both_kept,
     cosine_logits,
     cosines,
@@ -31,6 +34,7 @@ from jloss.representation._tiles import (
     needs_tiles,
     negatives,
     no_columns,
+    of_parts,
     one_sided,
     other_items,
     over_devices,
@@ -418,23 +422,49 @@ def uniformity(
     return symmetric(given, logits, other_items, no_columns, chunk_size, finish)
 
 
-def _views(first: Array, second: Array, mask: Array | None, chunk_size: int | None, mesh: Devices) -> Items:
-    """The views of all items, those of an item with one label."""
+class _Views(NamedTuple):
+    """Two views of each item, each with the label of its item, and which of them are kept."""
+
+    first: Items
+    second: Items
+    mesh: Devices
+
+    @property
+    def kept(self) -> Array:
+        return jnp.concatenate([self.first.kept, self.second.kept])
+
+    @property
+    def together(self) -> Items:
+        return self.mesh.globally(jax.tree.map(lambda x, y: jnp.concatenate([x, y]), self.first, self.second))
+
+
+def _views(first: Array, second: Array, mask: Array | None, chunk_size: int | None, mesh: Devices) -> _Views:
     a, b = (items(x, mask=mask, unit=chunk_size is None) for x in (first, second))
-    views = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), a, b)
-    return mesh.globally(views._replace(index=jnp.arange(2 * first.shape[0], dtype=views.index.dtype)))
+    return _Views(a, b._replace(index=b.index + first.shape[0]), mesh)
 
 
 def _of_views(
-    views: Items, logits: Logits, denominator: Among, chunk_size: int | None, mesh: Devices, finish: Callable[[Array, Array], Array]
+    views: _Views, logits: Logits, denominator: Among, chunk_size: int | None, mesh: Devices, finish: Callable[[Array, Array], Array]
 ) -> Array:
     """Of each view over the views of other devices, too; numerator by the other view of its item."""
-    if chunk_size is not None:
-        return _within(views, logits, denominator, positives, chunk_size, mesh, finish)
-    n = views.index.shape[0] // 2
-    own = logits.own(jax.tree.map(lambda x: x[:n], views), jax.tree.map(lambda x: x[n:], views))
-    both = jnp.concatenate([own, own])
-    return _within(views, logits, denominator, no_columns, chunk_size, mesh, lambda found, _: finish(found, both))
+    n = views.first.index.shape[0]
+    direct = chunk_size is None
+    numerator = no_columns if direct else positives
+    both = jnp.concatenate([logits.own(views.first, views.second)] * 2) if direct else None
+    if mesh.axis_name is None and is_known(n) and (not direct or n > BLOCK):
+        parts = views.first, views.second
+        size = max(1, tile_side(chunk_size, views.first) // 2) if direct else tile_side(chunk_size, views.first)
+
+        def end(by_row: list[RowSums], _: list[RowSums]) -> Array:
+            found, drawn = (jnp.concatenate(x) for x in zip(*by_row, strict=True))
+            return finish(found, drawn if both is None else both)
+
+        return of_parts(end, parts, parts, logits, denominator, numerator, size, "triangle")
+
+    def finished(found: Array, drawn: Array) -> Array:
+        return finish(found, drawn if both is None else both)
+
+    return _within(views.together, logits, denominator, numerator, chunk_size, mesh, finished)
 
 
 def _within(
