@@ -9,7 +9,8 @@ The derivative has two schedules, and both get it from jax:
   and a value without a gradient costs nothing more. For a scalar that is summed over chunks, in reverse mode.
 - ``"recompute"``: `jax.checkpoint` around each chunk. Everything composes: jvp, hessian, values per row.
 
-The gradient of shared half-precision arrays is summed over chunks in float32. Chunks are strided: each takes every c-th row, so
+The gradient of shared half-precision arrays is summed over chunks in float32, or, on one device, in two bfloat16 numbers that are half as
+large where the upper one is already the gradient. Chunks are strided: each takes every c-th row, so
 that rows sharded over devices give each chunk a slice of every shard, and nothing moves between devices. This is the one
 module of jloss with a `custom_vjp` and a `custom_jvp`; their rules decide when a derivative is computed, never what it is.
 """
@@ -101,6 +102,7 @@ def _cached(function: Callable[..., Array], layout: "_Layout", rows: Any, where:
     first = _first(_in_chunk_dtype(layout.split(rows))), narrow, _first(layout.split_where(where))
     closed, found = jax.closure_convert(function, *first)  # it may hold on to what is differentiated
     dtypes += [a.dtype for a in found]
+    in_two = _is_on_one_device((rows, shared, where))
     row_leaves, row_tree = jax.tree.flatten(rows)
     shared_leaves, shared_tree = jax.tree.flatten((wide, found))
 
@@ -125,9 +127,9 @@ def _cached(function: Callable[..., Array], layout: "_Layout", rows: Any, where:
                 return call(_merge(wanted[0], row_some, chunk_rows), _merge(wanted[1], shared_some, shared), chunk_where)
 
             value, (row_slopes, shared_slopes) = jax.value_and_grad(of, (0, 1))(_some(wanted[0], chunk_rows), _some(wanted[1], shared))
-            return [s + g.astype(s.dtype) for s, g in zip(sums, shared_slopes, strict=True)], (value, row_slopes)
+            return [_plus(s, g) for s, g in zip(sums, shared_slopes, strict=True)], (value, row_slopes)
 
-        zeros = [jnp.zeros_like(a, dtype=_wide(a)) for a in _some(wanted[1], shared)]
+        zeros = [_zeros(a, in_two) for a in _some(wanted[1], shared)]
         shared_slopes, (values, row_slopes) = lax.scan(step, zeros, (layout.split(rows), layout.split_where(where)))
         nothing: list[Any] = [None] * (len(rows) + len(shared))
         row_slopes = lax.optimization_barrier(layout.join(row_slopes))  # or a TPU widens half-precision ones before it joins them
@@ -138,17 +140,55 @@ def _cached(function: Callable[..., Array], layout: "_Layout", rows: Any, where:
         row_slopes, shared_slopes = kept
         if isinstance(cotangent, SymbolicZero):
             return None, None, None
-        scale = [
-            [
-                None if g is None else (g.astype(_wide(g)) * cotangent.astype(_wide(g))).astype(a.dtype)
-                for g, a in zip(gs, leaves, strict=True)
-            ]
+        scaled = [
+            [None if g is None else _times(g, cotangent).astype(a.dtype) for g, a in zip(gs, leaves, strict=True)]
             for gs, leaves in ((row_slopes, row_leaves), (shared_slopes, shared_leaves))
         ]
-        return scale[0], scale[1], None
+        return scaled[0], scaled[1], None
 
     total.defvjp(forward, backward, symbolic_zeros=True)
     return total(row_leaves, shared_leaves, where)
+
+
+class _InTwo(NamedTuple):
+    """A float32 number, but for its last 7 digits of 24, as the sum of two bfloat16."""
+
+    upper: Array  # the nearest bfloat16
+    lower: Array
+
+
+def _zeros(like: Array, in_two: bool) -> Any:
+    """Where the gradient of a shared array is summed up. In two bfloat16 the upper is the result, and no float32 is held beside it."""
+    if in_two and like.dtype == jnp.bfloat16:
+        return _InTwo(jnp.zeros_like(like), jnp.zeros_like(like))
+    return jnp.zeros_like(like, dtype=_wide(like))
+
+
+def _plus(total: Any, slope: Array) -> Any:
+    if not isinstance(total, _InTwo):
+        return total + slope.astype(total.dtype)
+    exact = _whole(total) + slope.astype(jnp.float32)
+    upper = exact.astype(jnp.bfloat16)
+    return _InTwo(upper, (exact - upper.astype(jnp.float32)).astype(jnp.bfloat16))
+
+
+def _whole(total: _InTwo) -> Array:
+    return total.upper.astype(jnp.float32) + total.lower.astype(jnp.float32)
+
+
+def _times(slope: Any, factor: Array) -> Array:
+    """The slope times a number, wide. Where that is 1, as of a mean that is differentiated by itself, XLA leaves the slope as it is."""
+    if isinstance(slope, _InTwo):
+        factor = factor.astype(jnp.float32)
+        return jnp.where(factor == 1, slope.upper.astype(jnp.float32), _whole(slope) * factor)
+    return slope.astype(_wide(slope)) * factor.astype(_wide(slope))
+
+
+def _is_on_one_device(tree: Any) -> bool:
+    """Whether no array is of a mesh: there XLA adds up gradients over devices once, but only if every chunk does no more than add."""
+    meshes = [getattr(getattr(jax.typeof(a), "sharding", None), "mesh", None) for a in jax.tree.leaves(tree)]
+    meshes.append(jax.sharding.get_abstract_mesh())
+    return all(mesh is None or mesh.size <= 1 for mesh in meshes)
 
 
 def _as(dtypes: Sequence[Any], leaves: Sequence[Array]) -> list[Array]:

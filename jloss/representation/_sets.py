@@ -12,6 +12,7 @@ from jax import Array, lax
 
 from jloss._core.chunks import chunked_map
 from jloss._core.domains import is_known
+from jloss._core.pairs import sum_over_rows
 from jloss.numerics import normalize, safe_divide
 
 P = ParamSpec("P")
@@ -36,7 +37,7 @@ def items(embeddings: Array, labels: Array | None = None, mask: Array | None = N
     return Items(normalize(vectors) if unit else vectors, index if labels is None else labels, kept, index)
 
 
-def pairs(rows: Items, columns: Items) -> tuple[Array, Array]:
+def pairs(rows: Any, columns: Any) -> tuple[Array, Array]:
     """Which (row, column) are positive, and which negative; an item is neither to itself."""
     kept = rows.kept[:, None] & columns.kept[None, :]
     same = rows.labels[:, None] == columns.labels[None, :]
@@ -92,6 +93,43 @@ def mean_of_totals(given: tuple[Array, Array]) -> Array:
     """The mean of the kept values of all rows; 0 if there is none, and NaN if one that does not count is."""
     count = jnp.sum(given[1])
     return jnp.sum(given[0]) / jnp.where(count == 0, 1.0, count)
+
+
+class Marks(NamedTuple):
+    """What is known of items without their vectors."""
+
+    labels: Array
+    kept: Array
+    index: Array  # type: ignore[assignment]  # hides tuple.index
+    sizes: Array  # squared lengths
+
+
+def sums_of_rows(function: Callable[[Marks, Marks, Array], list[Array]], given: Items, arrays: int = 20) -> list[Array]:
+    """The sums over all items of what ``function(rows, columns, products)`` says of each; only the first has a gradient.
+
+    `arrays` is how many numbers the function has for each product: of a large set so few rows are taken at a time that these are about as
+    many as the numbers of the set.
+    """
+    n, d = given.vectors.shape
+    marks = Marks(given.labels, given.kept, given.index, jnp.sum(jnp.square(given.vectors), axis=-1))
+    if not (is_known(n) and n > UNBLOCKED_ITEMS):
+        return [jnp.sum(x) for x in function(marks, marks, dot(given.vectors, given.vectors))]
+
+    def each(products: Array, index: Array, marks: Marks) -> list[Array]:
+        return function(jax.tree.map(lambda a: a[index], marks), marks, products)
+
+    return sum_over_rows(each, given.vectors, given.vectors, marks, max(8, min(128, d // arrays)))
+
+
+def mean_of_sums(given: list[Array]) -> Array:
+    """A sum over a number; 0 if that is 0, and NaN if one that does not count is."""
+    return given[0] / jnp.where(given[1] == 0, 1.0, given[1])
+
+
+def squares_of(rows: Marks, columns: Marks, products: Array) -> Array:
+    """`squared_distances` from products."""
+    size = rows.sizes[:, None] + columns.sizes[None, :]
+    return _snap(size - 2 * products, size)
 
 
 def map_rows(function: Callable[[Any], Any], rows: Any, size: int | None = None) -> Any:

@@ -8,6 +8,7 @@ no other tile: each is computed twice, for the value and for the gradient. Where
 normalised in the tile, and there is no second copy of them.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -18,6 +19,7 @@ from jax import Array, lax
 
 from jloss._core.chunks import _varying as varying
 from jloss._core.domains import is_known
+from jloss._core.pairs import largest_of_tiles, value_of_tiles
 from jloss.numerics import logsumexp, normalize, safe_log
 from jloss.representation._sets import Items, dot, number_of, sum_where
 
@@ -131,23 +133,46 @@ def negatives(rows: Items, columns: Items) -> Array:
 
 
 def one_sided(
-    rows: Items, columns: Items, logits: Logits, denominator: Among, numerator: Among, chunk_size: int | None, mesh: Devices
-) -> RowSums:
-    """Of each local row, over the columns of all devices."""
-
+    rows: Items,
+    columns: Items,
+    logits: Logits,
+    denominator: Among,
+    numerator: Among,
+    chunk_size: int | None,
+    mesh: Devices,
+    finish: Callable[[Array, Array], Array],
+) -> Array:
+    """``finish(denominator, numerator)``, the sums of each local row over the columns of all devices."""
     direct = numerator is same_item and chunk_size is None
+    own = logits.own(rows, columns) if direct else None
+    drawing = no_columns if direct else numerator
+
+    def end(found: RowSums, _: RowSums) -> Array:
+        return finish(found[0], found[1] if own is None else own)
+
+    if mesh.axis_name is None:
+        return of_sums(end, rows, columns, logits, denominator, drawing, chunk_size, "rows")
 
     def local(columns: Items) -> RowSums:
-        return row_sums(rows, columns, logits, denominator, no_columns if direct else numerator, chunk_size, "rows")[0]
+        return row_sums(rows, columns, logits, denominator, drawing, chunk_size, "rows")[0]
 
     found = over_devices(local, columns, _merged, mesh)
-    return (found[0], logits.own(rows, columns)) if direct else found
+    return end(found, found)
 
 
-def two_sided(rows: Items, columns: Items, logits: Logits, chunk_size: int | None, mesh: Devices) -> tuple[RowSums, Array]:
-    """Of each local row over the columns of all devices, numerator by itself; and log sum exp of each local column over all rows."""
-
+def two_sided(
+    rows: Items, columns: Items, logits: Logits, chunk_size: int | None, mesh: Devices, finish: Callable[[Array, Array, Array], Array]
+) -> Array:
+    """``finish(by_row, own, by_column)``: log sum exp of each local row over the columns of all devices, its own logit, and log sum exp
+    of each local column over all rows."""
     direct = chunk_size is None
+    mine = logits.own(rows, columns) if direct else None
+
+    def end(by_row: RowSums, by_column: RowSums) -> Array:
+        return finish(by_row[0], by_row[1] if mine is None else mine, by_column[0])
+
+    if mesh.axis_name is None:
+        return of_sums(end, rows, columns, logits, both_kept, no_columns if direct else same_item, chunk_size, "both")
 
     def local(columns: Items) -> tuple[RowSums, Array]:
         by_row, by_column = row_sums(rows, columns, logits, both_kept, no_columns if direct else same_item, chunk_size, "both")
@@ -166,15 +191,17 @@ def two_sided(rows: Items, columns: Items, logits: Logits, chunk_size: int | Non
         by_row, by_column = local(_gathered(columns, mesh))
         if mesh.axis_name is not None:
             by_column = logsumexp(by_column[None, :], axis=0, axis_name=mesh.axis_name)[columns.index]
-    return ((by_row[0], logits.own(rows, columns)) if direct else by_row), by_column
+    return end(by_row, (by_column, by_column))
 
 
-def symmetric(given: Items, logits: Logits, denominator: Among, numerator: Among, chunk_size: int | None) -> RowSums:
+def symmetric(
+    given: Items, logits: Logits, denominator: Among, numerator: Among, chunk_size: int | None, finish: Callable[[Array, Array], Array]
+) -> Array:
     """`one_sided` of a set with itself on this device: a tile serves its rows and its columns."""
     n = given.index.shape[0]
-    if chunk_size is None and not (is_known(n) and n > 2 * BLOCK):
-        return row_sums(given, given, logits, denominator, numerator, None, "rows")[0]
-    return row_sums(given, given, logits, denominator, numerator, chunk_size or BLOCK, "triangle")[0]
+    few = chunk_size is None and not (is_known(n) and n > 2 * BLOCK)
+    size, sides = (None, "rows") if few else (chunk_size or BLOCK, "triangle")
+    return of_sums(lambda found, _: finish(*found), given, given, logits, denominator, numerator, size, sides)
 
 
 def over_devices(function: Callable[[Items], Any], columns: Items, merge: Callable[[Any, Any], Any], mesh: Devices) -> Any:
@@ -220,30 +247,125 @@ def _gathered(columns: Items, mesh: Devices) -> Items:
 # ---------------------------------------------------------------- tiles
 
 
+def of_sums(
+    finish: Callable[[RowSums, RowSums], Array],
+    rows: Items,
+    columns: Items,
+    logits: Logits,
+    denominator: Among,
+    numerator: Among,
+    chunk_size: int | None,
+    sides: Sides,
+) -> Array:
+    """``finish(by_row, by_column)`` of the sums on this device, with a derivative that holds no tile but one."""
+    if not (needs_tiles(chunk_size, rows, columns) and is_known(rows.index.shape[0], columns.index.shape[0])):
+        return finish(*row_sums(rows, columns, logits, denominator, numerator, chunk_size, sides))
+    given = ((rows,), (columns,), logits, denominator, numerator, tile_side(chunk_size, columns), sides)
+    return of_parts(lambda by_row, by_column: finish(by_row[0], by_column[0]), *given)
+
+
+def of_parts(
+    finish: Callable[[list[RowSums], list[RowSums]], Array],
+    rows: tuple[Items, ...],
+    columns: tuple[Items, ...],
+    logits: Logits,
+    denominator: Among,
+    numerator: Among,
+    size: int,
+    sides: Sides,
+) -> Array:
+    """The same of sets in parts, such as two views of each item: a tile is of some items, in all parts."""
+    triangle = sides == "triangle"
+
+    def joined(parts: Any, new: Array) -> Any:
+        return jax.tree.map(lambda *x: jnp.concatenate(x), *[x._replace(kept=x.kept & new) for x in parts])
+
+    def apart(each: tuple[Array, Array], sides: Sides) -> Any:
+        return jnp.split(each[0], len(rows)), [] if sides == "rows" else jnp.split(each[1], len(columns))
+
+    def peaks(row: Any, column: Any, *new: Array) -> Any:
+        some, others = joined(row, new[0]), joined(column, new[1])
+        values = jnp.where(denominator(some, others), logits.of(some, others), -jnp.inf)
+        return apart((jnp.max(values, axis=1), jnp.max(values, axis=0)), sides)
+
+    def looked_for(rows: Any, columns: Any) -> Any:
+        found = largest_of_tiles(peaks, rows, columns, size, triangle)
+        return jax.tree.map(lambda x: jnp.where(x > -jnp.inf, x, 0.0), found)
+
+    zeros = [[_filled(x.vectors[:, 0], 0) for x in parts] for parts in (rows, () if sides == "rows" else columns)]
+    row_peaks, column_peaks = lax.stop_gradient(lax.cond(logits.small, lambda *_: (zeros[0], zeros[1]), looked_for, rows, columns))
+    none = [jnp.zeros_like(x.index) for x in columns]
+
+    def tile(row: Any, column: Any, *new: Array) -> Any:
+        some, others = joined(row[0], new[0]), joined(column[0], new[1])
+        values = logits.of(some, others)
+        ways = functools.partial(quick_where, logits.small), functools.partial(slow, sides=sides)
+        sums = lax.cond(logits.small, *ways, values, denominator(some, others), *map(jnp.concatenate, (row[1], column[1])))
+        (right, left), (drawn, drawn_left) = apart(sums, sides), apart(draw(values, numerator(some, others)), sides)
+        return [*right, *drawn], [*left, *drawn_left]
+
+    def logs(sums: list[Array], peaks: list[Array]) -> list[RowSums]:
+        return [(safe_log(x) + peak, y) for x, y, peak in zip(sums[: len(peaks)], sums[len(peaks) :], peaks, strict=True)]
+
+    def after(by_row: list[Array], by_column: list[Array]) -> Array:
+        right = logs(by_row, row_peaks)
+        return finish(right, right if sides == "rows" else logs(by_column, column_peaks))
+
+    return value_of_tiles(tile, after, (rows, row_peaks), (columns, none if sides == "rows" else column_peaks), size, triangle)
+
+
 def row_sums(
     rows: Items, columns: Items, logits: Logits, denominator: Among, numerator: Among, chunk_size: int | None, sides: Sides
 ) -> tuple[RowSums, RowSums]:
     """Of each row, and of each column (which means nothing for "rows")."""
     size = tile_side(chunk_size, columns)
 
-    def draw(values: Array, chosen: Array) -> tuple[Array, Array]:
-        drawn = jnp.where(chosen, values, 0.0)
-        return jnp.sum(drawn, axis=1), jnp.sum(drawn, axis=0)
-
-    def quick(values: Array, chosen: Array, *_: Array) -> tuple[Array, Array]:
-        powers = jnp.where(chosen, jnp.exp(jnp.where(logits.small, values, 0.0)), 0.0)  # under vmap over scales both branches run
-        return jnp.sum(powers, axis=1), jnp.sum(powers, axis=0)
-
-    def slow(values: Array, chosen: Array, row_peak: Array, column_peak: Array) -> tuple[Array, Array]:
-        values = jnp.where(chosen, values, -jnp.inf)
-        by_row = jnp.sum(jnp.exp(values - row_peak[:, None]), axis=1)
-        return by_row, _filled(values[0], 0) if sides == "rows" else jnp.sum(jnp.exp(values - column_peak[None, :]), axis=0)
-
     def whole(rows: Items, columns: Items) -> tuple[RowSums, RowSums]:
         values = logits.of(rows, columns)
-        right, left = quick(values, denominator(rows, columns))
+        right, left = quick_where(logits.small, values, denominator(rows, columns))
         drawn = draw(values, numerator(rows, columns))
         return (safe_log(right), drawn[0]), (safe_log(left), drawn[1])
+
+    def tiled(rows: Items, columns: Items) -> tuple[RowSums, RowSums]:
+        def tile(row: tuple[Items, Array], column: tuple[Items, Array]) -> tuple[RowSums, RowSums]:
+            values = logits.of(row[0], column[0])
+            powers = functools.partial(quick_where, logits.small), functools.partial(slow, sides=sides)
+            right, left = lax.cond(logits.small, *powers, values, denominator(row[0], column[0]), row[1], column[1])
+            drawn = draw(values, numerator(row[0], column[0]))
+            return (right, drawn[0]), (left, drawn[1])
+
+        row_peak, column_peak = peaks_of(rows, columns, logits, denominator, size, sides)
+        right, left = reduce_tiles(tile, (rows, row_peak), (columns, column_peak), size, sides)
+        return (safe_log(right[0]) + row_peak, right[1]), (safe_log(left[0]) + column_peak, left[1])
+
+    if needs_tiles(chunk_size, rows, columns):
+        return tiled(rows, columns)
+    return lax.cond(logits.small, whole, jax.checkpoint(tiled), rows, columns)
+
+
+def draw(values: Array, chosen: Array) -> tuple[Array, Array]:
+    """The sums of the chosen values."""
+    drawn = jnp.where(chosen, values, 0.0)
+    return jnp.sum(drawn, axis=1), jnp.sum(drawn, axis=0)
+
+
+def quick_where(small: Array, values: Array, chosen: Array, *_: Array) -> tuple[Array, Array]:
+    """The sums of the exponentials of the chosen values, which are small; under `vmap` over scales both branches of a `cond` run."""
+    powers = jnp.where(chosen, jnp.exp(jnp.where(small, values, 0.0)), 0.0)
+    return jnp.sum(powers, axis=1), jnp.sum(powers, axis=0)
+
+
+def slow(values: Array, chosen: Array, row_peak: Array, column_peak: Array, sides: Sides) -> tuple[Array, Array]:
+    """The same, of rows and of columns less their peaks."""
+    values = jnp.where(chosen, values, -jnp.inf)
+    by_row = jnp.sum(jnp.exp(values - row_peak[:, None]), axis=1)
+    return by_row, _filled(values[0], 0) if sides == "rows" else jnp.sum(jnp.exp(values - column_peak[None, :]), axis=0)
+
+
+def peaks_of(
+    rows: Items, columns: Items, logits: Logits, denominator: Among, size: int | None, sides: Sides
+) -> tuple[Array, Array]:
+    """The largest logit of each row and of each column; zeros where they are small."""
 
     def peaks(rows: Items, columns: Items) -> tuple[Array, Array]:
         def tile(rows: Items, columns: Items) -> tuple[Array, Array]:
@@ -253,21 +375,8 @@ def row_sums(
         found = reduce_tiles(tile, lax.stop_gradient(rows), lax.stop_gradient(columns), size, sides, jnp.maximum, -jnp.inf)
         return jax.tree.map(lambda x: jnp.where(x > -jnp.inf, x, 0.0), found)
 
-    def tiled(rows: Items, columns: Items) -> tuple[RowSums, RowSums]:
-        def tile(row: tuple[Items, Array], column: tuple[Items, Array]) -> tuple[RowSums, RowSums]:
-            values = logits.of(row[0], column[0])
-            right, left = lax.cond(logits.small, quick, slow, values, denominator(row[0], column[0]), row[1], column[1])
-            drawn = draw(values, numerator(row[0], column[0]))
-            return (right, drawn[0]), (left, drawn[1])
-
-        zeros = jax.tree.map(lambda x: _filled(x, 0), jax.eval_shape(peaks, rows, columns))
-        row_peak, column_peak = lax.stop_gradient(lax.cond(logits.small, lambda *_: zeros, peaks, rows, columns))
-        right, left = reduce_tiles(tile, (rows, row_peak), (columns, column_peak), size, sides)
-        return (safe_log(right[0]) + row_peak, right[1]), (safe_log(left[0]) + column_peak, left[1])
-
-    if needs_tiles(chunk_size, rows, columns):
-        return tiled(rows, columns)
-    return lax.cond(logits.small, whole, jax.checkpoint(tiled), rows, columns)
+    zeros = jax.tree.map(lambda x: _filled(x, 0), jax.eval_shape(peaks, rows, columns))
+    return lax.stop_gradient(lax.cond(logits.small, lambda *_: zeros, peaks, rows, columns))
 
 
 def needs_tiles(chunk_size: int | None, rows: Items, columns: Items) -> bool:

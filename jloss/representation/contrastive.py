@@ -8,17 +8,20 @@ whole set, the same number on every device, with the exact gradient. They are ga
 device's items at a time.
 """
 
-from typing import Any, Unpack
+from collections.abc import Callable
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.domains import is_known
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import logsumexp, softplus
 from jloss.representation._sets import Items, items, mean_where, number_of, recentered, squared_distances
 from jloss.representation._tiles import (
+    BLOCK,
     Among,
     Devices,
     Logits,
@@ -31,6 +34,7 @@ from jloss.representation._tiles import (
     needs_tiles,
     negatives,
     no_columns,
+    of_parts,
     one_sided,
     other_items,
     over_devices,
@@ -83,8 +87,12 @@ def info_nce(
         mesh.globally(items(queries, mask=mask, unit=chunk_size is None)),
         mesh.globally(items(keys, mask=mask, unit=chunk_size is None)),
     )
-    denominator, own = one_sided(rows, columns, cosine_logits(1 / temperature, chunk_size), both_kept, same_item, chunk_size, mesh)
-    return mesh.mean(denominator - own, mask)
+    logits = cosine_logits(1 / temperature, chunk_size)
+
+    def finish(denominator: Array, own: Array) -> Array:
+        return mesh.mean(denominator - own, mask)
+
+    return one_sided(rows, columns, logits, both_kept, same_item, chunk_size, mesh, finish)
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
@@ -127,8 +135,11 @@ def nt_xent(
     """
     mesh = devices_of("nt_xent", chunk_size, negatives_axis_name, ring)
     views, logits = _views(first, second, mask, chunk_size, mesh), cosine_logits(1 / temperature, chunk_size)
-    denominator, own = _of_views(views, logits, other_items, chunk_size, mesh)
-    return mesh.mean(denominator - own, None if mask is None else views.kept)
+
+    def finish(denominator: Array, own: Array) -> Array:
+        return mesh.mean(denominator - own, None if mask is None else views.kept)
+
+    return _of_views(views, logits, other_items, chunk_size, mesh, finish)
 
 
 @loss("(n,d),(n),(n)->()", "real group mask", temperature="positive")
@@ -170,9 +181,12 @@ def supervised_contrastive(
     """
     mesh = devices_of("supervised_contrastive", chunk_size, negatives_axis_name, ring)
     given = mesh.globally(items(embeddings, labels, mask, unit=chunk_size is None), labels_too=False)
-    denominator, drawn = _within(given, cosine_logits(1 / temperature, chunk_size), other_items, positives, chunk_size, mesh)
     number = over_devices(lambda columns: _number_of_positives(given, columns, chunk_size), given, jnp.add, mesh)
-    return mesh.mean(denominator - drawn / jnp.maximum(number, 1).astype(drawn.dtype), number > 0)
+
+    def finish(denominator: Array, drawn: Array) -> Array:
+        return mesh.mean(denominator - drawn / jnp.maximum(number, 1).astype(drawn.dtype), number > 0)
+
+    return _within(given, cosine_logits(1 / temperature, chunk_size), other_items, positives, chunk_size, mesh, finish)
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive", sigma="positive")
@@ -215,13 +229,16 @@ def decoupled_contrastive(
     """
     mesh = devices_of("decoupled_contrastive", chunk_size, negatives_axis_name, ring)
     views, logits = _views(first, second, mask, chunk_size, mesh), cosine_logits(1 / temperature, chunk_size)
-    denominator, own = _of_views(views, logits, negatives, chunk_size, mesh)
-    weight = jnp.ones_like(own)
-    if sigma is not None:
-        sharp = lax.stop_gradient((own * temperature - 1) / sigma)
-        weight = 2 - jnp.exp(sharp) / mesh.mean(jnp.exp(sharp), None if mask is None else views.kept)
-    usable = views.kept & (denominator != -jnp.inf)
-    return mesh.mean(jnp.where(usable, denominator, 0.0) - weight * own, usable)
+
+    def finish(denominator: Array, own: Array) -> Array:
+        weight = jnp.ones_like(own)
+        if sigma is not None:
+            sharp = lax.stop_gradient((own * temperature - 1) / sigma)
+            weight = 2 - jnp.exp(sharp) / mesh.mean(jnp.exp(sharp), None if mask is None else views.kept)
+        usable = views.kept & (denominator != -jnp.inf)
+        return mesh.mean(jnp.where(usable, denominator, 0.0) - weight * own, usable)
+
+    return _of_views(views, logits, negatives, chunk_size, mesh, finish)
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
@@ -265,8 +282,11 @@ def clip(
         mesh.globally(items(images, mask=mask, unit=chunk_size is None)),
         mesh.globally(items(texts, mask=mask, unit=chunk_size is None)),
     )
-    (by_row, own), by_column = two_sided(rows, columns, cosine_logits(scale, chunk_size), chunk_size, mesh)
-    return mesh.mean(0.5 * (by_row + by_column) - own, mask)
+
+    def finish(by_row: Array, own: Array, by_column: Array) -> Array:
+        return mesh.mean(0.5 * (by_row + by_column) - own, mask)
+
+    return two_sided(rows, columns, cosine_logits(scale, chunk_size), chunk_size, mesh, finish)
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
@@ -394,35 +414,72 @@ def uniformity(
 
     logits = Logits(closeness, closeness, is_small(4 * t))
     number = number_of(mask, embeddings).astype(embeddings.dtype)
-    total = logsumexp(symmetric(given, logits, other_items, no_columns, chunk_size)[0])
-    return jnp.where(number > 1, jnp.where(number > 1, total, 0.0) - jnp.log(jnp.maximum(number * (number - 1), 1)), 0.0)
+
+    def finish(by_row: Array, _: Array) -> Array:
+        total = jnp.where(number > 1, logsumexp(by_row), 0.0)
+        return jnp.where(number > 1, total - jnp.log(jnp.maximum(number * (number - 1), 1)), 0.0)
+
+    return symmetric(given, logits, other_items, no_columns, chunk_size, finish)
 
 
-def _pairs(first: Array, second: Array, mask: Array | None, chunk_size: int | None, mesh: Devices) -> list[Items]:
-    return [mesh.globally(items(x, mask=mask, unit=chunk_size is None)) for x in (first, second)]
+class _Views(NamedTuple):
+    """Two views of each item, each with the label of its item, and which of them are kept."""
+
+    first: Items
+    second: Items
+    mesh: Devices
+
+    @property
+    def kept(self) -> Array:
+        return jnp.concatenate([self.first.kept, self.second.kept])
+
+    @property
+    def together(self) -> Items:
+        return self.mesh.globally(jax.tree.map(lambda x, y: jnp.concatenate([x, y]), self.first, self.second))
 
 
-def _views(first: Array, second: Array, mask: Array | None, chunk_size: int | None, mesh: Devices) -> Items:
-    """The views of all items, those of an item with one label."""
+def _views(first: Array, second: Array, mask: Array | None, chunk_size: int | None, mesh: Devices) -> _Views:
     a, b = (items(x, mask=mask, unit=chunk_size is None) for x in (first, second))
-    views = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), a, b)
-    return mesh.globally(views._replace(index=jnp.arange(2 * first.shape[0], dtype=views.index.dtype)))
+    return _Views(a, b._replace(index=b.index + first.shape[0]), mesh)
 
 
-def _of_views(views: Items, logits: Logits, denominator: Among, chunk_size: int | None, mesh: Devices) -> RowSums:
+def _of_views(
+    views: _Views, logits: Logits, denominator: Among, chunk_size: int | None, mesh: Devices, finish: Callable[[Array, Array], Array]
+) -> Array:
     """Of each view over the views of other devices, too; numerator by the other view of its item."""
-    if chunk_size is not None:
-        return _within(views, logits, denominator, positives, chunk_size, mesh)
-    n = views.index.shape[0] // 2
-    own = logits.own(jax.tree.map(lambda x: x[:n], views), jax.tree.map(lambda x: x[n:], views))
-    return _within(views, logits, denominator, no_columns, chunk_size, mesh)[0], jnp.concatenate([own, own])
+    n = views.first.index.shape[0]
+    direct = chunk_size is None
+    numerator = no_columns if direct else positives
+    both = jnp.concatenate([logits.own(views.first, views.second)] * 2) if direct else None
+    if mesh.axis_name is None and is_known(n) and (not direct or n > BLOCK):
+        parts = views.first, views.second
+        size = max(1, tile_side(chunk_size, views.first) // 2) if direct else tile_side(chunk_size, views.first)
+
+        def end(by_row: list[RowSums], _: list[RowSums]) -> Array:
+            found, drawn = (jnp.concatenate(x) for x in zip(*by_row, strict=True))
+            return finish(found, drawn if both is None else both)
+
+        return of_parts(end, parts, parts, logits, denominator, numerator, size, "triangle")
+
+    def finished(found: Array, drawn: Array) -> Array:
+        return finish(found, drawn if both is None else both)
+
+    return _within(views.together, logits, denominator, numerator, chunk_size, mesh, finished)
 
 
-def _within(given: Items, logits: Logits, denominator: Among, numerator: Among, chunk_size: int | None, mesh: Devices) -> RowSums:
+def _within(
+    given: Items,
+    logits: Logits,
+    denominator: Among,
+    numerator: Among,
+    chunk_size: int | None,
+    mesh: Devices,
+    finish: Callable[[Array, Array], Array],
+) -> Array:
     """Of each item over its set, which is on this device or on several."""
     if mesh.axis_name is None:
-        return symmetric(given, logits, denominator, numerator, chunk_size)
-    return one_sided(given, given, logits, denominator, numerator, chunk_size, mesh)
+        return symmetric(given, logits, denominator, numerator, chunk_size, finish)
+    return one_sided(given, given, logits, denominator, numerator, chunk_size, mesh, finish)
 
 
 def _number_of_positives(rows: Items, columns: Items, chunk_size: int | None) -> Array:

@@ -17,14 +17,17 @@ from jloss._core.sorting import order_of
 from jloss.numerics import absolute, inverse_norm, positive_part, safe_norm, safe_sqrt, select_by_sign, softplus
 from jloss.representation._sets import (
     Items,
+    Marks,
     by_blocks,
     items,
-    mean_of_totals,
+    mean_of_sums,
     mean_where,
     nan_if_not_finite,
     pairs,
     recentered,
     squared_distances,
+    squares_of,
+    sums_of_rows,
     totals,
 )
 
@@ -243,11 +246,10 @@ def batch_semi_hard_triplet(
     References:
         Schroff, Kalenichenko, Philbin, FaceNet: A Unified Embedding for Face Recognition and Clustering, 2015. https://arxiv.org/abs/1503.03832
     """
-    columns = recentered(items(embeddings, labels, mask))
-
-    def block(rows: Items) -> tuple[Array, Array]:
+    def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        distances = _distances(rows, columns, squared)
+        squares = squares_of(rows, columns, products)
+        distances = squares if squared else safe_sqrt(squares)
         n = distances.shape[1]
         order, valid = _merged(distances, negative, distances, positive)  # of equal distances the negative comes first
         is_negative, is_positive = valid & (order < n), valid & (order >= n)
@@ -257,9 +259,9 @@ def batch_semi_hard_triplet(
         rank = jnp.where(following < 2 * n, following, last)
         values = jnp.take_along_axis(jnp.concatenate([distances, distances], axis=1), order, axis=1)
         violation = values - jnp.take_along_axis(values, jnp.maximum(rank, 0), axis=1) + margin
-        return totals(positive_part(violation), is_positive & (last >= 0))
+        return [*totals(positive_part(violation), is_positive & (last >= 0))]
 
-    return mean_of_totals(by_blocks(block, columns, size=64))
+    return mean_of_sums(sums_of_rows(block, recentered(items(embeddings, labels, mask)), arrays=64))
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
@@ -287,11 +289,10 @@ def batch_all_triplet(
     References:
         Hermans, Beyer, Leibe, In Defense of the Triplet Loss for Person Re-Identification, 2017. https://arxiv.org/abs/1703.07737
     """
-    columns = recentered(items(embeddings, labels, mask))
-
-    def block(rows: Items) -> tuple[Array, Array]:
+    def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        distances = _distances(rows, columns, squared)
+        squares = squares_of(rows, columns, products)
+        distances = squares if squared else safe_sqrt(squares)
         n = distances.shape[1]
         reach = distances + margin
         order, valid = _merged(reach, positive, distances, negative)  # a negative that is just out of reach comes last
@@ -301,14 +302,9 @@ def batch_all_triplet(
         values = values - middle[:, None]  # small numbers add up exactly
         nearer = jnp.cumsum(is_negative.astype(values.dtype), axis=1)
         violation = nearer * values - jnp.cumsum(jnp.where(is_negative, values, 0.0), axis=1)
-        return totals(violation, is_positive)[0], totals(nearer, is_positive)[0]
+        return [totals(violation, is_positive)[0], totals(nearer, is_positive)[0]]
 
-    return mean_of_totals(by_blocks(block, columns, size=64))
-
-
-def _distances(rows: Items, columns: Items, squared: bool) -> Array:
-    squares = squared_distances(rows.vectors, columns.vectors)
-    return squares if squared else safe_sqrt(squares)
+    return mean_of_sums(sums_of_rows(block, recentered(items(embeddings, labels, mask)), arrays=64))
 
 
 def _merged(first: Array, in_first: Array, second: Array, in_second: Array) -> tuple[Array, Array]:

@@ -14,14 +14,18 @@ from jloss._core.signature import Reduce
 from jloss.numerics import logsumexp, positive_part, safe_divide, safe_log, safe_sqrt, softplus
 from jloss.representation._sets import (
     Items,
+    Marks,
     by_blocks,
     dot,
     items,
+    mean_of_sums,
     mean_of_totals,
     mean_where,
     pairs,
     recentered,
     squared_distances,
+    squares_of,
+    sums_of_rows,
     totals,
 )
 
@@ -60,14 +64,13 @@ def multi_similarity(
     References:
         Wang et al., Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning, 2019. https://arxiv.org/abs/1904.06627
     """
-    columns = items(embeddings, labels, mask, unit=True)
-
-    def block(rows: Items) -> Array:
+    def block(rows: Marks, columns: Marks, cosines: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        similarity = dot(rows.vectors, columns.vectors) - base
-        return softplus(_among(-alpha * similarity, positive)) / alpha + softplus(_among(beta * similarity, negative)) / beta
+        similarity = cosines - base
+        each = softplus(_among(-alpha * similarity, positive)) / alpha + softplus(_among(beta * similarity, negative)) / beta
+        return [jnp.where(rows.kept, each, 0.0), rows.kept.astype(each.dtype)]
 
-    return mean_where(by_blocks(block, columns), mask)
+    return mean_of_sums(sums_of_rows(block, items(embeddings, labels, mask, unit=True)))
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
@@ -96,17 +99,15 @@ def circle(
     References:
         Sun et al., Circle Loss: A Unified Perspective of Pair Similarity Optimization, 2020. https://arxiv.org/abs/2002.10857
     """
-    columns = items(embeddings, labels, mask, unit=True)
-
-    def block(rows: Items) -> tuple[Array, Array]:
+    def block(rows: Marks, columns: Marks, similarity: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        similarity = dot(rows.vectors, columns.vectors)
         near = _among(-gamma * lax.stop_gradient(positive_part(1 + margin - similarity)) * (similarity - 1 + margin), positive)
         far = _among(gamma * lax.stop_gradient(positive_part(similarity + margin)) * (similarity - margin), negative)
         usable = jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
-        return softplus(jnp.where(usable, near, 0.0) + jnp.where(usable, far, 0.0)), usable
+        each = softplus(jnp.where(usable, near, 0.0) + jnp.where(usable, far, 0.0))
+        return [jnp.where(usable, each, 0.0), usable.astype(each.dtype)]
 
-    return mean_where(*by_blocks(block, columns))
+    return mean_of_sums(sums_of_rows(block, items(embeddings, labels, mask, unit=True)))
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
@@ -134,16 +135,14 @@ def pair_margin(
     References:
         Wu, Manmatha, Smola, Krahenbuhl, Sampling Matters in Deep Embedding Learning, 2017. https://arxiv.org/abs/1706.07567
     """
-    columns = recentered(items(embeddings, labels, mask, unit=True))
-
-    def block(rows: Items) -> tuple[Array, Array]:
+    def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        excess = _distances(rows, columns) - beta
+        excess = safe_sqrt(squares_of(rows, columns, products)) - beta
         violation = positive_part(jnp.where(positive, excess, -excess) + margin)
         active = (positive | negative) & (violation != 0)
-        return totals(violation, active)
+        return [*totals(violation, active)]
 
-    return mean_of_totals(by_blocks(block, columns))
+    return mean_of_sums(sums_of_rows(block, recentered(items(embeddings, labels, mask, unit=True))))
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
@@ -222,16 +221,15 @@ def n_pairs(embeddings: Array, labels: Array, mask: Array | None = None, **reduc
     rank = by_blocks(ranks, columns)
     second = columns.kept & (rank == 1)
 
-    def block(given: tuple[Items, Array]) -> tuple[Array, Array]:
-        rows, rank = given
+    def block(rows: Marks, columns: Marks, similarity: Array) -> list[Array]:
         positive, _ = pairs(rows, columns)
-        similarity = dot(rows.vectors, columns.vectors)
         own = positive & second[None, :]
-        usable = rows.kept & (rank == 0) & jnp.any(own, axis=1)
+        usable = rows.kept & (rank[rows.index] == 0) & jnp.any(own, axis=1)
         mine = jnp.sum(jnp.where(own, similarity, 0.0), axis=1)
-        return softplus(_among(similarity - mine[:, None], second[None, :] & ~own)), usable
+        each = softplus(_among(similarity - mine[:, None], second[None, :] & ~own))
+        return [jnp.where(usable, each, 0.0), usable.astype(each.dtype)]
 
-    return mean_where(*by_blocks(block, (columns, rank)))
+    return mean_of_sums(sums_of_rows(block, columns))
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
@@ -306,18 +304,16 @@ def tuplet_margin(
         Yu, Tao, Deep Metric Learning with Tuplet Margin Loss, 2019.
         https://openaccess.thecvf.com/content_ICCV_2019/html/Yu_Deep_Metric_Learning_With_Tuplet_Margin_Loss_ICCV_2019_paper.html
     """
-    columns = items(embeddings, labels, mask, unit=True)
     slack = jnp.deg2rad(margin)
 
-    def block(rows: Items) -> tuple[Array, Array]:
+    def block(rows: Marks, columns: Marks, cosine: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        cosine = dot(rows.vectors, columns.vectors)
         sine = _sine(cosine)
         pushed = _among(scale * cosine, negative)[:, None]
         violation = softplus(pushed - scale * (cosine * jnp.cos(slack) + sine * jnp.sin(slack)))
-        return totals(violation, positive & jnp.any(negative, axis=1, keepdims=True))
+        return [*totals(violation, positive & jnp.any(negative, axis=1, keepdims=True))]
 
-    return mean_of_totals(by_blocks(block, columns))
+    return mean_of_sums(sums_of_rows(block, items(embeddings, labels, mask, unit=True)))
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
@@ -346,19 +342,17 @@ def fast_ap(embeddings: Array, labels: Array, mask: Array | None = None, *, bins
     """
     if bins < 1:
         raise ValueError(f"fast_ap: `bins` must be 1 or more, got {bins}.")
-    columns = recentered(items(embeddings, labels, mask, unit=True))
-
-    def block(rows: Items) -> tuple[Array, Array]:
+    def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        squares = squared_distances(rows.vectors, columns.vectors)
+        squares = squares_of(rows, columns, products)
         place = squares * (bins / 4)
         here, other = _histograms(place, positive, negative, bins)
         below, all_below = jnp.cumsum(here, axis=1), jnp.cumsum(here + other, axis=1)
         number = jnp.sum(positive, axis=1).astype(squares.dtype)
         precision = jnp.sum(here * safe_divide(below, all_below, 1.0), axis=1)  # of an empty bin that a positive is about to enter
-        return 1 - safe_divide(precision, number), number > 0
+        return [jnp.where(number > 0, 1 - safe_divide(precision, number), 0.0), (number > 0).astype(number.dtype)]
 
-    return mean_where(*by_blocks(block, columns))
+    return mean_of_sums(sums_of_rows(block, recentered(items(embeddings, labels, mask, unit=True)), arrays=24))
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
@@ -432,17 +426,16 @@ def ranked_list(
     References:
         Wang, Hua, Kodirov, Hu, Garnier, Robertson, Ranked List Loss for Deep Metric Learning, 2019. https://arxiv.org/abs/1903.03238
     """
-    columns = recentered(items(embeddings, labels, mask, unit=True))
-
-    def block(rows: Items) -> Array:
+    def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        distances = _distances(rows, columns)
+        distances = safe_sqrt(squares_of(rows, columns, products))
         outside, inside = positive_part(distances - alpha + margin), positive_part(alpha - distances)
         far, near = positive & (outside != 0), negative & (inside != 0)
         weights = jax.nn.softmax(jnp.where(near, lax.stop_gradient(temperature * inside), -1e30), axis=1)
-        return jax.vmap(mean_where)(outside, far) + jnp.sum(jnp.where(near, weights * inside, 0.0), axis=1)
+        each = jax.vmap(mean_where)(outside, far) + jnp.sum(jnp.where(near, weights * inside, 0.0), axis=1)
+        return [jnp.where(rows.kept, each, 0.0), rows.kept.astype(each.dtype)]
 
-    return mean_where(by_blocks(block, columns), mask)
+    return mean_of_sums(sums_of_rows(block, recentered(items(embeddings, labels, mask, unit=True))))
 
 
 def _among(logits: Array, chosen: Array) -> Array:

@@ -14,7 +14,7 @@ from jloss._core.catalogue import Entry
 from jloss._core.chunks import Backward, chunked_map, chunked_sum
 from jloss._core.domains import DOMAINS, typed_inputs
 from jloss._core.loss import batch_of, cast_options, map_examples
-from jloss._core.reduction import mean_of, reduce_values
+from jloss._core.reduction import reduce_values
 from jloss._core.signature import UNREDUCED
 from jloss.transforms._compose import reduced
 
@@ -77,19 +77,25 @@ def in_chunks(
         def total(rows: Any, shared: Any, where: Array | None) -> Array:
             value = values(rows, shared, where)
             keep, weights = _both(where, rows["where"], value.ndim), _behind(rows["weights"], value.ndim)
-            return reduce_values(value, keep, None, weights, "sum")
+            each = reduce_values(value, keep, None, weights, "sum")
+            return each / shared["mass"] if "mass" in shared else each
 
         if given["reduction"] in ("none", UNREDUCED):
             value = chunked_map(values, rows, shared, where, levels=levels, chunk_size=chunk_size)
             keep, weights = _both(where, class_where, value.ndim), _behind(weights, value.ndim)
             keep, weights = (None if a is None else jnp.broadcast_to(a, value.shape) for a in (keep, weights))
             return reduce_values(value, keep, None, weights, given["reduction"])
-        sum_of = chunked_sum(total, rows, shared, where, levels=levels, chunk_size=chunk_size, backward=backward)
         mass, kept = _mass(where, class_where, weights, batch, classes, dtype)
         axes = _axes(given["axis_name"], given["class_axis_name"] if vector is not None else None)
         if axes:
-            sum_of, mass, kept = lax.psum((sum_of, mass, kept), axes)
-        return mean_of(sum_of, mass, kept > 0) if given["reduction"] == "mean" else reduced(sum_of, mass, given["reduction"])
+            mass, kept = lax.psum((mass, kept), axes)
+        if given["reduction"] == "mean":  # every chunk is divided by the mass: gradients are then those of the mean, and need no factor
+            shared["mass"] = jnp.where(kept > 0, mass, jnp.ones_like(mass))
+        sum_of = chunked_sum(total, rows, shared, where, levels=levels, chunk_size=chunk_size, backward=backward)
+        sum_of = lax.psum(sum_of, axes) if axes else sum_of
+        if given["reduction"] != "mean":
+            return reduced(sum_of, mass, given["reduction"])
+        return sum_of if weights is None else jnp.where(kept > 0, sum_of, jnp.zeros_like(sum_of))
 
     return evaluate
 

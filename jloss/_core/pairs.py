@@ -1,0 +1,309 @@
+"""Sums over all pairs of a set, or of two, that hold neither all pairs nor a copy of the set beside its gradient.
+
+`sum_over_rows` is for what one row says of all columns, `value_of_tiles` for sums over tiles of pairs. Gradients are computed by jax, a
+block of pairs at a time, and added in place where the whole gradient will be: the transpose of a `lax.scan` would make an array as large
+as the set for every block. Each is a `custom_jvp` whose tangent is the gradient times the change, so that everything composes.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from jloss._core.chunks import _is_float, _merge, _some, _vary, _varying
+
+COLUMNS = 1024  # the gradients of the products with so many columns are added at once
+
+
+def sum_over_rows(function: Callable[[Array, Array, Any], Any], rows: Array, columns: Array, given: Any, size: int) -> Any:
+    """The sums over all rows of what ``function(products, index, given)`` says of each, where `products` are those of some rows with
+    all columns and `index` is which rows these are. Only the first of the sums has a derivative.
+
+    It is computed beside the value, `size` rows at a time, as gradients with respect to the products; they are added to those of rows and
+    columns in place. So nothing is as large as all products, and nothing but the gradients as large as the rows.
+
+    Args:
+        function: Gives a list of arrays with one number per row.
+        rows: Vectors.
+        columns: Vectors; the same array if a set is compared with itself.
+        given: Pytree of further arrays.
+        size: How many rows at a time.
+    """
+    same, n, m = columns is rows, rows.shape[0], columns.shape[0]
+    size, width = min(size, n), min(COLUMNS, m)
+    axes = frozenset().union(*map(_varying, jax.tree.leaves((rows, columns, given))))
+    rows, columns, given = _vary((rows, columns, given), axes)
+    closed, found = _opened(function, axes, _products(rows[:size], columns), jnp.arange(size), given)
+    leaves, tree = jax.tree.flatten((given, found))
+    wanted = [_is_float(a) for a in leaves]
+
+    def sums(products: Array, at: Any, floats: Sequence[Array], leaves: Sequence[Array]) -> list[Array]:
+        given, found = jax.tree.unflatten(tree, _merge(wanted, floats, leaves))
+        values = closed(found, products, at.index, given)
+        return [jnp.sum(jnp.where(at.new, v, jnp.zeros_like(v))) for v in values]
+
+    def shapes(rows: Array, columns: Array, leaves: Sequence[Array]) -> list[Array]:
+        each = jax.eval_shape(lambda r, c, s: sums(_products(r, c), _block(0, n, size), _some(wanted, s), s), rows[:size], columns, leaves)
+        return [_vary(jnp.zeros(a.shape, a.dtype), axes) for a in each]
+
+    @jax.custom_jvp
+    def total(rows: Array, columns: Array, leaves: list[Array]) -> list[Array]:
+        def step(found: list[Array], i: Array) -> Any:
+            at = _block(i, n, size)
+            more = sums(_products(at.of(rows), columns), at, _some(wanted, leaves), leaves)
+            return [x + y for x, y in zip(found, more, strict=True)], None
+
+        return lax.scan(step, shapes(rows, columns, leaves), jnp.arange(-(-n // size)))[0]
+
+    @total.defjvp
+    def derivative(primals: Any, tangents: Any) -> Any:
+        rows, columns, leaves = primals
+        columns = rows if same else columns
+        floats = _some(wanted, leaves)
+
+        def step(carry: Any, i: Array) -> Any:
+            found, row_slopes, column_slopes, slopes = carry
+            at = _block(i, n, size)
+            some = at.of(rows)
+
+            def of(products: Array, floats: list[Array]) -> tuple[Array, list[Array]]:
+                values = sums(products, at, floats, leaves)
+                return values[0], values
+
+            (_, values), (of_products, more) = jax.value_and_grad(of, (0, 1), has_aux=True)(_products(some, columns), floats)
+
+            def inner(carry: Any, j: Array) -> Any:
+                mine, column_slopes = carry
+                there = _block(_inside(j, i), m, width)
+                part = jnp.where(there.new[None, :], lax.dynamic_slice_in_dim(of_products, there.start, width, 1), 0.0)
+                to_rows, to_columns = jax.vjp(_products, some, there.of(columns))[1](part)
+                return (mine + to_rows, there.added(column_slopes, to_columns)), None
+
+            (mine, column_slopes), _ = lax.scan(inner, (jnp.zeros_like(some), column_slopes), jnp.arange(-(-m // width)))
+            if same:
+                column_slopes = at.added(column_slopes, mine)
+            else:
+                row_slopes = at.added(row_slopes, mine)
+            found = [x + y for x, y in zip(found, values, strict=True)]
+            slopes = [x + y for x, y in zip(slopes, more, strict=True)]
+            return (found, row_slopes, column_slopes, slopes), None
+
+        zeros = [None if same else jnp.zeros_like(rows), jnp.zeros_like(columns), [jnp.zeros_like(a) for a in floats]]
+        start = shapes(rows, columns, leaves), *zeros
+        (values, row_slopes, column_slopes, slopes), _ = lax.scan(step, start, jnp.arange(-(-n // size)))
+        of_rows, of_columns, of_leaves = tangents
+        changes = [of_rows if same else of_columns, *_some(wanted, of_leaves)]
+        change = _dot([column_slopes, *slopes], changes) if same else _dot([row_slopes, column_slopes, *slopes], [of_rows, *changes])
+        return values, [change.astype(values[0].dtype), *map(jnp.zeros_like, values[1:])]
+
+    return total(rows, lax.stop_gradient(columns) if same else columns, leaves)
+
+
+def value_of_tiles(
+    tile: Callable[..., Any], after: Callable[[Any, Any], Array], rows: Any, columns: Any, size: int, triangle: bool = False
+) -> Array:
+    """``after(to_rows, to_columns)``, a number, of the sums that all tiles give to each row and to each column.
+
+    The derivative computes every tile again, once it is known what the sums are worth, and adds to the gradients in place.
+
+    Args:
+        tile: Of some rows and some columns, and of which of them are new: what they give to these rows and to these columns, a list each.
+        after: The value.
+        rows: Pytree of arrays with one leading axis.
+        columns: The same.
+        size: Rows and columns of a tile.
+        triangle: Whether the columns are the rows: tiles below the diagonal are left out, and what is given to either is given to both.
+    """
+    axes = frozenset().union(*map(_varying, jax.tree.leaves((rows, columns))))
+    rows, columns = _vary((rows, columns), axes)
+    columns = rows if triangle else columns
+    plan = _plan(rows, columns, size, triangle)
+    examples = plan.examples(rows, columns)
+    tile, of_tile = _opened(tile, axes, *examples)
+    after, of_after = _opened(after, axes, *plan.start(tile, of_tile, examples, 0.0, axes))
+    leaves, tree = jax.tree.flatten((rows, None if triangle else columns, of_tile, of_after))
+    wanted = [_is_float(a) for a in leaves]
+
+    def parts(leaves: Sequence[Array]) -> Any:
+        rows, columns, of_tile, of_after = jax.tree.unflatten(tree, leaves)
+        return rows, rows if triangle else columns, of_tile, of_after
+
+    @jax.custom_jvp
+    def value(leaves: list[Array]) -> Array:
+        rows, columns, of_tile, of_after = parts(leaves)
+        return after(of_after, *_totals(tile, of_tile, rows, columns, plan, axes))
+
+    @value.defjvp
+    def derivative(primals: Any, tangents: Any) -> Any:
+        (leaves,), (changes,) = primals, tangents
+        rows, columns, of_tile, of_after = parts(leaves)
+        sums = _totals(tile, of_tile, rows, columns, plan, axes)
+        end, of_end = _of_floats(lambda held: functools.partial(after, held), of_after)
+        result, (worth, after_slopes) = jax.value_and_grad(lambda sums, floats: end(floats)(*sums), (0, 1))(sums, *of_end)
+        worth = (jax.tree.map(jnp.add, *worth),) * 2 if triangle else worth  # the same sums stand for both
+
+        def step(carry: Any, at: tuple[Array, Array]) -> Any:
+            row_slopes, column_slopes, slopes = carry
+            here, there = plan.blocks(*at)
+            of, floats = _of_floats(
+                lambda row, column, held: tile(held, row, column, here.new, there.new), here.of(rows), there.of(columns), of_tile
+            )
+            left = [jnp.where(at[0] == at[1], jnp.zeros_like(x), x) if triangle else x for x in there.of(worth[1])]
+            to_row, to_column, more = jax.vjp(of, *floats)[1]((here.of(worth[0]), left))
+            column_slopes = jax.tree.map(there.added, column_slopes, to_column)
+            if triangle:
+                column_slopes = jax.tree.map(here.added, column_slopes, to_row)
+            else:
+                row_slopes = jax.tree.map(here.added, row_slopes, to_row)
+            return (row_slopes, column_slopes, jax.tree.map(jnp.add, slopes, more)), None
+
+        zeros = [jax.tree.map(jnp.zeros_like, _floats(x)) for x in (rows, columns, of_tile)]
+        start = ([] if triangle else zeros[0], *zeros[1:])
+        every = jax.tree.leaves((lax.scan(step, start, plan.pairs)[0], after_slopes))
+        return result, _dot(every, _some(wanted, changes)).astype(result.dtype)
+
+    return value(leaves)
+
+
+def largest_of_tiles(tile: Callable[..., Any], rows: Any, columns: Any, size: int, triangle: bool = False) -> Any:
+    """The largest of what all tiles give to each row and to each column, -inf where nothing is given. It has no derivative."""
+    rows, columns = lax.stop_gradient((rows, columns))
+    axes = frozenset().union(*map(_varying, jax.tree.leaves((rows, columns))))
+    plan = _plan(rows, columns, size, triangle)
+    tile, held = _opened(tile, axes, *plan.examples(rows, columns))
+    return _totals(tile, held, rows, columns, plan, axes, jnp.maximum, -jnp.inf)
+
+
+class _Plan(NamedTuple):
+    """How rows and columns are cut into tiles, and which tiles there are."""
+
+    n: int
+    m: int
+    height: int
+    width: int
+    triangle: bool
+    pairs: tuple[Any, Any]  # of NumPy: a derivative may be traced when what is traced now is gone
+
+    def blocks(self, i: Any, j: Any) -> tuple["_Block", "_Block"]:
+        return _block(i, self.n, self.height), _block(j, self.m, self.width)
+
+    def examples(self, rows: Any, columns: Any) -> tuple[Any, Any, Array, Array]:
+        """What the first tile is given."""
+        here, there = self.blocks(0, 0)
+        return here.of(rows), there.of(columns), here.new, there.new
+
+    def start(self, tile: Callable[..., Any], held: Any, examples: Any, number: float, axes: frozenset[str]) -> list[list[Array]]:
+        """A number for each row and for each column, in arrays of the kind that tiles give."""
+        kinds = jax.eval_shape(tile, held, *examples)
+        return [[_vary(jnp.full(k, number, a.dtype), axes) for a in side] for k, side in zip((self.n, self.m), kinds, strict=True)]
+
+
+def _plan(rows: Any, columns: Any, size: int, triangle: bool) -> _Plan:
+    n, m = (jax.tree.leaves(given)[0].shape[0] for given in (rows, columns))
+    height, width = min(size, n), min(size, m)
+    counts = -(-n // height), -(-m // width)
+    pairs = np.triu_indices(counts[0]) if triangle else tuple(x.ravel() for x in np.indices(counts))
+    return _Plan(n, m, height, width, triangle, (pairs[0].astype(np.int32), pairs[1].astype(np.int32)))
+
+
+def _totals(
+    tile: Callable[..., Any],
+    held: Any,
+    rows: Any,
+    columns: Any,
+    plan: _Plan,
+    axes: frozenset[str],
+    merge: Callable[[Array, Array], Array] = jnp.add,
+    number: float = 0.0,
+) -> tuple[Any, Any]:
+    """What all tiles give to each row and to each column, merged."""
+
+    def step(carry: Any, at: tuple[Array, Array]) -> Any:
+        to_rows, to_columns = carry
+        here, there = plan.blocks(*at)
+        right, left = tile(held, here.of(rows), there.of(columns), here.new, there.new)
+        if plan.triangle:
+            left = [jnp.where(at[0] == at[1], jnp.full_like(x, number), x) for x in left]
+        to_rows = [here.put(x, merge(here.of(x), y)) for x, y in zip(to_rows, right, strict=True)]
+        to_columns = [there.put(x, merge(there.of(x), y)) for x, y in zip(to_columns, left, strict=True)]
+        return (to_rows, to_columns), None
+
+    start = plan.start(tile, held, plan.examples(rows, columns), number, axes)
+    to_rows, to_columns = lax.scan(step, tuple(start), plan.pairs)[0]
+    if plan.triangle:
+        to_rows = to_columns = jax.tree.map(merge, to_rows, to_columns)
+    return to_rows, to_columns
+
+
+def _floats(tree: Any) -> list[Array]:
+    return [a for a in jax.tree.leaves(tree) if _is_float(a)]
+
+
+def _of_floats(function: Callable[..., Any], *trees: Any) -> tuple[Callable[..., Any], list[list[Array]]]:
+    """The function of the floating arrays of its arguments alone, and these."""
+
+    def of(*floats: Any) -> Any:
+        return function(*(_refilled(t, [_is_float(a) for a in jax.tree.leaves(t)], f) for t, f in zip(trees, floats, strict=True)))
+
+    return of, [_floats(t) for t in trees]
+
+
+class _Block(NamedTuple):
+    """Neighbours along the first axis. The last block reaches back over some that are `new` in the one before."""
+
+    start: Any
+    index: Any  # type: ignore[assignment]  # hides tuple.index
+    new: Any
+
+    def of(self, tree: Any) -> Any:
+        """The block of each array."""
+        return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, self.start, self.index.shape[0]), tree)
+
+    def added(self, total: Array, part: Array) -> Array:
+        """The total with a block added to it, in place."""
+        return self.put(total, self.of(total) + part)
+
+    def put(self, total: Array, part: Array) -> Array:
+        """The total with a block replaced."""
+        return lax.dynamic_update_slice_in_dim(total, part, self.start, 0)
+
+
+def _block(i: Any, size: int, each: int) -> _Block:
+    start = jnp.minimum(jnp.asarray(i) * each, size - each)
+    index = start + jnp.arange(each)
+    return _Block(start, index, index >= jnp.asarray(i) * each)
+
+
+def _dot(slopes: Sequence[Array], changes: Sequence[Array]) -> Array:
+    return jnp.asarray(sum(jnp.sum(g * t) for g, t in zip(slopes, changes, strict=True)))
+
+
+def _inside(j: Array, i: Array) -> Array:
+    """The step of an inner loop, tied to that of the outer one: else jax cuts all columns into blocks, a copy, before the outer loop."""
+    return lax.optimization_barrier((j, i))[0]
+
+
+def _products(rows: Array, columns: Array) -> Array:
+    return lax.dot_general(rows, columns, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
+
+
+def _opened(function: Callable[..., Any], axes: frozenset[str], *examples: Any) -> tuple[Callable[..., Any], list[Array]]:
+    """The function with what it holds on to as its first argument, and that: a derivative must see it come in."""
+    closed, shape = jax.make_jaxpr(function, return_shape=True)(*examples)
+
+    def opened(held: Sequence[Array], *given: Any) -> Any:
+        results = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, held))(*jax.tree.leaves(given))
+        return jax.tree.unflatten(jax.tree.structure(shape), results)
+
+    return opened, _vary([jnp.asarray(x) for x in closed.consts], axes)
+
+
+def _refilled(tree: Any, wanted: Sequence[bool], floats: Sequence[Any]) -> Any:
+    """The tree with other floating arrays."""
+    leaves, structure = jax.tree.flatten(tree)
+    return jax.tree.unflatten(structure, _merge(wanted, floats, leaves))
