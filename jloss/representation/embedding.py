@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import is_known_zero
+from jloss._core.backend import hint, is_known_zero
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss._core.sorting import order_of
@@ -132,6 +132,7 @@ def contrastive_pair(first: Array, second: Array, same: Array, *, margin: float 
 
 
 @loss("(d),(d),(d)->()", "real real real", p="positive")
+@hint(blocks=1)
 def triplet_margin(
     anchors: Array,
     positives: Array,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax, nn
 
 from jloss._core.assignment import match
-from jloss._core.backend import select
+from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import absolute, clipped, log_softmax, pick, positive_part, safe_divide, softplus
@@ -47,6 +47,7 @@ def distribution_focal(logits: Array, targets: Array, **reduce: Unpack[Reduce]) 
 
 
 @loss("(),()->()", "real unit", beta="nonnegative")
+@hint(blocks=2)
 def quality_focal(logits: Array, quality: Array, *, beta: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Focal loss for a soft label: the score learns the IoU of its box, and easy examples count little.
 
@@ -84,6 +85,7 @@ def _settled(logits: Array, weight: Array) -> Array:
 
 
 @loss("(),()->()", "real unit", alpha="nonnegative", gamma="nonnegative")
+@hint(blocks=1)
 def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Cross entropy weighted by the quality of the box, and focal for negatives only: no positive is suppressed.
 
