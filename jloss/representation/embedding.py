@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import is_known_zero
+from jloss._core.backend import hint, is_known_zero
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss._core.sorting import order_of
@@ -173,6 +173,7 @@ def triplet_margin(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def batch_hard_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -218,6 +219,7 @@ def batch_hard_triplet(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def batch_semi_hard_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -263,6 +265,7 @@ def batch_semi_hard_triplet(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def batch_all_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax, nn
 
 from jloss._core.assignment import match
-from jloss._core.backend import select
+from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import absolute, clipped, log_softmax, pick, positive_part, safe_divide, softplus
@@ -115,6 +115,7 @@ def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: floa
 
 
 @loss("(n,k),(n,4),(m),(m,4),(m)->()", "real box class box mask", no_object_weight="nonnegative", boxes_per_image="nonnegative")
+@hint(time="m^2", memory="m^2")
 def detr(
     class_logits: Array,
     boxes: Array,
