@@ -31,6 +31,8 @@ class Hints(NamedTuple):
     any_pixel_order: bool = False  # it adds its pixels by `pixel_sum`, so they may be cut into rows
     blocks: int = 0  # value and gradient are computed a block of examples at a time from so small a fraction of `RECOMPUTE_FROM` on
     sizes: Mapping[str, int] = MappingProxyType({})  # of the core axes of samples, where the usual ones are too small for it
+    time: str = ""  # sizes with which its operations grow faster than its inputs do: "n^2"
+    memory: str = ""  # and what it holds
 
 
 def hint(**hints: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import hint
 from jloss._core.domains import is_known
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
@@ -48,6 +49,7 @@ from jloss.representation._tiles import (
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
+@hint(time="n^2")
 def info_nce(
     queries: Array,
     keys: Array,
@@ -96,6 +98,7 @@ def info_nce(
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
+@hint(time="n^2")
 def nt_xent(
     first: Array,
     second: Array,
@@ -143,6 +146,7 @@ def nt_xent(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask", temperature="positive")
+@hint(time="n^2")
 def supervised_contrastive(
     embeddings: Array,
     labels: Array,
@@ -190,6 +194,7 @@ def supervised_contrastive(
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive", sigma="positive")
+@hint(time="n^2")
 def decoupled_contrastive(
     first: Array,
     second: Array,
@@ -242,6 +247,7 @@ def decoupled_contrastive(
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
+@hint(time="n^2")
 def clip(
     images: Array,
     texts: Array,
@@ -290,6 +296,7 @@ def clip(
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
+@hint(time="n^2")
 def siglip(
     images: Array,
     texts: Array,
@@ -383,6 +390,7 @@ def alignment(first: Array, second: Array, mask: Array | None = None, **reduce: 
 
 
 @loss("(n,d),(n)->()", "real mask", t="positive")
+@hint(time="n^2")
 def uniformity(
     embeddings: Array, mask: Array | None = None, *, t: float = 2.0, chunk_size: int | None = None, **reduce: Unpack[Reduce]
 ) -> Array:

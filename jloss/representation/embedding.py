@@ -177,6 +177,7 @@ def triplet_margin(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def batch_hard_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -222,6 +223,7 @@ def batch_hard_triplet(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def batch_semi_hard_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -266,6 +268,7 @@ def batch_semi_hard_triplet(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def batch_all_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:

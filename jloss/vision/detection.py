@@ -117,6 +117,7 @@ def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: floa
 
 
 @loss("(n,k),(n,4),(m),(m,4),(m)->()", "real box class box mask", no_object_weight="nonnegative", boxes_per_image="nonnegative")
+@hint(time="m^2", memory="m^2")
 def detr(
     class_logits: Array,
     boxes: Array,
