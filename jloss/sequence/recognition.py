@@ -105,8 +105,8 @@ def ctc(
         return jax.tree.map(lambda new, old: jnp.where(valid[0], new, old), moved, states) if valid else moved
 
     nowhere = jnp.full_like(logits, LOG_ZERO, shape=(count + 1,))
-    start = delayed(nowhere, 0.0)
-    start = start, start, nowhere
+    nothing_written = delayed(nowhere, 0.0)
+    start: tuple[Array, ...] = nothing_written, nothing_written, nowhere
     if chunk_size is not None and classes <= count:  # the narrower array is the one to keep
         ended, *_ = recursion(step, start, rows, chunk_size=chunk_size, prepare=emissions, kept=WEIGHTS)
     else:
