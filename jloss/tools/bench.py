@@ -25,6 +25,7 @@ from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.lookup import Stopped, UsageError, find_entry, import_extra, stoppable
 from jloss.testing import draw
+from jloss.testing.samples import blank_of
 from jloss.tools.peers import ROWS as ROWS
 from jloss.tools.peers import SIZES, Peers
 
@@ -178,7 +179,8 @@ def inputs_of(entry: Entry, row: Peers, size: int) -> list[np.ndarray]:
     examples = max(1, size // math.prod(core(names[0])))
     if row.inputs:
         return list(row.inputs(rng, examples))
-    drawn = (draw(entry.domains[n], core(n), (examples,), rng, classes=sizes["k"], steps=sizes["t"]) for n in names)
+    given = {"classes": sizes["k"], "steps": sizes["t"], "blank": blank_of(entry, row.options)}
+    drawn = (draw(entry.domains[n], core(n), (examples,), rng, **given) for n in names)
     return [a.astype(np.float32) if getattr(a, "dtype", None) == np.float64 else a for a in drawn]
 
 
