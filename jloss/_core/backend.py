@@ -98,6 +98,16 @@ def is_known_zero(option: Any) -> bool:
     return not isinstance(option, Array) and not np.any(option)
 
 
+def is_small_whole(option: Any) -> bool:
+    """Whether an option is known to be 1, 2, 3 or 4 as the loss is traced, as one that is left at its default: products make its power."""
+    return not isinstance(option, Array) and np.ndim(option) == 0 and float(option) in (1, 2, 3, 4)
+
+
+def raise_to(x: Array, exponent: Any) -> Array:
+    """``x ** exponent``, by products where `is_small_whole`."""
+    return lax.integer_pow(x, int(exponent)) if is_small_whole(exponent) else x**exponent
+
+
 def by_platform(*operands: Any, default: Callable[..., Any], **ways: Callable[..., Any]) -> Any:
     """`lax.platform_dependent`; `default` alone for a `few` numbers."""
     return default(*operands) if few() else lax.platform_dependent(*operands, default=default, **ways)
