@@ -51,7 +51,7 @@ KEPT = {
     "reverse_kl_divergence": (2, 0),
     "shape_iou": (4, 0),
     "sigmoid_cross_entropy": (1, 0),
-    "sigmoid_focal": (4, 0),
+    "sigmoid_focal": (5, 0),
     "siou": (6, 0),
     "smooth_l1": (0, 0),
     "soft_cross_entropy": (2, 0),
