@@ -254,25 +254,7 @@ def how_to_sum(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], v
     return Sum(fused(values) if program is not None and calculates_with_selected(program) else values, sorts_of(entry, values, arrays))
 
 
-DEAR = {
-    "div",
-    "rem",
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log1p",
-    "logistic",
-    "tanh",
-    "pow",
-    "sqrt",
-    "rsqrt",
-    "cbrt",
-    "sin",
-    "cos",
-    "atan2",
-    "erf",
-}
+DEAR = {"rem", "exp", "exp2", "expm1", "log", "log1p", "logistic", "tanh", "pow", "sqrt", "rsqrt", "cbrt", "sin", "cos", "atan2", "erf"}
 
 
 def lanes_of(x: Array) -> int:
