@@ -27,7 +27,7 @@ Among = Callable[[Items, Items], Array]  # (rows, columns) -> which columns coun
 RowSums = tuple[Array, Array]  # log sum exp over those `among` it, sum of the logits of those `numerator`
 Sides = Literal["rows", "both", "triangle"]
 BLOCK = 512  # rows and columns of a tile
-UNTILED_ITEMS = 8192  # so many items are compared at once, where no chunk size is given: a matrix of 268 MB
+UNTILED_ITEMS = 4096  # so many items are compared at once, where no chunk size is given: a matrix of 67 MB
 
 
 class Logits(NamedTuple):

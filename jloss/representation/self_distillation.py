@@ -14,7 +14,18 @@ from jax import Array, lax
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import log_softmax, logsumexp, normalize, positive_part, safe_norm
-from jloss.representation._sets import Items, dot, items, map_rows, mean_where, number_of, recentered, squared_distances
+from jloss.representation._sets import (
+    Items,
+    choices,
+    dot,
+    items,
+    mean_where,
+    nearest,
+    number_of,
+    recentered,
+    squared_distances,
+    sums_of_partners,
+)
 from jloss.representation._tiles import Devices, devices_of, other_items
 
 
@@ -320,15 +331,20 @@ def koleo(
         Sablayrolles, Douze, Schmid, Jegou, Spreading vectors for similarity search, 2018. https://arxiv.org/abs/1806.03198
     """
     devices_of("koleo", chunk_size, None, False)
-    given = items(embeddings, mask=mask, unit=True)
-    columns = jax.tree.map(lax.stop_gradient, recentered(given))
+    columns = jax.tree.map(lax.stop_gradient, recentered(items(embeddings, mask=mask, unit=True)))
 
     def neighbour(rows: Items) -> Array:
-        return jnp.argmin(jnp.where(other_items(rows, columns), squared_distances(rows.vectors, columns.vectors), jnp.inf), axis=1)
+        return nearest(squared_distances(rows.vectors, columns.vectors), other_items(rows, columns))
 
-    distances = safe_norm(given.vectors - given.vectors[map_rows(neighbour, columns, chunk_size)])
-    distances = jnp.where(distances <= 4 * jnp.finfo(distances.dtype).eps, 0.0, distances)  # rounding has no direction
-    return jnp.where(number_of(mask, embeddings) > 1, mean_where(-jnp.log(distances + epsilon), mask), 0.0)
+    def each(some: Array, others: list[Array], given: tuple[Array, ...]) -> list[Array]:
+        distances = safe_norm(normalize(some) - normalize(others[0]))
+        distances = jnp.where(distances <= 4 * jnp.finfo(distances.dtype).eps, 0.0, distances)  # rounding has no direction
+        return [jnp.where(given[0], -jnp.log(distances + epsilon), 0.0)]
+
+    kept = items(embeddings, mask=mask)
+    number = number_of(mask, embeddings)
+    total = sums_of_partners(each, kept.vectors, [choices(neighbour, columns, chunk_size)], kept.kept)[0]
+    return jnp.where(number > 1, total / jnp.maximum(number, 1).astype(total.dtype), 0.0)
 
 
 @loss("(n,d),(),(n)->()", "real key mask", t_max="positive")
