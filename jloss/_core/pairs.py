@@ -15,13 +15,19 @@ import numpy as np
 from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jloss._core.chunks import _is_float, _merge, _some, _vary, _varying
+from jloss._core.chunks import _is_float, _merge, _some, _vary, _varying, _varying_axes
 
 COLUMNS = 512  # the gradients of the products with so many columns are added at once
 
 
 def sum_over_rows(
-    function: Callable[[Array, Array, Any], Any], rows: Array, columns: Array, given: Any, size: int, part: int
+    function: Callable[[Array, Array, Any], Any],
+    rows: Array,
+    columns: Array,
+    given: Any,
+    size: int,
+    part: int,
+    after: Callable[[list[Array]], Array] | None = None,
 ) -> list[Array]:
     """The sums over all rows of what ``function(products, index, given)`` says of each, where `products` are those of some rows with
     all columns and `index` is which rows these are. Only the first of the sums has a derivative.
@@ -30,12 +36,14 @@ def sum_over_rows(
     columns in place. So nothing is as large as all products, and nothing but the gradients as large as the rows.
 
     Args:
-        function: Gives a list of arrays with one number per row.
+        function: Gives a list of arrays with a number per row, or an array per row.
         rows: Vectors.
         columns: Vectors; the same array if a set is compared with itself.
         given: Pytree of further arrays.
         size: How many rows are multiplied with the columns at a time; their gradients take the place of the products.
         part: How many of these the function is given at a time; a divisor of `size`. Both are less than there are rows.
+        after: A number that is computed of the sums, and then returned in their place; what the sums are worth is then found out first. It
+            holds on to no array.
     """
     same, n, m, width = columns is rows, rows.shape[0], columns.shape[0], min(COLUMNS, columns.shape[0])
     axes = frozenset().union(*map(_varying, jax.tree.leaves((rows, columns, given))))
@@ -47,7 +55,7 @@ def sum_over_rows(
     def sums(products: Array, at: "_Block", floats: Sequence[Array], leaves: Sequence[Array]) -> list[Array]:
         given, found = jax.tree.unflatten(tree, _merge(wanted, floats, leaves))
         values = closed(found, products, at.index, given)
-        return [jnp.sum(jnp.where(at.new, v, jnp.zeros_like(v))) for v in values]
+        return [jnp.sum(jnp.where(jnp.expand_dims(at.new, range(1, v.ndim)), v, jnp.zeros_like(v)), axis=0) for v in values]
 
     def parts(step: Callable[..., Any], start: Any, at: "_Block") -> Any:
         """The steps over the parts of a block: each is given where its products are and which rows they are of."""
@@ -62,8 +70,7 @@ def sum_over_rows(
         each = jax.eval_shape(lambda r, c, s: sums(_products(r, c), _block(0, n, part), _some(wanted, s), s), rows[:part], columns, leaves)
         return [_vary(jnp.zeros(a.shape, a.dtype), axes) for a in each]
 
-    @jax.custom_jvp
-    def total(rows: Array, columns: Array, leaves: list[Array]) -> list[Array]:
+    def first(rows: Array, columns: Array, leaves: list[Array]) -> list[Array]:
         def step(found: list[Array], i: Array) -> Any:
             at = _block(i, n, size)
             products = _products(at.of(rows), columns)
@@ -75,11 +82,17 @@ def sum_over_rows(
 
         return lax.scan(step, shapes(rows, columns, leaves), jnp.arange(-(-n // size)))[0]
 
+    @jax.custom_jvp
+    def total(rows: Array, columns: Array, leaves: list[Array]) -> list[Array]:
+        found = first(rows, columns, leaves)
+        return found if after is None else [after(found)]
+
     @total.defjvp
     def derivative(primals: Any, tangents: Any) -> Any:
         rows, columns, leaves = primals
         columns = rows if same else columns
         floats = _some(wanted, leaves)
+        result, worth = (None, None) if after is None else jax.value_and_grad(after)(first(rows, columns, leaves))
 
         def step(carry: Any, i: Array) -> Any:
             found, row_slopes, column_slopes, slopes = carry
@@ -91,7 +104,7 @@ def sum_over_rows(
 
                 def of(products: Array, floats: list[Array]) -> tuple[Array, list[Array]]:
                     values = sums(products, rows, floats, leaves)
-                    return values[0], values
+                    return (values[0] if worth is None else _dot(worth, values)), values
 
                 (slope, more), values = jax.grad(of, (0, 1), has_aux=True)(here.of(products), floats)
                 return here.put(products, slope), _added(found, values), _added(slopes, more)
@@ -118,6 +131,7 @@ def sum_over_rows(
         of_rows, of_columns, of_leaves = tangents
         changes = [of_rows if same else of_columns, *_some(wanted, of_leaves)]
         change = _dot([column_slopes, *slopes], changes) if same else _dot([row_slopes, column_slopes, *slopes], [of_rows, *changes])
+        values = values if result is None else [result]
         return values, [change.astype(values[0].dtype), *map(jnp.zeros_like, values[1:])]
 
     return total(rows, lax.stop_gradient(columns) if same else columns, leaves)
@@ -202,6 +216,20 @@ def map_over_rows(function: Callable[[Any], Any], rows: Any, size: int) -> Any:
     kinds = jax.eval_shape(function, _block(0, n, size).of(rows))
     start = jax.tree.map(lambda a: _vary(jnp.zeros((n, *a.shape[1:]), a.dtype), axes), kinds)
     return lax.scan(step, start, jnp.arange(-(-n // size)))[0]
+
+
+def sum_over_blocks(function: Callable[[Any], Array], rows: Any, size: int) -> Array:
+    """The sum of ``function(some)``, an array that does not grow with the rows, over blocks of about `size` rows; each is computed again
+    for its gradient. At once if there are few rows, or no such blocks of equal size."""
+    n = jax.tree.leaves(rows)[0].shape[0]
+    count = next((c for c in range(-(-n // size), -(-2 * n // size)) if n % c == 0), 1) if isinstance(n, int) else 1
+    if count == 1:
+        return function(rows)
+    blocks = jax.tree.map(lambda a: a.reshape(count, n // count, *a.shape[1:]), rows)
+    start = jax.tree.map(lambda a: a[0], blocks)
+    kind = jax.eval_shape(function, start)
+    zeros = _vary(jnp.zeros(kind.shape, kind.dtype), _varying_axes(function, start))
+    return lax.scan(lambda total, some: (total + jax.checkpoint(function)(some), None), zeros, blocks)[0]
 
 
 def value_of_tiles(

@@ -105,22 +105,29 @@ class Marks(NamedTuple):
     sizes: Array  # squared lengths
 
 
-def sums_of_rows(function: Callable[[Marks, Marks, Array], list[Array]], given: Items, arrays: int = 20) -> list[Array]:
+def sums_of_rows(
+    function: Callable[[Marks, Marks, Array], list[Array]],
+    given: Items,
+    arrays: int = 20,
+    after: Callable[[list[Array]], Array] | None = None,
+) -> list[Array]:
     """The sums over all items of what ``function(rows, columns, products)`` says of each; only the first has a gradient.
 
     `arrays` is how many numbers the function has for each product: of a large set so few rows are taken at a time that these are fewer
-    than the numbers of the set, and so many are multiplied at a time that it pays to add up their gradients.
+    than the numbers of the set, and so many are multiplied at a time that it pays to add up their gradients. With `after` the sums may be
+    arrays, and what it says of them is returned.
     """
     n, d = given.vectors.shape
     marks = Marks(given.labels, given.kept, given.index, jnp.sum(jnp.square(given.vectors), axis=-1))
     if not (is_known(n) and n > UNBLOCKED_ITEMS):
-        return [jnp.sum(x) for x in function(marks, marks, dot(given.vectors, given.vectors))]
+        found = [jnp.sum(x, axis=0) for x in function(marks, marks, dot(given.vectors, given.vectors))]
+        return found if after is None else [after(found)]
 
     def each(products: Array, index: Array, marks: Marks) -> list[Array]:
         return function(jax.tree.map(lambda a: a[index], marks), marks, products)
 
     part = 1 << max(1, min(5, (d // arrays).bit_length() - 2))
-    return sum_over_rows(each, given.vectors, given.vectors, marks, max(32, min(256, d // 5 // part * part)), part)
+    return sum_over_rows(each, given.vectors, given.vectors, marks, max(32, min(256, d // 5 // part * part)), part, after)
 
 
 def mean_of_sums(given: list[Array]) -> Array:

@@ -5,6 +5,7 @@ Letters: `n` items of a set or `t` patches of an image, `d` features, `k` protot
 with `negatives_axis_name` take their statistics over the devices of that mesh axis, with the exact gradient.
 """
 
+from collections.abc import Callable
 from typing import Unpack
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.loss import loss
+from jloss._core.pairs import sum_over_blocks
 from jloss._core.signature import Reduce
 from jloss.numerics import log_softmax, logsumexp, normalize, positive_part, safe_norm
 from jloss.representation._sets import (
@@ -27,6 +29,9 @@ from jloss.representation._sets import (
     sums_of_partners,
 )
 from jloss.representation._tiles import Devices, devices_of, other_items
+
+BLOCK = 512  # items whose inner products of features are added at once
+SLICES = 32  # directions along which a large set is looked at at once
 
 
 @loss("(d),(d)->()", "real real", constants="targets")
@@ -110,8 +115,9 @@ def barlow_twins(
     mesh = devices_of("barlow_twins", None, negatives_axis_name, False)
     a, b = items(first, mask=mask), items(second, mask=mask)
     number = _count(a, mask, mesh)
-    units = [_standardized(x, number, mesh) for x in (a, b)]
-    correlation = mesh.total(dot(units[0].T, units[1].T)) / jnp.maximum(number, 1)
+    x, y = (_standardization(given, number, mesh) for given in (a, b))
+    products = sum_over_blocks(lambda some: _features(x(some[0]), y(some[1])), (a, b), BLOCK)
+    correlation = mesh.total(products) / jnp.maximum(number, 1)
     squares = jnp.where(_is_diagonal(correlation.shape[0]), jnp.square(1 - correlation), off_diagonal_weight * jnp.square(correlation))
     return jnp.where(number > 1, jnp.sum(squares), 0.0)
 
@@ -162,12 +168,13 @@ def vicreg(
     number = _count(a, mask, mesh)
     spread, redundancy = jnp.zeros_like(number), jnp.zeros_like(number)
     for x in (a, b):
-        centred, variances = _centred(x, number, mesh)
+        centred, variances = _centring(x, number, mesh)
         deviations = variances * number / jnp.maximum(number - 1, 1) + epsilon
         positive = ~(deviations <= 0)  # so that NaN stays NaN
         roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, deviations, 1.0)), 0.0)
         spread += jnp.mean(positive_part(1 - roots))
-        scatter = mesh.total(dot(centred.T, centred.T)) / jnp.maximum(number - 1, 1)
+        products = sum_over_blocks(lambda some, centred=centred: _features(centred(some), centred(some)), x, BLOCK)
+        scatter = mesh.total(products) / jnp.maximum(number - 1, 1)
         redundancy += jnp.sum(jnp.where(_is_diagonal(d), 0.0, jnp.square(scatter))) / d
     difference = mesh.total(jnp.sum(jnp.square(a.vectors - b.vectors))) / (d * jnp.maximum(number, 1))
     return invariance * difference + jnp.where(number > 1, variance * spread + covariance * redundancy, 0.0)
@@ -392,10 +399,9 @@ def sigreg(
     given = items(embeddings, mask=mask)
     number = _count(given, mask, mesh)
     directions = normalize(jax.random.normal(key, (slices, embeddings.shape[1]), embeddings.dtype))
-    projections = dot(given.vectors, directions)
     step = t_max / (knots - 1)
 
-    def at(point: Array) -> Array:
+    def at(point: Array, projections: Array) -> Array:
         t = point * step
         angles = t * projections
         kept = given.kept[:, None]
@@ -404,9 +410,15 @@ def sigreg(
         )
         window = jnp.exp(-0.5 * t * t)
         weight = jnp.where((point == 0) | (point == knots - 1), 1.0, 2.0) * step
-        return weight * window * jnp.mean(jnp.square(real - window) + jnp.square(imaginary))
+        return weight * window * jnp.sum(jnp.square(real - window) + jnp.square(imaginary))
 
-    return number * jnp.sum(lax.map(jax.checkpoint(at), jnp.arange(knots, dtype=projections.dtype)))
+    def along(directions: Array) -> Array:
+        projections = dot(given.vectors, directions)
+        points = jnp.arange(knots, dtype=projections.dtype)
+        return jnp.sum(lax.map(jax.checkpoint(lambda point: at(point, projections)), points))
+
+    together = slices if mesh.axis_name is not None else SLICES  # between devices there is one sum for each point
+    return number * sum_over_blocks(along, directions, together) / slices
 
 
 def _cosine(x: Array, y: Array) -> Array:
@@ -421,19 +433,28 @@ def _count(given: Items, mask: Array | None, mesh: Devices) -> Array:
     return mesh.number(mask, given.vectors).astype(given.vectors.dtype)
 
 
-def _centred(given: Items, number: Array, mesh: Devices) -> tuple[Array, Array]:
-    """Kept items minus their mean (0 elsewhere), and the biased variance of each feature."""
+def _features(x: Array, y: Array) -> Array:
+    """The inner products of the features."""
+    return dot(x.T, y.T)
+
+
+def _centring(given: Items, number: Array, mesh: Devices) -> tuple[Callable[[Items], Array], Array]:
+    """What makes kept items of this set of mean 0 (and others 0), and the biased variance of each feature."""
     mean = mesh.total(jnp.sum(given.vectors, axis=0)) / jnp.maximum(number, 1)
-    centred = jnp.where(given.kept[:, None], given.vectors - mean[None, :], 0.0)
-    return centred, mesh.total(jnp.sum(jnp.square(centred), axis=0)) / jnp.maximum(number, 1)
+
+    def centred(some: Items) -> Array:
+        return jnp.where(some.kept[:, None], some.vectors - mean[None, :], 0.0)
+
+    return centred, mesh.total(jnp.sum(jnp.square(centred(given)), axis=0)) / jnp.maximum(number, 1)
 
 
-def _standardized(given: Items, number: Array, mesh: Devices) -> Array:
-    """Features with mean 0 and variance 1; one whose spread is no more than rounding is 0."""
-    centred, variance = _centred(given, number, mesh)
+def _standardization(given: Items, number: Array, mesh: Devices) -> Callable[[Items], Array]:
+    """What gives features of this set mean 0 and variance 1; one whose spread is no more than rounding becomes 0."""
+    centred, variance = _centring(given, number, mesh)
     size = mesh.total(jnp.sum(jnp.square(given.vectors), axis=0)) / jnp.maximum(number, 1)
     constant = variance <= jnp.square(8 * jnp.finfo(variance.dtype).eps) * lax.stop_gradient(size)
-    return jnp.where(constant[None, :], 0.0, centred / jnp.sqrt(jnp.where(constant, 1.0, variance))[None, :])
+    deviation = jnp.sqrt(jnp.where(constant, 1.0, variance))
+    return lambda some: jnp.where(constant[None, :], 0.0, centred(some) / deviation[None, :])
 
 
 def _distilled(student: Array, teacher: Array, center: Array, mask: Array | None, warm: Array | float, cool: Array | float) -> Array:

@@ -379,16 +379,16 @@ def histogram(embeddings: Array, labels: Array, mask: Array | None = None, *, bi
     """
     if bins < 1:
         raise ValueError(f"histogram: `bins` must be 1 or more, got {bins}.")
-    columns = items(embeddings, labels, mask, unit=True)
 
-    def block(rows: Items) -> tuple[Array, Array]:
+    def block(rows: Marks, columns: Marks, cosines: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        place = (jnp.clip(dot(rows.vectors, columns.vectors), -1.0, 1.0) + 1) * (bins / 2)
-        return _histograms(place, positive, negative, bins)
+        return [*_histograms((jnp.clip(cosines, -1.0, 1.0) + 1) * (bins / 2), positive, negative, bins)]
 
-    like, unlike = (jnp.sum(counts, axis=0) for counts in by_blocks(block, columns))
-    share = safe_divide(unlike, jnp.sum(unlike)) * safe_divide(jnp.cumsum(like), jnp.sum(like))
-    return jnp.sum(share)
+    def after(counts: list[Array]) -> Array:
+        like, unlike = counts
+        return jnp.sum(safe_divide(unlike, jnp.sum(unlike)) * safe_divide(jnp.cumsum(like), jnp.sum(like)))
+
+    return sums_of_rows(block, items(embeddings, labels, mask, unit=True), after=after)[0]
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
