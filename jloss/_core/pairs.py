@@ -137,9 +137,7 @@ def sum_over_rows(
     return total(rows, lax.stop_gradient(columns) if same else columns, leaves)
 
 
-def sum_over_partners(
-    function: Callable[..., Any], rows: Array, partners: Sequence[Array], given: Any, size: int
-) -> list[Array]:
+def sum_over_partners(function: Callable[..., Any], rows: Array, partners: Sequence[Array], given: Any, size: int) -> list[Array]:
     """The sums over all rows of what ``function(some, others, given)`` says of each: `some` are a block of rows, `others` a list of the
     rows that are their partners, and of the arrays in `given` it gets the same block. Only the first sum has a derivative, in the rows.
 

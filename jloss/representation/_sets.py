@@ -17,6 +17,7 @@ from jloss.numerics import normalize, safe_divide
 
 P = ParamSpec("P")
 
+SENSIBLE = 1 << 15  # So many products are worth a step.
 UNBLOCKED_PARTNERS = 2048  # So many items and their partners are held at once.
 UNBLOCKED_ITEMS = 512  # A set of so many items is not cut into blocks.
 
@@ -126,8 +127,9 @@ def sums_of_rows(
     def each(products: Array, index: Array, marks: Marks) -> list[Array]:
         return function(jax.tree.map(lambda a: a[index], marks), marks, products)
 
-    part = 1 << max(1, min(5, (d // arrays).bit_length() - 2))
-    return sum_over_rows(each, given.vectors, given.vectors, marks, max(32, min(256, d // 5 // part * part)), part, after)
+    part = 1 << max((SENSIBLE // n).bit_length(), min(5, (d // arrays).bit_length() - 2), 1)
+    size = min(max(32, d // 5, 4 * part), 256 if part < 64 else n) // part * part
+    return sum_over_rows(each, given.vectors, given.vectors, marks, size, part, after)
 
 
 def mean_of_sums(given: list[Array]) -> Array:

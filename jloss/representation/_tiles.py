@@ -362,9 +362,7 @@ def slow(values: Array, chosen: Array, row_peak: Array, column_peak: Array, side
     return by_row, _filled(values[0], 0) if sides == "rows" else jnp.sum(jnp.exp(values - column_peak[None, :]), axis=0)
 
 
-def peaks_of(
-    rows: Items, columns: Items, logits: Logits, denominator: Among, size: int | None, sides: Sides
-) -> tuple[Array, Array]:
+def peaks_of(rows: Items, columns: Items, logits: Logits, denominator: Among, size: int | None, sides: Sides) -> tuple[Array, Array]:
     """The largest logit of each row and of each column; zeros where they are small."""
 
     def peaks(rows: Items, columns: Items) -> tuple[Array, Array]:

@@ -17,6 +17,7 @@ from jax import Array, lax
 
 from jloss._core.domains import is_known
 from jloss._core.loss import loss
+from jloss._core.pairs import value_of_tiles
 from jloss._core.signature import Reduce
 from jloss.numerics import logsumexp, softplus
 from jloss.representation._sets import Items, items, mean_where, number_of, recentered, squared_distances
@@ -348,6 +349,13 @@ def siglip(
 
     def tiled(rows: Items, columns: Items) -> Array:
         return reduce_tiles(lambda rows, columns: (slow(rows, columns), ()), rows, columns, tile_side(chunk_size, columns))[0]
+
+    def tile(row: Items, column: Items, *new: Array) -> tuple[list[Array], list[Array]]:
+        some, others = row._replace(kept=row.kept & new[0]), column._replace(kept=column.kept & new[1])
+        return [lax.cond(small, quick, slow, some, others)], []
+
+    if mesh.axis_name is None and needs_tiles(chunk_size, rows, columns) and is_known(rows.index.shape[0]):
+        return value_of_tiles(tile, lambda each, _: mesh.mean(each[0], mask), rows, columns, tile_side(chunk_size, columns))
 
     def against(columns: Items) -> Array:
         if needs_tiles(chunk_size, rows, columns):

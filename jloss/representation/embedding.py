@@ -247,6 +247,7 @@ def batch_semi_hard_triplet(
     References:
         Schroff, Kalenichenko, Philbin, FaceNet: A Unified Embedding for Face Recognition and Clustering, 2015. https://arxiv.org/abs/1503.03832
     """
+
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         squares = squares_of(rows, columns, products)
@@ -290,6 +291,7 @@ def batch_all_triplet(
     References:
         Hermans, Beyer, Leibe, In Defense of the Triplet Loss for Person Re-Identification, 2017. https://arxiv.org/abs/1703.07737
     """
+
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         squares = squares_of(rows, columns, products)

@@ -64,6 +64,7 @@ def multi_similarity(
     References:
         Wang et al., Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning, 2019. https://arxiv.org/abs/1904.06627
     """
+
     def block(rows: Marks, columns: Marks, cosines: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         similarity = cosines - base
@@ -99,6 +100,7 @@ def circle(
     References:
         Sun et al., Circle Loss: A Unified Perspective of Pair Similarity Optimization, 2020. https://arxiv.org/abs/2002.10857
     """
+
     def block(rows: Marks, columns: Marks, similarity: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         near = _among(-gamma * lax.stop_gradient(positive_part(1 + margin - similarity)) * (similarity - 1 + margin), positive)
@@ -135,6 +137,7 @@ def pair_margin(
     References:
         Wu, Manmatha, Smola, Krahenbuhl, Sampling Matters in Deep Embedding Learning, 2017. https://arxiv.org/abs/1706.07567
     """
+
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         excess = safe_sqrt(squares_of(rows, columns, products)) - beta
@@ -342,6 +345,7 @@ def fast_ap(embeddings: Array, labels: Array, mask: Array | None = None, *, bins
     """
     if bins < 1:
         raise ValueError(f"fast_ap: `bins` must be 1 or more, got {bins}.")
+
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         squares = squares_of(rows, columns, products)
@@ -426,6 +430,7 @@ def ranked_list(
     References:
         Wang, Hua, Kodirov, Hu, Garnier, Robertson, Ranked List Loss for Deep Metric Learning, 2019. https://arxiv.org/abs/1903.03238
     """
+
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         distances = safe_sqrt(squares_of(rows, columns, products))
