@@ -48,7 +48,7 @@ def sum_over_rows(
     same, n, m, width = columns is rows, rows.shape[0], columns.shape[0], min(COLUMNS, columns.shape[0])
     axes = frozenset().union(*map(_varying, jax.tree.leaves((rows, columns, given))))
     rows, columns, given = _vary((rows, columns, given), axes)
-    closed, found = _opened(function, axes, _products(rows[:part], columns), jnp.arange(part), given)
+    closed, found = _opened(function, axes, _products(rows[:part], columns), jnp.arange(part, dtype=jnp.int32), given)
     leaves, tree = jax.tree.flatten((given, found))
     wanted = [_is_float(a) for a in leaves]
 
@@ -400,9 +400,10 @@ class _Block(NamedTuple):
 
 
 def _block(i: Any, size: int, each: int) -> _Block:
-    start = jnp.minimum(jnp.asarray(i) * each, size - each)
-    index = start + jnp.arange(each)
-    return _Block(start, index, index >= jnp.asarray(i) * each)
+    first = jnp.asarray(i, jnp.int32) * each
+    start = jnp.minimum(first, size - each)
+    index = start + jnp.arange(each, dtype=jnp.int32)
+    return _Block(start, index, index >= first)
 
 
 def _added(totals: Sequence[Array], more: Sequence[Array]) -> list[Array]:
