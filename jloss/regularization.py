@@ -19,7 +19,7 @@ from jax import Array, lax
 
 from jloss._core.domains import arithmetic_dtype
 from jloss._core.loss import loss
-from jloss._core.reduction import reduce
+from jloss._core.reduction import reduce, rows_of
 from jloss._core.signature import OverClasses, Reduce
 from jloss._core.stateful import listed_as
 from jloss.numerics import absolute, normalize, positive_part, safe_norm, safe_sqrt
@@ -231,7 +231,8 @@ def jacobian_penalty(
             directions = normalize(normal) * (outputs.size / projections) ** 0.5
         return jnp.sum(jnp.square(_wide(jax.vmap(lambda d: pull(d)[0])(directions))))
 
-    return reduce(jax.vmap(one)(_kept(inputs, **reduction), jax.random.split(key, inputs.shape[0])), **reduction)  # type: ignore[arg-type]
+    rows = rows_of("jacobian_penalty", "inputs", inputs, **reduction)
+    return reduce(jax.vmap(one)(rows, jax.random.split(key, rows.shape[0])), **reduction)  # type: ignore[arg-type]
 
 
 @listed_as("penalty", "(),(*s)->()", "tree real")
@@ -265,7 +266,7 @@ def gradient_penalty(
             raise ValueError(f"gradient_penalty: `critic` must give one number for one example, got {value.shape}.")
         return jnp.reshape(value, ())
 
-    slopes = jax.vmap(jax.grad(one))(_kept(inputs, **reduction))
+    slopes = jax.vmap(jax.grad(one))(rows_of("gradient_penalty", "inputs", inputs, **reduction))
     excess = safe_norm(_wide(slopes).reshape(slopes.shape[0], -1)) - target
     return reduce(jnp.square(positive_part(excess) if one_sided else excess), **reduction)  # type: ignore[arg-type]
 
@@ -391,14 +392,6 @@ def _unit(v: Array) -> Array:
 
 def _total(terms: list[Array]) -> Array:
     return sum(terms[1:], terms[0]) if terms else jnp.zeros((), jnp.float32)
-
-
-def _kept(inputs: Array, where: Array | None = None, weights: Array | None = None, **_: Any) -> Array:
-    """Zeros for the examples that do not count, so that nothing they hold reaches a gradient."""
-    for keep in (where, None if weights is None else jnp.asarray(weights) != 0):
-        if keep is not None:
-            inputs = jnp.where(jnp.expand_dims(keep, tuple(range(1, inputs.ndim))), inputs, 0)
-    return inputs
 
 
 def _wide(x: Array) -> Array:

@@ -42,8 +42,11 @@ def subject(item):
     return next((p for p in drawn if isinstance(p, str) and p in LOSSES), None)
 
 
+THINNED = ("tests/families/", "tests/compat/", "tests/pages/test_notebooks.py")  # whose tests differ little from jax to jax
+
+
 def pytest_collection_modifyitems(items):
-    """Marks the sweeps: tests of every loss, but for those of the first loss of each family.
+    """Marks the sweeps, tests of every loss but for those of the first loss of each family, and the rest of tests written by hand.
 
     All that asks about one loss comes together, so that what is traced and compiled for one test is there for the next.
     """
@@ -53,6 +56,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if swept.get(getattr(item, "function", None), 0) > len(FIRST) and subject(item) not in FIRST:
             item.add_marker(pytest.mark.sweep)
+    beside = collections.Counter()
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        if file.startswith(THINNED):
+            if beside[file] % 3:
+                item.add_marker(pytest.mark.rest)
+            beside[file] += 1
     items.sort(key=lambda item: (subject(item) or "~") if item.nodeid.startswith("tests/catalogue/") else "~")
 
 

@@ -11,6 +11,7 @@ Steps named ``backend.`` or ``layout.`` change the order of the arithmetic and n
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec
 
@@ -35,7 +36,7 @@ from jloss._core.axes import Axes, Dims, batch_shape, check_batch_is_left, fill_
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.checks import are_on, checked_call
 from jloss._core.domains import DOMAINS, arithmetic_dtype, is_known, typed_inputs
-from jloss._core.reduction import count_kept, reduce_values
+from jloss._core.reduction import count_kept, keep_values, reduce_total, reduce_values, share_of_example
 from jloss._core.signature import UNREDUCED, axis_roles, document, place_of, read_parameters
 from jloss._core.types import as_written, readable
 
@@ -77,7 +78,7 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
         name, read = core.__name__, read_parameters(core, dims, words, limits, constants.split())
         parameters = list(read.signature.parameters.values())
         arrays = read.inputs.keys() | {"where", "weights"}
-        door = getattr(core, "__jloss_door__", None)
+        door = door_of(core)
         has_labels = any(DOMAINS[word].kind == "integer" for word in words)
 
         def compiled(*args: Any, **kwargs: Any) -> Any:
@@ -137,10 +138,17 @@ def at_the_door(check: Callable[[str, dict[str, Any]], None]) -> Callable[[Loss[
     return wrap
 
 
+def door_of(core: Loss[P]) -> Callable[[str, dict[str, Any]], None] | None:
+    """What looks at each call of this core."""
+    return getattr(core, "__jloss_door__", None)
+
+
 def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any:
     """The value of one call: all examples at once."""
     batch, reduction = batch_of(entry, given), given["reduction"]
     where, count = count_kept(batch.where, batch.weights, reduction)
+    if (cut := backend.cut_of(entry, batch, reduction)) is not None:
+        return evaluate_in_blocks(entry, given, traced, batch._replace(where=where), count, cut)
     batch = layout.arrange(entry, mask_inputs(entry, given, batch._replace(where=where)), given)
     options = cast_options(entry, given, traced, arithmetic_dtype(batch.arrays))
     core = backend.recomputed_if_large(entry.core, entry.elementwise, batch.arrays)
@@ -230,6 +238,31 @@ def cast_options(entry: Entry, given: dict[str, Any], traced: frozenset[str], dt
         return widen(array.astype(dtype) if array.aval.weak_type else array, dtype)
 
     return {n: cast(given[n]) if n in traced and given[n] is not None else given[n] for n in entry.options}
+
+
+def evaluate_in_blocks(entry: Entry, given: dict[str, Any], traced: frozenset[str], batch: Batch, count: Any, cut: Any) -> Any:
+    """The value of one call, a block of examples at a time, from what the call gave: nothing as large as an input lies between."""
+    places = {n: axes.batch[cut.level] for n, axes in batch.axes.items()} | {"where": cut.level, "weights": cut.level}
+    names = [n for n in (*entry.inputs, *entry.options, "where", "weights") if isinstance(given.get(n), Array)]
+
+    def total_of_block(scale: Array, *arrays: Array) -> Array:
+        inside = given | dict(zip(names, arrays, strict=True))
+        block = batch_of(entry, inside)
+        block = layout.arrange(entry, mask_inputs(entry, inside, block), inside)
+        options = cast_options(entry, inside, traced, arithmetic_dtype(block.arrays))
+        values = map_examples(entry.core, block.arrays, block.axes, options, len(block.shape), entry.elementwise)
+        return jnp.sum(keep_values(values, block.where, block.weights)[0]) * scale
+
+    def total(scale: Array) -> Array:
+        return backend.sum_of_blocks(total_of_block, [scale, *(given[n] for n in names)], [None, *map(places.get, names)], cut)
+
+    reduction, size, axis_name = given["reduction"], math.prod(batch.shape), given["axis_name"]
+    dtype = arithmetic_dtype(batch.arrays)
+    if reduction == "mean" and batch.weights is None:  # each gradient is divided by the mass as it is written
+        mean = total(share_of_example(size, count, dtype, axis_name))
+        return mean if axis_name is None else jax.lax.psum(mean, axis_name)
+    weights = batch.weights if batch.weights is None or batch.where is None else jnp.where(batch.where, batch.weights, 0.0)
+    return reduce_total(total(jnp.ones((), dtype)), size, batch.where, count, weights, reduction, axis_name)
 
 
 def map_examples(core: Any, arrays: Any, axes: Any, options: Any, levels: int, elementwise: bool) -> Array:

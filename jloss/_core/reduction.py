@@ -73,6 +73,22 @@ def reduce(
     return reduce_values(numbers, *count_kept(kept, mass, reduction), mass, reduction, axis_name)
 
 
+def rows_of(name: str, argument: str, inputs: Any, where: Any = None, weights: Any = None, **_: Any) -> Array:
+    """The examples along the first axis of what a penalty is given; zeros for those that do not count, so that nothing they hold reaches
+    a gradient. One of weight 0 counts, as in every loss, unless it holds NaN or infinity.
+    """
+    array = jnp.asarray(inputs)
+    if not array.ndim:
+        raise ValueError(f"{name}: `{argument}` has no axis of examples, the first one.")
+    array = array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(arithmetic_dtype([array]))
+    keep = None if where is None else per_example(name, "where", where, array.shape[:1], "boolean")
+    if weights is not None:
+        usable = per_example(name, "weights", weights, array.shape[:1], "number") != 0
+        usable = usable | jnp.all(jnp.isfinite(array), axis=tuple(range(1, array.ndim)))
+        keep = usable if keep is None else keep & usable
+    return array if keep is None else jnp.where(jnp.expand_dims(keep, tuple(range(1, array.ndim))), array, jnp.zeros_like(array))
+
+
 def count_kept(where: Array | None, weights: Array | None, reduction: Any) -> tuple[Array | None, Array | None]:
     """`where`, and how many it keeps if that is the mass: an integer, since a float32 sum of ones stops growing at 2**24."""
     if where is None or weights is not None or reduction in ("none", "sum", UNREDUCED):
@@ -92,6 +108,14 @@ def reduce_values(
     """One value per example, reduced; `count` is how many there are, where the caller knows, and `sorts` as in `late_mean`."""
     if reduction is UNREDUCED:
         return values, where, weights
+    values, where, weights = keep_values(values, where, weights)
+    if reduction == "none":
+        return values
+    return reduce_total(jnp.sum(values), values.size, where, count, weights, reduction, axis_name, sorts)
+
+
+def keep_values(values: Array, where: Array | None, weights: Array | None) -> tuple[Array, Array | None, Array | None]:
+    """The values times their weights, 0 where they do not count; where they count, and the weights of those that do."""
     if weights is not None:
         weights = weights.astype(values.dtype)
         harmless = (weights != 0) | jnp.isfinite(values)  # a weight of 0 removes what is not a number
@@ -101,23 +125,34 @@ def reduce_values(
     if weights is not None:
         weights = jnp.where(where, weights, jnp.zeros_like(weights))  # type: ignore[arg-type]
         values = weights * values
-    if reduction == "none":
-        return values
-    total = jnp.sum(values)
+    return values, where, weights
+
+
+def reduce_total(
+    total: Array, size: Any, where: Array | None, count: Array | None, weights: Array | None, reduction: Any, axis_name: Any, sorts: int = 0
+) -> Any:
+    """The total over `size` examples, over all devices, and over its mass; the rest is as in `reduce_values`."""
     if reduction == "sum":
         return total if axis_name is None else lax.psum(total, axis_name)
-    examples = jnp.asarray(values.size) if count is None else count
-    mass = examples.astype(values.dtype) if weights is None else jnp.sum(weights)
+    examples = jnp.asarray(size) if count is None else count
+    mass = examples.astype(total.dtype) if weights is None else jnp.sum(weights)
     kept = mass != 0 if weights is None else jnp.any(weights != 0)
     if axis_name is not None:
         total, mass = lax.psum((total, mass), axis_name)
         kept = mass != 0 if weights is None else lax.psum(kept.astype(jnp.int32), axis_name) > 0
     if reduction == "parts":
         return total, mass
-    every = where is None and is_known(values.size) and values.size > 0
+    every = where is None and is_known(size) and size > 0
     if sorts and every and weights is None:
         return backend.late_mean(total, mass, sorts)
     return total / mass if every else mean_of(total, mass, kept)
+
+
+def share_of_example(size: Any, count: Array | None, dtype: Any, axis_name: Any) -> Array:
+    """What an example without weights is multiplied by in the mean over all devices; 0 if nothing is kept."""
+    mass = jnp.asarray(size if count is None else count).astype(dtype)
+    mass = mass if axis_name is None else lax.psum(mass, axis_name)
+    return mean_of(jnp.ones_like(mass), mass, mass != 0)
 
 
 def mean_of(total: Array, mass: Array, kept: Array) -> Array:

@@ -285,6 +285,7 @@ def phase(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array
 
 
 @loss("(n,d),(n,k),(n)->()", "real real mask")
+@hint(time="d^2 k^2", memory="d^2 k^2")
 def deep_clustering(embeddings: Array, assignments: Array, mask: Array | None = None, **reduce: Unpack[Reduce]) -> Array:
     r"""Embeddings of time-frequency bins whose inner products say which bins belong to one source; any number of sources.
 
@@ -314,7 +315,7 @@ def deep_clustering(embeddings: Array, assignments: Array, mask: Array | None = 
 
 
 @loss("(n,m,d)->()", "real", scale="positive")
-@hint(sizes={"n": 3})
+@hint(sizes={"n": 3}, time="n^2", memory="n^2")
 def ge2e(
     embeddings: Array,
     *,
@@ -365,6 +366,7 @@ def ge2e(
 
 
 @loss("(n,d),(n,d)->()", "real real", scale="positive")
+@hint(time="n^2", memory="n^2")
 def angular_prototypical(queries: Array, prototypes: Array, *, scale: float = 10.0, bias: float = -5.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Each utterance should recognise its speaker's prototype among those of the batch: prototypical networks with a learned cosine.
 

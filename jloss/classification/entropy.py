@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import few, is_known_zero, select
+from jloss._core.backend import few, hint, is_known_zero, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.numerics import below, max_or_nan, pick, safe_log
@@ -74,6 +74,7 @@ def cross_entropy(
 
 
 @loss("(k),(k)->()", "real prob", label_smoothing="unit")
+@hint(blocks=1)
 def soft_cross_entropy(
     logits: Array,
     targets: Array,
@@ -184,6 +185,7 @@ def binary_cross_entropy(probabilities: Array, targets: Array, **reduce: Unpack[
 
 
 @loss("(),()->()", "real unit", positive_weight="nonnegative", label_smoothing="unit")
+@hint(blocks=1)
 def sigmoid_cross_entropy(
     logits: Array, targets: Array, *, positive_weight: float | Array = 1.0, label_smoothing: float = 0.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -221,6 +223,7 @@ def sigmoid_cross_entropy(
 
 
 @loss("(),()->()", "real unit", alpha="unit", gamma="nonnegative")
+@hint(blocks=2)
 def sigmoid_focal(
     logits: Array, targets: Array, *, alpha: float | Array | None = None, gamma: float = 2.0, **reduce: Unpack[Reduce]
 ) -> Array:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import select
+from jloss._core.backend import hint, select
 from jloss._core.catalogue import entry
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce, Reduction
@@ -143,6 +143,7 @@ def class_balanced_weights(counts: Array, beta: float = 0.9999) -> Array:
 
 
 @loss("(),()->()", "real unit", gamma_positive="nonnegative", gamma_negative="nonnegative", clip="unit")
+@hint(blocks=8)
 def asymmetric(
     logits: Array,
     targets: Array,

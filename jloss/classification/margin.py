@@ -8,7 +8,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import select
+from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss._core.sorting import by_rank
@@ -105,6 +105,7 @@ def exponential(scores: Array, signs: Array, **reduce: Unpack[Reduce]) -> Array:
 
 
 @loss("(),()->()", "real sign")
+@hint(blocks=1)
 def logistic(scores: Array, signs: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Logistic regression with signs (soft margin): a smooth `hinge`, and calibrated probabilities.
 
@@ -127,6 +128,7 @@ def logistic(scores: Array, signs: Array, **reduce: Unpack[Reduce]) -> Array:
 
 
 @loss("(k),()->()", "real class")
+@hint(blocks=1)
 def multiclass_hinge(scores: Array, labels: Array, *, margin: float = 1.0, **reduce: Unpack[OverClasses]) -> Array:
     r"""The true class must beat the strongest other class by `margin` (Crammer and Singer).
 
@@ -258,6 +260,7 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
 
 
 @loss("(k),(k)->()", "real unit")
+@hint(blocks=1)
 def multilabel_soft_margin(logits: Array, targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""The mean over classes of `sigmoid_cross_entropy`: one yes-or-no question per class, one number per example.
 

@@ -18,7 +18,7 @@ from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce, Reduction
 from jloss._core.stateful import StatefulLoss, listed_as
-from jloss.numerics import below, log_partition, log_softmax, pick, safe_divide, safe_log
+from jloss.numerics import below, clipped, log_partition, log_softmax, pick, safe_divide, safe_log
 from jloss.numerics._special import focal, scaled_expm1, scaled_log1p, surprisal
 
 
@@ -275,6 +275,7 @@ def _early_learning(logits: Array, labels: Array, memory: Array, *, strength: fl
 
 
 def _normalized(logits: Array, labels: Array, score: Callable[[Array], Array], axis_name: str | None) -> Array:
+    logits = clipped(logits, -jnp.inf, 1e30)  # infinite surprisals have no quotient
     log_total, peak = log_partition(logits, axis_name=axis_name)
     present = logits > -jnp.inf
     each = select(present, log_total - below(select(present, logits, 0.0), peak), 0.0)
@@ -282,6 +283,7 @@ def _normalized(logits: Array, labels: Array, score: Callable[[Array], Array], a
     if axis_name is not None:
         total = lax.psum(total, axis_name)
     hit = log_total[0] - below(pick(logits, labels, axis_name=axis_name), peak[0])
+    total = select(hit == jnp.inf, lax.stop_gradient(total), total)  # the label of an absent class
     return safe_divide(score(hit), total)
 
 

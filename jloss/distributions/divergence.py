@@ -123,7 +123,7 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
 
 
 @loss("(k),(k)->()", "prob prob", beta="unit")
-@hint(recompute_factor=1)
+@hint(blocks=4, recompute_factor=1)
 def js_divergence(p: Array, q: Array, *, beta: float = 0.5, **reduce: Unpack[OverClasses]) -> Array:
     r"""Jensen-Shannon divergence: bounded, finite whatever the zeros, symmetric at ``beta=0.5``.
 

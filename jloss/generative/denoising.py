@@ -216,7 +216,10 @@ def consistency_model(
     """
     squares, count = _squares(predictions - lax.stop_gradient(targets), mask)
     offset = 0.00054 * jnp.sqrt(jnp.where(count == 0, 1, count).astype(squares.dtype)) if c is None else c
+    endless = squares == jnp.inf
+    squares = select(endless, 0.0, squares)
     distance = safe_divide(squares, safe_sqrt(squares + jnp.square(offset)) + offset)
+    distance = select(endless, jnp.inf, distance)
     return distance if step is None else distance / step
 
 
@@ -260,7 +263,8 @@ def mean_flow(
         Geng et al., Mean Flows for One-step Generative Modeling, 2025. https://arxiv.org/abs/2505.13447
     """
     error = jnp.sum(jnp.square(predictions - lax.stop_gradient(velocity - interval * derivative)))
-    return times(lax.stop_gradient(error + epsilon) ** -p, error)
+    weighted = times(lax.stop_gradient(error + epsilon) ** -p, error)
+    return select(error == jnp.inf, lax.stop_gradient(error), weighted)  # not 0: a network that has diverged is to be seen
 
 
 @loss("(*s),(*s),()->()", "real real real")

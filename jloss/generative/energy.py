@@ -13,6 +13,7 @@ from jax import Array
 from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
+from jloss.generative._numbers import times
 from jloss.generative._sets import group
 from jloss.numerics import log_partition, safe_exp, softplus
 
@@ -39,7 +40,7 @@ def contrastive_divergence(data_energies: Array, sample_energies: Array, *, alph
         Hinton, Training Products of Experts by Minimizing Contrastive Divergence, 2002. https://doi.org/10.1162/089976602760128018
         Du, Mordatch, Implicit Generation and Generalization in Energy-Based Models, 2019. https://arxiv.org/abs/1903.08689
     """
-    return data_energies - sample_energies + alpha * (jnp.square(data_energies) + jnp.square(sample_energies))
+    return data_energies - sample_energies + times(alpha, jnp.square(data_energies) + jnp.square(sample_energies))
 
 
 @loss("(),(),(m),(m)->()", "real real real real")

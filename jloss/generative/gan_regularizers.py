@@ -13,7 +13,7 @@ from jax import Array, lax
 from jloss._core.backend import select
 from jloss._core.domains import arithmetic_dtype
 from jloss._core.loss import loss
-from jloss._core.reduction import reduce
+from jloss._core.reduction import reduce, rows_of
 from jloss._core.signature import Reduce
 from jloss._core.stateful import listed_as
 from jloss.generative._sets import group
@@ -149,7 +149,8 @@ def path_length_penalty(
         (slope,) = pull(direction)
         return jnp.square(safe_norm(_wide(slope), axis=None) - target)
 
-    return reduce(jax.vmap(one)(_filled(latents, **reduction), jax.random.split(key, latents.shape[0])), **reduction)  # type: ignore[arg-type]
+    rows = rows_of("path_length_penalty", "latents", latents, **reduction)
+    return reduce(jax.vmap(one)(rows, jax.random.split(key, rows.shape[0])), **reduction)  # type: ignore[arg-type]
 
 
 def _pairs_of_leaves(fake: Any, real: Any) -> list[tuple[Array, Array]]:
@@ -178,16 +179,10 @@ def _pairs_of_leaves(fake: Any, real: Any) -> list[tuple[Array, Array]]:
 
 def _row_distances(fake: Array, real: Array, **reduction: Any) -> Array:
     """The mean absolute difference of each example."""
-    f, r = _wide(_filled(fake, **reduction)), _wide(_filled(real, **reduction))
+    f, r = (rows_of("feature_matching", name, leaf, **reduction) for name, leaf in (("fake_features", fake), ("real_features", real)))
+    dtype = arithmetic_dtype([f, r])
+    f, r = f.astype(dtype), r.astype(dtype)
     return jnp.mean(absolute(f - r).reshape(f.shape[0], -1), axis=1) if f.size else jnp.zeros(f.shape[:1], f.dtype)
-
-
-def _filled(inputs: Array, where: Array | None = None, weights: Array | None = None, **_: Any) -> Array:
-    """Zeros for the examples that do not count, so that nothing they hold reaches a gradient."""
-    for keep in (where, None if weights is None else jnp.asarray(weights) != 0):
-        if keep is not None:
-            inputs = jnp.where(jnp.expand_dims(keep, tuple(range(1, inputs.ndim))), inputs, jnp.zeros_like(inputs))
-    return inputs
 
 
 def _wide(x: Array) -> Array:

@@ -405,9 +405,11 @@ def von_mises_fisher_kl(concentrations: Array, *, dimension: int = 3, **reduce: 
         raise ValueError(f"von_mises_fisher_kl: `dimension` must be 2 or more, got {dimension}.")
     power, endless = float(dimension - 2), concentrations == jnp.inf
     kappa = select(endless, 0.0, concentrations)[..., None]
-    width = jnp.sqrt(power**2 + 4 * jnp.square(lax.stop_gradient(kappa)))  # the curvature of the logarithm at its peak
-    peak = jnp.arccos(2 * lax.stop_gradient(kappa) / jnp.maximum(power + width, 1e-30))
-    reach = 13 / jnp.sqrt(jnp.maximum(width, 1e-3))
+    known = lax.stop_gradient(kappa)
+    width = jnp.hypot(power / 2, known)  # half the curvature of the logarithm at its peak
+    total = jnp.maximum(power / 2 + width, 1e-30)
+    peak = jnp.arctan2(jnp.sqrt(power / total), known / total)  # the cosine alone would round to 1
+    reach = 13 * math.sqrt(0.5) / jnp.sqrt(jnp.maximum(width, 5e-4))
     low, high = jnp.maximum(peak - reach, 0.0), jnp.minimum(peak + reach, math.pi)
     nodes, parts = (jnp.asarray(x.reshape((1,) * concentrations.ndim + (-1,)), kappa.dtype) for x in (NODES, np.log(NODE_WEIGHTS)))
     angles = low + (high - low) * nodes
@@ -489,8 +491,8 @@ def _small_concentration(kappa: Array, angles: Array, log_weights: Array) -> Arr
 
 def _large_concentration(kappa: Array, angles: Array, log_weights: Array, power: float) -> Array:
     """The divergence from the logarithm of the integral of ``exp(-2 k sin(a/2)**2) sin(a)**power``, and of that at 0."""
-    gaps = 2 * jnp.square(jnp.sin(angles / 2))
-    logits = log_weights - kappa * gaps
+    gaps = 2 * jnp.square(jnp.sqrt(kappa) * jnp.sin(angles / 2))  # of large concentrations the sine alone has no square
+    logits = log_weights - gaps
     total = logsumexp(logits, keepdims=True)
     uniform = math.lgamma((power + 1) / 2) + math.lgamma(0.5) - math.lgamma(power / 2 + 1)
-    return uniform - total[..., 0] - kappa[..., 0] * jnp.sum(jnp.exp(logits - total) * gaps, axis=-1)
+    return uniform - total[..., 0] - jnp.sum(jnp.exp(logits - total) * gaps, axis=-1)

@@ -137,10 +137,11 @@ def surprisal(logits: Array, label: Array, *, axis_name: str | tuple[str, ...] |
 
 
 def focal(surprisal: Array, gamma: Array | float) -> Array:
-    """``(1 - p)**gamma * surprisal`` for ``p = exp(-surprisal)``; 0 with gradient 0 where p has rounded to 1."""
-    matched = surprisal <= 0
+    """``(1 - p)**gamma * surprisal`` for ``p = exp(-surprisal)``; 0 with gradient 0 where p rounds to 1; the surprisal where p is 0."""
+    matched, absent = surprisal <= 0, surprisal == jnp.inf
     surprisal = select(matched, 1.0, surprisal)
-    return select(matched, 0.0, jnp.exp(gamma * log1mexp(-surprisal)) * surprisal)
+    weight = jnp.exp(gamma * log1mexp(-select(absent, 1.0, surprisal)))
+    return select(matched, 0.0, select(absent, 1.0, weight) * surprisal)
 
 
 def softmax_entropy(logits: Array, axis_name: str | None = None) -> Array:

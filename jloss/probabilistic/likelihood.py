@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._core.backend import select
+from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import safe_exp, xlogy
@@ -47,6 +47,7 @@ def poisson_nll(
 
 
 @loss("(),(),()->()", "real real positive", epsilon="positive")
+@hint(blocks=1)
 def gaussian_nll(
     predictions: Array, targets: Array, variances: Array, *, full: bool = False, epsilon: float = 1e-6, **reduce: Unpack[Reduce]
 ) -> Array:

@@ -8,7 +8,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._core.backend import select
+from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import absolute, positive_part, safe_sqrt
@@ -155,6 +155,7 @@ def charbonnier(predictions: Array, targets: Array, *, epsilon: float = 1e-3, **
 
 
 @loss("(),()->()", "real real")
+@hint(blocks=1)
 def log_cosh(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Half the squared error near zero, absolute error minus log 2 far away, smooth throughout.
 

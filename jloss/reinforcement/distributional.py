@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import by_platform, select
+from jloss._core.backend import by_platform, hint, select
 from jloss._core.domains import arithmetic_dtype
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
@@ -54,6 +54,7 @@ def quantile_td(quantiles: Array, targets: Array, levels: Array | None = None, *
 
 
 @loss("(q),(q),(),(),(q)->()", "real real real unit rising", constants="next_logits rewards discounts atoms")
+@hint(time="q^2")
 def categorical_td(logits: Array, next_logits: Array, rewards: Array, discounts: Array, atoms: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Cross entropy with the distribution of the next return, shifted, shrunk and projected onto the atoms (C51).
 
@@ -77,6 +78,7 @@ def categorical_td(logits: Array, next_logits: Array, rewards: Array, discounts:
         Bellemare, Dabney, Munos, A Distributional Perspective on Reinforcement Learning, 2017. https://arxiv.org/abs/1707.06887
     """
     points = rewards + discounted(discounts, atoms)
+    next_logits = jnp.where(discounts == 0, 0.0, next_logits)  # all points are the reward, whatever is stored behind the end
     target = categorical_projection(points, jnp.exp(log_softmax(next_logits)), atoms)
     return cross_entropy_with(target, logits)
 

@@ -29,7 +29,7 @@ def _one_per_token(name: str, given: dict[str, Any]) -> None:
     """Raises where an advantage per response would be read as one per token that responses share; for `beta` without a reference."""
     log_probs, advantages = (getattr(given.get(n), "shape", ()) for n in ("log_probs", "advantages"))
     if len(log_probs) == 2 and advantages == log_probs[:1] == log_probs[1:]:
-        each = "jnp.broadcast_to(advantages[:, None], log_probs.shape)"
+        each = f"jnp.broadcast_to(advantages[:, None], {'labels' if 'labels' in given else 'log_probs'}.shape)"
         raise ValueError(f"{name}: `advantages` {advantages} are of each token. If there is one per response: {each}.")
     beta = given.get("beta")
     if isinstance(beta, int | float) and beta and given.get("reference_log_probs") is None:

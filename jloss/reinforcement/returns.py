@@ -50,7 +50,11 @@ def group_advantages(
     """
     check_static("group_advantages", "baseline", baseline, Literal["mean", "leave_one_out"])
     (rewards,) = _wide(rewards)
-    kept = jnp.ones_like(rewards, bool) if mask is None else mask
+    kept = jnp.ones_like(rewards, bool) if mask is None else jnp.asarray(mask)
+    if kept.dtype != bool:
+        raise TypeError(f"group_advantages: `mask` must be boolean, got {kept.dtype}{list(kept.shape)}.")
+    if kept.shape != rewards.shape:
+        raise ValueError(f"group_advantages: `mask` has shape {kept.shape}, but `rewards` {rewards.shape}.")
     count = jnp.sum(kept.astype(rewards.dtype), axis=-1, keepdims=True)
 
     def over_kept(values: Array) -> Array:
@@ -119,7 +123,6 @@ def lambda_returns(rewards: Array, discounts: Array, next_values: Array, *, lam:
     return backward_recursion(lam * discounts, one_step, next_values[..., -1:])
 
 
-@functools.partial(jax.jit, static_argnames="n")
 def n_step_returns(rewards: Array, discounts: Array, next_values: Array, n: int) -> Array:
     r"""The rewards of n steps and the value of the state after them; of fewer steps at the end.
 
@@ -141,6 +144,11 @@ def n_step_returns(rewards: Array, discounts: Array, next_values: Array, n: int)
     check_static("n_step_returns", "n", n, int)
     if n < 1:
         raise ValueError(f"n_step_returns: `n` must be 1 or more, got {n}.")
+    return _n_step_returns(rewards, discounts, next_values, n)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _n_step_returns(rewards: Array, discounts: Array, next_values: Array, n: int) -> Array:
     rewards, discounts, next_values = _wide(rewards, discounts, next_values)
     _check_steps("n_step_returns", rewards, discounts=discounts, next_values=next_values)
     one_step = rewards + discounted(discounts, next_values)

@@ -14,6 +14,7 @@ from jax import Array, lax
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.numerics import log_softmax, logsumexp, pick
+from jloss.numerics.guards import log_odds_to_peak
 from jloss.reinforcement._errors import error_loss, expected, one_step_target
 from jloss.reinforcement._steps import masked_steps, mean_over_steps
 from jloss.reinforcement.returns import backward_recursion, discounted, lambda_returns, vtrace_targets
@@ -313,7 +314,7 @@ def retrace(
     trace = lam * jnp.where(unbounded, 1.0, probs / jnp.where(unbounded, 1.0, behaviour_probs))
     trace = jnp.where(jnp.arange(trace.shape[0]) == trace.shape[0] - 1, 0.0, trace)
     one_step = rewards + discounted(discounts, expected(next_probs, next_q) - trace * following)
-    targets = lax.stop_gradient(backward_recursion(discounts * trace, one_step))
+    targets = lax.stop_gradient(backward_recursion(discounted(discounts, trace), one_step))
     errors = masked_steps(targets, mask) - masked_steps(pick_each(q, masked_steps(actions, mask)), mask)
     return mean_over_steps(error_loss(errors, delta), mask)
 
@@ -368,6 +369,8 @@ def munchausen(
     References:
         Vieillard, Pietquin, Geist, Munchausen Reinforcement Learning, 2020. https://arxiv.org/abs/2007.14430
     """
-    bonus = temperature * pick(log_softmax(target_q / temperature), actions)
-    target = one_step_target(rewards + alpha * jnp.maximum(bonus, log_floor), discounts, temperature * logsumexp(next_q / temperature))
+    bonus = temperature * pick(log_softmax(log_odds_to_peak(target_q)[0] / temperature), actions)
+    log_odds, best = log_odds_to_peak(next_q)  # before the division, which rounds large values
+    following = best[0] + temperature * logsumexp(log_odds / temperature)
+    target = one_step_target(rewards + alpha * jnp.maximum(bonus, log_floor), discounts, following)
     return error_loss(target - pick(q, actions), delta)

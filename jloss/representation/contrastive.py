@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import hint
 from jloss._core.domains import is_known
 from jloss._core.loss import loss
 from jloss._core.pairs import value_of_tiles
@@ -49,6 +50,7 @@ from jloss.representation._tiles import (
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
+@hint(time="n^2")
 def info_nce(
     queries: Array,
     keys: Array,
@@ -97,6 +99,7 @@ def info_nce(
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive")
+@hint(time="n^2")
 def nt_xent(
     first: Array,
     second: Array,
@@ -144,6 +147,7 @@ def nt_xent(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask", temperature="positive")
+@hint(time="n^2")
 def supervised_contrastive(
     embeddings: Array,
     labels: Array,
@@ -191,6 +195,7 @@ def supervised_contrastive(
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", temperature="positive", sigma="positive")
+@hint(time="n^2")
 def decoupled_contrastive(
     first: Array,
     second: Array,
@@ -243,6 +248,7 @@ def decoupled_contrastive(
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
+@hint(time="n^2")
 def clip(
     images: Array,
     texts: Array,
@@ -291,6 +297,7 @@ def clip(
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", scale="positive")
+@hint(time="n^2")
 def siglip(
     images: Array,
     texts: Array,
@@ -391,6 +398,7 @@ def alignment(first: Array, second: Array, mask: Array | None = None, **reduce: 
 
 
 @loss("(n,d),(n)->()", "real mask", t="positive")
+@hint(time="n^2")
 def uniformity(
     embeddings: Array, mask: Array | None = None, *, t: float = 2.0, chunk_size: int | None = None, **reduce: Unpack[Reduce]
 ) -> Array:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import is_known_zero
+from jloss._core.backend import hint, is_known_zero
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss._core.sorting import order_of
@@ -135,6 +135,7 @@ def contrastive_pair(first: Array, second: Array, same: Array, *, margin: float 
 
 
 @loss("(d),(d),(d)->()", "real real real", p="positive")
+@hint(blocks=1)
 def triplet_margin(
     anchors: Array,
     positives: Array,
@@ -179,6 +180,7 @@ def triplet_margin(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def batch_hard_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -222,6 +224,7 @@ def batch_hard_triplet(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def batch_semi_hard_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -267,6 +270,7 @@ def batch_semi_hard_triplet(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def batch_all_triplet(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, squared: bool = False, **reduce: Unpack[Reduce]
 ) -> Array:

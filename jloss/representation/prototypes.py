@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import hint
 from jloss._core.loss import loss
 from jloss._core.pairs import sum_over_blocks
 from jloss._core.signature import Reduce
@@ -210,6 +211,7 @@ def soft_triple(
 
 
 @loss("(k,c,d)->()", "real")
+@hint(time="c^2", memory="c^2")
 def soft_triple_regularizer(prototypes: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Draws the centres of each class together, so that those of `soft_triple` that are not needed coincide.
 

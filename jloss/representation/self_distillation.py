@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import hint
 from jloss._core.loss import loss
 from jloss._core.pairs import sum_over_blocks
 from jloss._core.signature import Reduce
@@ -81,6 +82,7 @@ def simsiam(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Arr
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask")
+@hint(time="d^2", memory="d^2")
 def barlow_twins(
     first: Array,
     second: Array,
@@ -123,6 +125,7 @@ def barlow_twins(
 
 
 @loss("(n,d),(n,d),(n)->()", "real real mask", epsilon="nonnegative")
+@hint(time="d^2", memory="d^2")
 def vicreg(
     first: Array,
     second: Array,
@@ -314,6 +317,7 @@ def swav(
 
 
 @loss("(n,d),(n)->()", "real mask", epsilon="nonnegative")
+@hint(time="n^2", memory="n^2")
 def koleo(
     embeddings: Array, mask: Array | None = None, *, epsilon: float = 1e-8, chunk_size: int | None = None, **reduce: Unpack[Reduce]
 ) -> Array:

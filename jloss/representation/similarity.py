@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import hint
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import logsumexp, positive_part, safe_divide, safe_log, safe_sqrt, softplus
@@ -31,6 +32,7 @@ from jloss.representation._sets import (
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def multi_similarity(
     embeddings: Array,
     labels: Array,
@@ -75,6 +77,7 @@ def multi_similarity(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def circle(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 0.4, gamma: float = 80.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -113,6 +116,7 @@ def circle(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def pair_margin(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 0.2, beta: float = 1.2, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -149,6 +153,7 @@ def pair_margin(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def lifted_structure(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 1.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -192,6 +197,7 @@ def lifted_structure(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def n_pairs(embeddings: Array, labels: Array, mask: Array | None = None, **reduce: Unpack[Reduce]) -> Array:
     r"""One pair of each class: its first item should recognise its second among those of all classes.
 
@@ -236,6 +242,7 @@ def n_pairs(embeddings: Array, labels: Array, mask: Array | None = None, **reduc
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^3", memory="n^2")
 def angular(embeddings: Array, labels: Array, mask: Array | None = None, *, alpha: float = 40.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Bounds the angle at the negative of every triangle of anchor, positive and negative; it does not depend on scale.
 
@@ -282,6 +289,7 @@ def angular(embeddings: Array, labels: Array, mask: Array | None = None, *, alph
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def tuplet_margin(
     embeddings: Array, labels: Array, mask: Array | None = None, *, margin: float = 5.73, scale: float = 64.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -320,6 +328,7 @@ def tuplet_margin(
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def fast_ap(embeddings: Array, labels: Array, mask: Array | None = None, *, bins: int = 10, **reduce: Unpack[Reduce]) -> Array:
     r"""One minus average precision of retrieval within the set, made differentiable by binned distances.
 
@@ -360,6 +369,7 @@ def fast_ap(embeddings: Array, labels: Array, mask: Array | None = None, *, bins
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def histogram(embeddings: Array, labels: Array, mask: Array | None = None, *, bins: int = 100, **reduce: Unpack[Reduce]) -> Array:
     r"""The probability that a random negative pair is more similar than a random positive one; no margin to tune.
 
@@ -396,6 +406,7 @@ def histogram(embeddings: Array, labels: Array, mask: Array | None = None, *, bi
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
+@hint(time="n^2")
 def ranked_list(
     embeddings: Array,
     labels: Array,

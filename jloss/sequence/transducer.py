@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array, lax
 
 from jloss._core.arguments import check_static
-from jloss._core.backend import by_platform
+from jloss._core.backend import by_platform, hint
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import logsumexp, pick, positive_part
@@ -35,6 +35,7 @@ Kind = Literal["regular", "modified", "constrained"]
 
 
 @loss("(t,u+1,k),(u),(),()->()", "real class length length")
+@hint(time="u^2", memory="u^2")
 def rnnt(
     logits: Array,
     labels: Array,
@@ -83,6 +84,7 @@ def rnnt(
 
 
 @loss("(t,u),(t,u+1),(),()->()", "real real length length")
+@hint(time="u^2", memory="u^2")
 def rnnt_lattice(
     label_scores: Array,
     blank_scores: Array,
@@ -119,6 +121,7 @@ def rnnt_lattice(
 
 
 @loss("(t,k),(u+1,k),(u),(),()->()", "real real class length length", am_only_scale="unit", lm_only_scale="unit")
+@hint(time="u^2", memory="u^2")
 def rnnt_simple(
     acoustic: Array,
     language: Array,
@@ -169,6 +172,7 @@ def rnnt_simple(
 
 
 @loss("(t,r,k),(t),(u),(),()->()", "real length class length length")
+@hint(time="u^2", memory="u^2")
 def rnnt_pruned(
     logits: Array,
     starts: Array,

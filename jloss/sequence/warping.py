@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import hint
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import logaddexp, logsumexp
@@ -53,6 +54,7 @@ def soft_dtw(
 
 
 @loss("(t,d),(u,d),(),()->()", "real real length length", gamma="positive")
+@hint(time="t^2 u^2", memory="t^2 u^2")
 def soft_dtw_divergence(
     first: Array,
     second: Array,
@@ -116,6 +118,7 @@ def soft_dtw_alignment(
 
 
 @loss("(t,u),(),()->()", "real length length", temperature="positive")
+@hint(time="u^2", memory="u^2")
 def smith_waterman(
     similarities: Array,
     first_length: Array | None = None,

@@ -17,7 +17,7 @@ from jloss._core.arguments import check_argument, check_option, check_static
 from jloss._core.catalogue import BatchTransform, Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.log_probs import Steps
-from jloss._core.loss import loss, loss_by
+from jloss._core.loss import at_the_door, door_of, loss, loss_by
 from jloss._core.reduction import mean_of, reduce
 from jloss._core.signature import UNREDUCED, OverClasses, PerClass, Reduce, Reduction, Spatial, SpatialOverClasses
 from jloss._core.types import as_written, meaning
@@ -167,6 +167,9 @@ def example_transform(
     core.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [*(p for p in parameters if p.name not in hidden), *own, last], return_annotation=Array
     )
+    door = door_of(entry.core)
+    if door is not None:
+        at_the_door(lambda name, given: door(name, {**entry.options, **given}))(core)
     limits = {n: v for n, v in entry.limits.items() if n not in hidden} | limits
     for option, value in options.items():
         check_argument(name.partition("(")[0], option, value, annotations[option])

@@ -140,6 +140,12 @@ def document_heads(entry: Entry, heads: list[Head]) -> str:
     return before + section + "".join(f"    {line}\n" for line in lines) + after
 
 
+def before_heads(heads: list[Head], given: dict[str, Any]) -> dict[str, Any]:
+    """What stands for the inputs of the loss that come from heads, as far as a look at their shapes goes."""
+    shapes = {head.feeds: getattr(given.get(head.hidden), "shape", None) for head in heads}
+    return {n: jax.ShapeDtypeStruct(shape[:-1], jnp.float32) for n, shape in shapes.items() if shape}
+
+
 def in_chunks_of_tokens(chunk_size: int | None, backward: Backward, narrow: frozenset[str], heads: list[Head]) -> Callable[..., Any]:
     """How a loss of log-probabilities is evaluated: as many examples at a time as have `chunk_size` tokens, or all, a few steps of each."""
 

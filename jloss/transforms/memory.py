@@ -12,6 +12,7 @@ from jloss._core.catalogue import BatchTransform
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.chunks import Backward
 from jloss._core.log_probs import log_probs_of
+from jloss._core.loss import at_the_door, door_of
 from jloss._core.made import made
 from jloss._core.types import HeadLoss, L
 from jloss.transforms._chunks import check_schedule, in_chunks
@@ -24,7 +25,7 @@ from jloss.transforms._compose import (
     loss_entry,
     with_inputs,
 )
-from jloss.transforms._heads import document_heads, fed, heads_of, in_chunks_of_tokens, inputs_of
+from jloss.transforms._heads import before_heads, document_heads, fed, heads_of, in_chunks_of_tokens, inputs_of
 
 
 @made
@@ -119,6 +120,9 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     takes, facts = inputs_of(entry, heads), log_probs_of(entry.core)
     headed = with_inputs(entry, takes.inputs, takes.domains, takes.optional, axis=False)._replace(constants=takes.constants)
     headed.core.__doc__ = document_heads(entry, heads)
+    door = door_of(entry.core)
+    if door is not None:
+        at_the_door(lambda name, given: door(name, {**given, **before_heads(heads, given)}))(headed.core)
     elementwise = entry.elementwise and facts is None
     own: dict[str, Any] = {head.soft_cap: None for head in heads} | (
         {} if "class_axis_name" in entry.options else {"class_axis_name": None}

@@ -12,7 +12,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array, nn
 
-from jloss._core.backend import fused
+from jloss._core.backend import fused, hint
 from jloss._core.domains import arithmetic_dtype
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
@@ -70,6 +70,7 @@ def log_iou(predictions: Array, targets: Array, *, epsilon: float = 1e-6, **redu
 
 
 @loss("(4),(4)->()", "box box")
+@hint(blocks=1)
 def giou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""`iou` plus the empty share of the enclosing box: disjoint boxes still get a gradient that moves them together.
 
@@ -96,6 +97,7 @@ def giou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
 
 
 @loss("(4),(4)->()", "box box")
+@hint(blocks=1)
 def diou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""`iou` plus the distance of the centres, relative to the enclosing box: moves disjoint boxes straight onto each other.
 
@@ -120,6 +122,7 @@ def diou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
 
 
 @loss("(4),(4)->()", "box box")
+@hint(blocks=1)
 def ciou(predictions: Array, targets: Array, *, gated: bool = False, **reduce: Unpack[Reduce]) -> Array:
     r"""`diou` plus the difference of the aspect ratios: overlap, centre and shape, the usual choice for training detectors.
 
@@ -150,6 +153,7 @@ def ciou(predictions: Array, targets: Array, *, gated: bool = False, **reduce: U
 
 
 @loss("(4),(4)->()", "box box")
+@hint(blocks=1)
 def eiou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""`diou` plus the differences of widths and of heights, each on its own, where `ciou` compares only their ratio.
 
@@ -177,6 +181,7 @@ def eiou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
 
 
 @loss("(4),(4)->()", "box box", theta="positive")
+@hint(blocks=2)
 def siou(predictions: Array, targets: Array, *, theta: float = 4.0, **reduce: Unpack[Reduce]) -> Array:
     r"""`iou` plus a distance that is shorter along the axes, plus a soft difference of the sides.
 
@@ -265,6 +270,7 @@ def inner_iou(predictions: Array, targets: Array, *, ratio: float = 0.8, **reduc
 
 
 @loss("(4),(4)->()", "box box")
+@hint(blocks=2)
 def shape_iou(predictions: Array, targets: Array, *, scale: float = 0.0, **reduce: Unpack[Reduce]) -> Array:
     r"""`iou` with a distance and a difference of sides that count more along the short side of the true box.
 

@@ -72,7 +72,7 @@ def combo(
 
 
 @loss("(*s),(*s),(*s)->()", "unit unit mask", weight="unit", delta="unit", gamma="unit", **SMOOTH)
-@hint(any_pixel_order=True)
+@hint(blocks=2, any_pixel_order=True)
 def unified_focal(
     predictions: Array,
     targets: Array,

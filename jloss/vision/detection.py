@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax, nn
 
 from jloss._core.assignment import match
+from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import absolute, clipped, log_softmax, pick, positive_part, safe_divide, softplus
@@ -46,6 +47,7 @@ def distribution_focal(logits: Array, targets: Array, **reduce: Unpack[Reduce]) 
 
 
 @loss("(),()->()", "real unit", beta="nonnegative")
+@hint(blocks=2)
 def quality_focal(logits: Array, quality: Array, *, beta: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Focal loss for a soft label: the score learns the IoU of its box, and easy examples count little.
 
@@ -66,11 +68,24 @@ def quality_focal(logits: Array, quality: Array, *, beta: float = 2.0, **reduce:
     References:
         Li, Wang, Wu, Chen, Hu, Li, Tang and Yang, Generalized Focal Loss, 2020. https://arxiv.org/abs/2006.04388
     """
-    error = absolute(nn.sigmoid(logits) - quality)
-    return power(error, beta) * (quality * softplus(-logits) + (1 - quality) * softplus(logits))
+    weight = power(absolute(nn.sigmoid(logits) - quality), beta)
+    return _settled(logits, weight) * _cross_entropy(logits, quality)
+
+
+def _cross_entropy(logits: Array, quality: Array) -> Array:
+    """Sigmoid cross entropy; 0 where an infinite logit agrees with its label of 0 or 1, in which 0 * inf would be NaN."""
+    yes = select((quality == 0) & (logits == -jnp.inf), 0.0, softplus(-logits))
+    no = select((quality == 1) & (logits == jnp.inf), 0.0, softplus(logits))
+    return quality * yes + (1 - quality) * no
+
+
+def _settled(logits: Array, weight: Array) -> Array:
+    """A weight that no longer changes where the logit is infinite, as is the loss that it weighs."""
+    return select(jnp.isinf(logits), lax.stop_gradient(weight), weight)
 
 
 @loss("(),()->()", "real unit", alpha="nonnegative", gamma="nonnegative")
+@hint(blocks=1)
 def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: float = 2.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Cross entropy weighted by the quality of the box, and focal for negatives only: no positive is suppressed.
 
@@ -93,13 +108,16 @@ def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: floa
     References:
         Zhang, Wang, Dayoub and Suenderhauf, VarifocalNet: An IoU-aware Dense Object Detector, 2021. https://arxiv.org/abs/2008.13367
     """
-    positive = quality * (quality * softplus(-logits) + (1 - quality) * softplus(logits))
+    nothing = quality <= 0
+    positive = quality * _cross_entropy(select(nothing, 0.0, logits), quality)
+    logits = select(nothing, logits, 0.0)
     log_share = jnp.where(gamma == 0, 0.0, -gamma * softplus(-logits))  # 0 * inf is NaN
-    negative = alpha * jnp.exp(log_share) * softplus(logits)
-    return jnp.where(quality <= 0, negative, positive)
+    negative = alpha * _settled(logits, jnp.exp(log_share)) * softplus(logits)
+    return jnp.where(nothing, negative, positive)
 
 
 @loss("(n,k),(n,4),(m),(m,4),(m)->()", "real box class box mask", no_object_weight="nonnegative", boxes_per_image="nonnegative")
+@hint(time="m^2", memory="m^2")
 def detr(
     class_logits: Array,
     boxes: Array,

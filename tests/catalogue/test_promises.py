@@ -85,7 +85,21 @@ def of_generalized_dice(y):
     return jloss.generalized_dice(jax.nn.softmax(jnp.arange(24.0).reshape(2, 4, 3) % 5), y, smooth_numerator=0.0, smooth_denominator=0.0)
 
 
+ANCHOR, NEAR, FAR = jnp.array([1.0, 2.0]), jnp.array([3.0, 5.0]), jnp.array([2.0, 1.0])
+
+
+def triplet(p0):
+    near, far = (jnp.sum(jnp.abs(ANCHOR - other) ** p0) ** (1 / p0) for other in (NEAR, FAR))
+    return near - far + 1
+
+
+def mean_flow(x, x0):
+    error, error0 = (jnp.sum(jnp.square(u - 2 * TARGET)) for u in (x, x0))
+    return error / (error0 + 1e-2) ** 0.75
+
+
 PROMISES = {
+    "triplet_margin: p": Promise(lambda p: jloss.triplet_margin(ANCHOR, NEAR, FAR, p=p), lambda p, p0: triplet(p0), jnp.array(3.0)),
     "ciou: alpha": Promise(lambda p: jloss.ciou(p, TARGET), lambda p, p0: diou(p) + aspect_weight(p0) * aspect(p), BOX),
     "alpha_iou: beta": Promise(
         lambda p: jloss.alpha_iou(p, TARGET, base="ciou", alpha=2.0),
@@ -101,6 +115,17 @@ PROMISES = {
         lambda p: jloss.wiou_v3().apply(jnp.float32(0.5), p, TARGET)[0],
         lambda p, p0: (1 - iou(p0)) / 0.5 / (3 * 1.9 ** ((1 - iou(p0)) / 0.5 - 3)) * wiou(p, p0),
         BOX,
+    ),
+    "mean_flow: the weight": Promise(
+        lambda u: jloss.mean_flow(u[None, None], 2 * TARGET[None, None], jnp.zeros((1, 1, 4)), jnp.array(0.5), p=0.75), mean_flow, BOX
+    ),
+    "path_length_penalty: the mean": Promise(
+        lambda mean: jloss.path_length_penalty(lambda z: 0 * z.reshape(1, 1, 2), jnp.ones((5, 2)), jax.random.key(0), mean),
+        lambda mean, mean0: mean0**2,
+        jnp.array(3.0),
+    ),
+    "feature_matching: the real features": Promise(
+        lambda real: jloss.feature_matching(LOGITS, real), lambda real, real0: jnp.mean(jnp.abs(LOGITS - real0)), LOGITS**2 + 1
     ),
     "generalized_dice: the weights": Promise(
         of_generalized_dice, generalized_dice, jnp.asarray(np.random.default_rng(0).uniform(0.1, 1, (2, 4, 3)), jnp.float32)

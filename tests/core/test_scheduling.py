@@ -19,10 +19,11 @@ IDENTITIES = {
     (backend, "fused_sum"): lambda entry, core, arrays, values, reduction: (values, 1),
     (backend, "late_mean"): lambda total, mass, sorts: total / mass,
     (backend, "count_true"): lambda where: (where, jnp.sum(where, dtype=jnp.int32)),
+    (backend, "cut_of"): lambda entry, batch, reduction: None,
     (layout, "arrange"): lambda entry, batch, given: batch,
     (layout, "column_inputs"): lambda entry, axes: [],
 }
-FACTS = {"size_of", "REORDER_FROM"}  # they move nothing
+FACTS = {"size_of", "REORDER_FROM", "sum_of_blocks"}  # they move nothing; without a cut there are no blocks
 KINDS = ["huber", "cross_entropy", "giou", "dice", "clip", "ctc"]  # elementwise, classes, boxes, masks with classes, sets, sequences
 OBEYED = [
     "batch_equals_one_by_one",
@@ -86,3 +87,23 @@ def test_values_are_those_of_the_scheduled_loss(name, called, monkeypatch):
     monkeypatch.undo()
     forget()
     cases.close((subject.run(inputs), subject.run(inputs, where=where)), plain, "a step changed a number", inputs)
+
+
+@pytest.mark.parametrize("name", ["gaussian_nll", "js_divergence", "sigmoid_focal", "siou", "unified_focal"])
+def test_laws_hold_in_blocks(name, monkeypatch):
+    """Of two examples, as far as a batch has more than one."""
+    blocks = []
+
+    def counted(function, operands, axes, cut, compute=backend.sum_of_blocks):
+        blocks.append(cut.blocks)
+        return compute(function, operands, axes, cut)
+
+    monkeypatch.setattr(backend, "RECOMPUTE_FROM", 1)
+    monkeypatch.setattr(backend, "BLOCK", 2)
+    monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
+    monkeypatch.setattr(backend, "sum_of_blocks", counted)
+    forget()
+    report = check(case(name), laws=OBEYED)
+    forget()
+    assert blocks
+    assert report, str(report)

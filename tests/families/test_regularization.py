@@ -248,6 +248,15 @@ def test_masked_examples_have_no_influence(keywords):
         np.testing.assert_allclose(g, w, rtol=1e-4)
 
 
+def test_an_example_of_weight_zero_has_a_slope_in_its_weight():
+    """Slopes 2 and 6, so losses of 1 and 25: at the weights 1 and 0 the mean rises by 24 in the second."""
+    inputs, weights = jnp.array([[1.0], [3.0]]), jnp.array([1.0, 0.0])
+    slope = jax.grad(lambda w: jloss.gradient_penalty(lambda x: jnp.sum(x**2), inputs, weights=w))(weights)
+    np.testing.assert_allclose(slope, [0.0, 24.0], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"gradient_penalty: `where` has shape \(3,\), but there is one value per example: \(2,\)"):
+        jloss.gradient_penalty(jnp.sum, inputs, where=jnp.ones(3, bool))
+
+
 def test_entropy_of_absent_classes():
     value, gradient = jax.value_and_grad(jloss.entropy_penalty)(jnp.array([0.0, 0.0, -jnp.inf]))
     np.testing.assert_allclose(value, np.log(2), rtol=1e-6)

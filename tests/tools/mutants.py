@@ -132,7 +132,7 @@ MUTANTS = [
         "    p = lax.stop_gradient(p)\n",
         "",
         "triplet_margin",
-        "tests/families/representation/test_embedding.py",
+        "tests/catalogue/test_promises.py",
     ),
     Mutant("representation/embedding.py", "far - near + margin", "near - far + margin", "batch_hard_triplet"),
     Mutant(

@@ -80,6 +80,20 @@ def test_absent_classes_and_certain_labels(name, options):
     assert gradient[0, 1] == 0
 
 
+@pytest.mark.parametrize("name", ["normalized_cross_entropy", "normalized_focal"])
+def test_a_quotient_of_infinite_surprisals_is_its_limit(name):
+    loss, inf = jloss.CATALOGUE[name].public, jnp.inf
+    logits = jnp.array([[0.0, inf, 1.0, 2.0], [inf, 0.0, 1.0, 2.0], [0.0, inf, -inf, 1.0], [inf, inf, inf, inf], [1e20, 0.0, 0.0, -inf]])
+    labels = jnp.array([0, 0, 0, 2, 1])
+    values, pull = jax.vjp(lambda z: loss(z, labels, reduction="none"), logits)
+    np.testing.assert_allclose(values, [1 / 3, 0, 1 / 2, 1 / 4, 1 / 2], rtol=1e-6)
+    np.testing.assert_allclose(pull(jnp.ones(5))[0], 0, atol=1e-12)
+    value, gradient = jax.value_and_grad(loss)(jnp.array([-inf, 0.0, 2.0]), 0)
+    assert value == inf
+    assert np.isfinite(gradient).all()
+    assert gradient[0] < 0 < gradient[2]
+
+
 @pytest.mark.slow
 def test_bi_tempered_is_bounded_and_its_second_derivative_is_right():
     wrong = jnp.array([[-1e4, 1e4, 0.0], [1e4, 0.0, -jnp.inf]])

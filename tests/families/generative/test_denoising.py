@@ -227,6 +227,16 @@ def test_a_mean_flow_through_jvp():
     np.testing.assert_allclose(slope, np.mean(2 * np.sum(error * np.asarray(z), axis=1) / (q + 0.01)), rtol=1e-4)
 
 
+def test_a_network_that_has_diverged_is_seen():
+    """The weight of a mean flow is 0 where the error overflows; the product would be a loss of 0."""
+    far, zeros = jnp.full(ONE, 1e25), jnp.zeros(ONE)
+    for output in (far, jnp.full(ONE, inf)):
+        assert jloss.mean_flow(output, zeros, zeros, jnp.array(0.5)) == inf
+        assert jloss.consistency_model(output, zeros) == inf
+    assert np.isfinite(jax.grad(jloss.mean_flow)(far, zeros, zeros, jnp.array(0.5))).all()
+    assert np.isfinite(jax.grad(jloss.consistency_model)(far, zeros)).all()
+
+
 def test_a_mean_flow_without_an_offset():
     zeros = jnp.zeros(ONE)
     value, slopes = value_and_slopes(jloss.mean_flow, zeros, zeros, zeros, 0.5, epsilon=0.0)

@@ -91,6 +91,13 @@ def test_learning_a_normalising_constant():
     np.testing.assert_allclose(low, -math.log(math.sqrt(2 * math.pi)), atol=0.08)
 
 
+@pytest.mark.parametrize("weight", [{}, {"alpha": jnp.float32(0.0)}])
+def test_energies_whose_squares_overflow_cost_nothing_without_their_weight(weight):
+    value, slopes = jax.value_and_grad(jloss.contrastive_divergence, (0, 1))(jnp.float32(3e25), jnp.float32(1e25), **weight)
+    np.testing.assert_allclose(value, 2e25, rtol=1e-6)
+    assert slopes == (1, -1)
+
+
 def test_energies_of_a_size_that_costs():
     value, slopes = jax.value_and_grad(lambda a, b: jloss.contrastive_divergence(a, b, alpha=0.5), (0, 1))(1.0, -2.0)
     assert (float(value), *map(float, slopes)) == (1 + 2 + 0.5 * 5, 2.0, -3.0)

@@ -152,6 +152,35 @@ def test_nan_in_the_features_of_a_masked_example_stays_there():
     np.testing.assert_array_equal(slope[0], [[1.0], [0.0]])
 
 
+def test_an_example_of_weight_zero_has_a_slope_in_its_weight():
+    """The mean is w . l / sum(w), so that at the weights 1 and 0 it rises by the second loss less the first, 4 - 1."""
+    features, weights = [jnp.array([[1.0], [4.0]])], jnp.array([1.0, 0.0])
+    slope = jax.grad(lambda w: jloss.feature_matching(features, [jnp.zeros((2, 1))], weights=w))(weights)
+    np.testing.assert_allclose(slope, [0.0, 3.0])
+    absent = [jnp.array([[1.0], [nan]])]
+    assert jloss.feature_matching(absent, [jnp.zeros((2, 1))], weights=weights) == 1
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        ({"where": np.ones(3, bool)}, r"`where` has shape \(3,\), but there is one value per example: \(2,\)"),
+        ({"where": np.ones(2, int)}, "`where` must be boolean, got int"),
+        ({"weights": np.ones((2, 1))}, r"`weights` has shape \(2, 1\)"),
+    ],
+)
+def test_a_mask_that_does_not_fit(mask, words):
+    with pytest.raises((TypeError, ValueError), match=f"feature_matching: {words}"):
+        jloss.feature_matching([jnp.ones((2, 3))], [jnp.zeros((2, 3))], **mask)
+    with pytest.raises((TypeError, ValueError), match=f"path_length_penalty: {words}"):
+        jloss.path_length_penalty(lambda z: z.reshape(1, 1, 2), jnp.ones((2, 2)), jax.random.key(0), 1.0, **mask)
+
+
+def test_lists_are_arrays_as_in_every_loss():
+    assert jloss.feature_matching([jnp.ones((2, 3))], [jnp.zeros((2, 3))], where=[True, False]) == 1
+    assert jloss.path_length_penalty(lambda z: 0.0 * z.reshape(1, 1, 2), [[1, 2], [3, 4]], jax.random.key(0), 3.0) == 9
+
+
 def test_half_precision_features_are_compared_in_float32():
     value = jloss.feature_matching([jnp.full((1, 3000), 300.0, jnp.float16)], [jnp.zeros((1, 3000), jnp.float16)])
     assert value.dtype == jnp.float32

@@ -259,6 +259,17 @@ def test_the_von_mises_fisher_divergence_in_three_dimensions(k):
     np.testing.assert_allclose(got[1], slope, rtol=2e-4)
 
 
+@pytest.mark.parametrize("dimension", [2, 3, 50, 100])
+@pytest.mark.parametrize("k", [1e6, 1e10, 1e19, 1e36])
+def test_the_von_mises_fisher_divergence_of_large_concentrations(k, dimension):
+    """There the density is a Gaussian's in d - 1 dimensions: by its normaliser, and half a nat for each."""
+    n = dimension - 1
+    wanted = math.lgamma(0.5) - math.lgamma(dimension / 2) - (n / 2 - 1) * math.log(2) + n / 2 * (math.log(k) - 1)
+    got, slope = jax.value_and_grad(lambda k: jloss.von_mises_fisher_kl(k, dimension=dimension))(k)
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+    np.testing.assert_allclose(slope * k, n / 2, rtol=1e-3)
+
+
 @pytest.mark.parametrize("dimension", [2, 3, 50, 1000, 100_000])
 def test_no_concentration_is_the_uniform_distribution(dimension):
     value, slope = jax.value_and_grad(lambda k: jloss.von_mises_fisher_kl(k, dimension=dimension))(0.0)

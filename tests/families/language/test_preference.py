@@ -46,6 +46,23 @@ def test_exo_of_one_pair_is_a_divergence_of_two_numbers():
         jloss.dpo(jnp.zeros(2), jnp.zeros(2), variant="exo")
 
 
+def test_exo_of_an_impossible_response_has_the_limit_of_its_loss():
+    """log(1 / s) where the chosen one is, log(1 / (1 - s)) where the rejected one is."""
+    for chosen, rejected, limit in ((-jnp.inf, -1.0, np.log(10)), (-1.0, -jnp.inf, -np.log(0.9))):
+        value, slopes = value_and_slopes(jloss.dpo, chosen, rejected, variant="exo", label_smoothing=0.1)
+        np.testing.assert_allclose(value, limit, rtol=1e-6)
+        assert slopes == [0, 0]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7, np.float32(0.5)])
+def test_robust_dpo_of_labels_that_say_nothing_or_the_opposite(share):
+    row = jnp.zeros(2)
+    for loss in (jloss.dpo, jloss.chunked(jloss.dpo)):
+        with pytest.raises(ValueError, match=r'dpo\)?: `label_smoothing` must be below 1/2 for variant="robust", got 0\.[57]'):
+            loss(row, row, variant="robust", label_smoothing=share)
+        assert np.isfinite(loss(row, row, variant="sigmoid", label_smoothing=share))
+
+
 def test_a_margin_is_taken_off_the_difference():
     np.testing.assert_allclose(jloss.dpo(jnp.float32(3.0), jnp.float32(0.0), margin=jnp.float32(0.3)), LOG2, rtol=1e-6)
     np.testing.assert_allclose(jloss.bradley_terry(jnp.float32(3.0), jnp.float32(1.0), jnp.float32(2.0)), LOG2, rtol=1e-6)

@@ -1,5 +1,7 @@
 """Policies: numbers written out, overflowing ratios, ties at the clip, empty and masked responses, equal rewards, rlax."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,6 +87,24 @@ def test_beta_needs_the_reference():
     with pytest.raises(ValueError, match=r"grpo: `beta` needs `reference_log_probs`, got beta=0\.1 without them"):
         jloss.grpo(row, row, row, beta=0.1)
     assert jloss.grpo(row, row, row, beta=0.0) == 0
+
+
+def test_transforms_look_at_the_call_as_the_loss_does():
+    rows, hidden, kernel = jnp.zeros((4, 4)), jnp.ones((4, 4, 3)), jnp.ones((5, 3))
+    heads = hidden, kernel, jnp.zeros((4, 4), int)
+    headed, near = jloss.linear_head(jloss.grpo), functools.partial(jloss.grpo, beta=0.1)
+    for call in (
+        lambda: headed(*heads, rows, rows, beta=0.1),
+        lambda: jloss.linear_head(near)(*heads, rows, rows),
+        lambda: jloss.chunked(jloss.grpo)(rows, rows, rows, beta=0.1),
+        lambda: jloss.chunked(near)(rows, rows, rows),
+    ):
+        with pytest.raises(ValueError, match=r"(linear_head|chunked)\(grpo\): `beta` needs `reference_log_probs`, got beta=0\.1"):
+            call()
+    assert np.isfinite(headed(*heads, rows, rows, reference_log_probs=rows, beta=0.1))
+    assert np.isfinite(jloss.linear_head(jloss.grpo, teacher=True)(hidden, kernel, *heads, rows, rows, beta=0.1))
+    with pytest.raises(ValueError, match=r"one per response: jnp\.broadcast_to\(advantages\[:, None\], labels\.shape\)"):
+        headed(*heads, rows, jnp.arange(4.0))
 
 
 @pytest.mark.parametrize("loss", [jloss.grpo, jloss.gmpo])
@@ -179,6 +199,20 @@ def test_one_response_and_equal_rewards_have_no_advantage(options):
         gradient = jax.grad(lambda r: jloss.group_advantages(r, **options)[0])(rewards)
         assert np.isfinite(gradient).all()
     assert not jloss.group_advantages(jnp.ones(3), jnp.zeros(3, bool), **options).any()
+
+
+def test_a_mask_of_a_group_is_boolean():
+    wanted = [0.5, 0.0, -0.5]
+    np.testing.assert_array_equal(jloss.group_advantages([1.0, 7.0, 0.0], [True, False, True], scale=False), wanted)
+    with pytest.raises(TypeError, match=r"group_advantages: `mask` must be boolean, got int"):
+        jloss.group_advantages(jnp.array([1.0, 7.0, 0.0]), jnp.array([1, 0, 1]))
+    with pytest.raises(ValueError, match=r"group_advantages: `mask` has shape \(2,\), but `rewards` \(3,\)"):
+        jloss.group_advantages(jnp.array([1.0, 7.0, 0.0]), jnp.ones(2, bool))
+
+
+def test_the_number_of_steps_is_static():
+    with pytest.raises(TypeError, match="n_step_returns: `n` is static and must be a Python int, got an array"):
+        jloss.n_step_returns(jnp.ones(3), jnp.ones(3), jnp.ones(3), jnp.array(2))
 
 
 def test_equal_rewards_whose_mean_is_rounded_have_no_advantage():

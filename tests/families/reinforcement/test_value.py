@@ -44,6 +44,31 @@ def test_nothing_follows_the_end_of_an_episode():
     assert jloss.munchausen(q, 1, 5.0, 0.0, lost, q) == 0  # sure of action 1: no bonus
 
 
+def test_what_is_stored_behind_the_end_of_an_episode_has_no_influence():
+    """NaN in the next values, the next policy and its action, where the discount is 0."""
+    nan, zeros, even = jnp.nan, jnp.zeros((3, 2)), jnp.full((3, 2), 0.5)
+    rewards, discounts, actions = jnp.ones(3), jnp.array([0.5, 0.0, 0.5]), jnp.array([0, 1, 0])
+    whole = jloss.retrace(zeros, actions, rewards, discounts, zeros, jnp.array([1, 0, 0]), even, even[:, 0])
+    behind = zeros.at[1].set(nan), jnp.array([1, -1, 0]), even.at[1].set(nan), jnp.array([0.5, nan, 0.5])
+    assert jloss.retrace(zeros, actions, rewards, discounts, *behind) == whole
+    np.testing.assert_allclose(whole, (0.5 * 1.5**2 + 0.5 + 0.5) / 3, rtol=1e-6)  # the returns are 1.5, 1 and 1
+    atoms = jnp.array([-1.0, 0.0, 1.0])
+    logits = jnp.log(jnp.array([0.5, 0.25, 0.25]))
+    got = jloss.categorical_td(logits, jnp.full(3, nan), 0.5, 0.0, atoms)
+    np.testing.assert_allclose(got, -np.log(0.25), rtol=1e-6)  # half of it for 0, half for 1
+    assert np.isnan(jloss.categorical_td(logits, jnp.full(3, nan), 0.5, 0.1, atoms))
+
+
+@pytest.mark.parametrize("size", [1e3, 1e10, 3e38])
+def test_the_munchausen_bonus_of_large_values_is_that_of_their_differences(size):
+    """Two equal values: a policy of one half. 0.5 (0.9 * 0.03 * log 2)^2, and the same of the next values' softness."""
+    q, large = jnp.zeros(2), jnp.full(2, size, jnp.float32)
+    step = 0.03 * math.log(2)
+    np.testing.assert_allclose(jloss.munchausen(q, 0, 0.0, 0.0, q, large), 0.5 * (0.9 * step) ** 2, rtol=1e-5)
+    got = jax.grad(jloss.munchausen)(large, 0, 0.0, 1.0, large, large)  # minus the error
+    np.testing.assert_allclose(got[0], 0.9 * step - step, rtol=1e-4, atol=1e-7 * size)
+
+
 def test_a_policy_of_probability_zero_and_one():
     q, next_q = jnp.zeros(2), jnp.array([1.0, jnp.inf])
     assert jloss.expected_sarsa(q, 0, 0.0, 1.0, next_q, jnp.array([1.0, 0.0])) == 0.5

@@ -173,6 +173,18 @@ def test_heads_at_their_ends():
         np.testing.assert_allclose(loss(z, q, reduction="none")[:2], 0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("name", "negative", "soft"), [("quality_focal", 1.0, 0.125), ("varifocal", 0.75, 0.25)])
+def test_heads_of_an_infinite_logit(name, negative, soft):
+    """Nothing where it agrees with a label of 0 or 1; else infinite, with the gradient that large logits have."""
+    loss, inf = jloss.CATALOGUE[name].public, jnp.inf
+    z, q = jnp.array([inf, -inf, inf, -inf, inf, -inf]), jnp.array([1.0, 0.0, 0.0, 1.0, 0.5, 0.5])
+    for logits, expected in ((z, [0, 0, inf, inf, inf, inf]), (jnp.clip(z, -1e4, 1e4), None)):
+        values, pull = jax.vjp(lambda z: loss(z, q, reduction="none"), logits)
+        np.testing.assert_allclose(pull(jnp.ones(6))[0], [0, 0, negative, -1, soft, -soft], atol=1e-6)
+        if expected:
+            np.testing.assert_array_equal(values, expected)
+
+
 def plain_detr(logits, boxes, labels, targets):
     """One image and one layer in NumPy, paired by scipy: the class term, and the sum of the box terms."""
 
