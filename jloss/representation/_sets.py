@@ -162,7 +162,7 @@ def _first(rows: Array, where: Array, best: Callable[..., Array], other: float) 
 def choices(function: Callable[[Items], Any], given: Items, size: int | None = None) -> Any:
     """``function(rows)``, indices of other items, of all items: of a large set `size` rows at a time. It has no derivative."""
     n = given.index.shape[0]
-    if not is_known(n) or (size is None and n <= UNBLOCKED_ITEMS):
+    if not is_known(n) or n <= (UNBLOCKED_ITEMS if size is None else size):
         return function(given)
     return map_over_rows(function, given, 64 if size is None else size)
 

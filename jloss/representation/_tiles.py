@@ -258,7 +258,8 @@ def of_sums(
     sides: Sides,
 ) -> Array:
     """``finish(by_row, by_column)`` of the sums on this device, with a derivative that holds no tile but one."""
-    if not (needs_tiles(chunk_size, rows, columns) and is_known(rows.index.shape[0], columns.index.shape[0])):
+    sizes = rows.index.shape[0], columns.index.shape[0]
+    if not (needs_tiles(chunk_size, rows, columns) and is_known(*sizes) and min(sizes) > 0):
         return finish(*row_sums(rows, columns, logits, denominator, numerator, chunk_size, sides))
     given = ((rows,), (columns,), logits, denominator, numerator, tile_side(chunk_size, columns), sides)
     return of_parts(lambda by_row, by_column: finish(by_row[0], by_column[0]), *given)

@@ -361,7 +361,7 @@ def siglip(
         some, others = row._replace(kept=row.kept & new[0]), column._replace(kept=column.kept & new[1])
         return [lax.cond(small, quick, slow, some, others)], []
 
-    if mesh.axis_name is None and needs_tiles(chunk_size, rows, columns) and is_known(rows.index.shape[0]):
+    if mesh.axis_name is None and needs_tiles(chunk_size, rows, columns) and is_known(rows.index.shape[0]) and images.shape[0] > 0:
         return value_of_tiles(tile, lambda each, _: mesh.mean(each[0], mask), rows, columns, tile_side(chunk_size, columns))
 
     def against(columns: Items) -> Array:
@@ -467,7 +467,7 @@ def _of_views(
     direct = chunk_size is None
     numerator = no_columns if direct else positives
     both = jnp.concatenate([logits.own(views.first, views.second)] * 2) if direct else None
-    if mesh.axis_name is None and is_known(n) and (not direct or n > BLOCK):
+    if mesh.axis_name is None and is_known(n) and n > (BLOCK if direct else 0):
         parts = views.first, views.second
         size = max(1, tile_side(chunk_size, views.first) // 2) if direct else tile_side(chunk_size, views.first)
 

@@ -317,7 +317,7 @@ def swav(
 
 
 @loss("(n,d),(n)->()", "real mask", epsilon="nonnegative")
-@hint(time="n^2", memory="n^2")
+@hint(time="n^2")
 def koleo(
     embeddings: Array, mask: Array | None = None, *, epsilon: float = 1e-8, chunk_size: int | None = None, **reduce: Unpack[Reduce]
 ) -> Array:
