@@ -17,6 +17,7 @@ from jloss.representation._sets import (
     Items,
     Marks,
     by_blocks,
+    choices,
     dot,
     items,
     mean_of_sums,
@@ -186,14 +187,13 @@ def lifted_structure(
 
     pushed = by_blocks(repulsion, columns)
 
-    def block(given: tuple[Items, Array]) -> tuple[Array, Array]:
-        rows, mine = given
-        positive, _ = pairs(rows, columns)
-        both = jnp.stack(jnp.broadcast_arrays(mine[:, None], pushed[None, :]))
-        violation = logsumexp(both, axis=0) + _distances(rows, columns)
-        return totals(0.5 * jnp.square(positive_part(violation)), positive)
+    def block(rows: Marks, marks: Marks, products: Array) -> list[Array]:
+        positive, _ = pairs(rows, marks)
+        both = jnp.stack(jnp.broadcast_arrays(pushed[rows.index][:, None], pushed[None, :]))
+        violation = logsumexp(both, axis=0) + safe_sqrt(squares_of(rows, marks, products))
+        return [*totals(0.5 * jnp.square(positive_part(violation)), positive)]
 
-    return mean_of_totals(by_blocks(block, (columns, pushed)))
+    return mean_of_sums(sums_of_rows(block, columns))
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
@@ -227,7 +227,7 @@ def n_pairs(embeddings: Array, labels: Array, mask: Array | None = None, **reduc
         positive, _ = pairs(rows, columns)
         return jnp.sum(positive & (columns.index[None, :] < rows.index[:, None]), axis=1, dtype=jnp.int32)
 
-    rank = by_blocks(ranks, columns)
+    rank = choices(ranks, columns)
     second = columns.kept & (rank == 1)
 
     def block(rows: Marks, columns: Marks, similarity: Array) -> list[Array]:
