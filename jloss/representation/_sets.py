@@ -128,7 +128,7 @@ def sums_of_rows(
         return function(jax.tree.map(lambda a: a[index], marks), marks, products)
 
     part = 1 << max((SENSIBLE // n).bit_length(), min(5, (d // arrays).bit_length() - 2), 1)
-    size = min(max(32, d // 5, 4 * part), 256 if part < 64 else n) // part * part
+    size = min(max(32, d // 5, 4 * part), 256 if part < 64 else n, n) // part * part
     return sum_over_rows(each, given.vectors, given.vectors, marks, size, part, after)
 
 
