@@ -2,7 +2,7 @@
 
 All of these normalise their vectors. `mask` drops an item (NaN included) as row and as column. `chunk_size` bounds the memory:
 no more than so many rows times all columns are held at once, as a tile, and a tile is computed again for the gradient. Without
-it a matrix of up to 8192 x 8192 is held, and a larger one computed in tiles of 512 x 512. Inside
+it a matrix of up to 4096 x 4096 is held, and a larger one computed in tiles of 512 x 512. Inside
 `jax.shard_map`, `negatives_axis_name` says over which mesh axis the other items of the set lie; the loss is then that of the
 whole set, the same number on every device, with the exact gradient. They are gathered, or, with `ring`, visited one
 device's items at a time.

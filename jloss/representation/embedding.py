@@ -190,7 +190,7 @@ def batch_hard_triplet(
         \ell = \operatorname*{mean}_a \max(0,\ \max_{p \sim a} d_{ap} - \min_{n \not\sim a} d_{an} + \text{margin})
 
     The mean is over items that have a positive and a negative; 0 if none has. Only the chosen pairs have a gradient, 0 for
-    coinciding vectors. The choice needs one n x n matrix of inner products and no gradient; the n distances are then exact.
+    coinciding vectors. The choice needs all inner products, a block at a time, and no gradient; the n distances are then exact.
     May collapse early in training, with all embeddings alike; `batch_semi_hard_triplet` is gentler.
 
     Args:
