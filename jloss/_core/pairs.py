@@ -68,7 +68,7 @@ def sum_over_rows(
 
     def shapes(rows: Array, columns: Array, leaves: Sequence[Array]) -> list[Array]:
         each = jax.eval_shape(lambda r, c, s: sums(_products(r, c), _block(0, n, part), _some(wanted, s), s), rows[:part], columns, leaves)
-        return [_vary(jnp.zeros(a.shape, a.dtype), axes) for a in each]
+        return _nothing(each, rows, axes)
 
     def first(rows: Array, columns: Array, leaves: list[Array]) -> list[Array]:
         def step(found: list[Array], i: Array) -> Any:
@@ -125,7 +125,7 @@ def sum_over_rows(
                 row_slopes = at.added(row_slopes, mine)
             return (found, row_slopes, column_slopes, slopes), None
 
-        zeros = [None if same else jnp.zeros_like(rows), jnp.zeros_like(columns), [jnp.zeros_like(a) for a in floats]]
+        zeros = [None if same else jnp.zeros_like(rows), jnp.zeros_like(columns), _nothing(floats, rows, axes)]
         start = shapes(rows, columns, leaves), *zeros
         (values, row_slopes, column_slopes, slopes), _ = lax.scan(step, start, jnp.arange(-(-n // size)))
         of_rows, of_columns, of_leaves = tangents
@@ -161,7 +161,7 @@ def sum_over_partners(function: Callable[..., Any], rows: Array, partners: Seque
 
     def shapes(rows: Array, partners: Any, given: Any, held: list[Array]) -> list[Array]:
         each = jax.eval_shape(lambda r, g, h: sums(r, [r] * len(partners), _block(0, n, size), g, h), rows[:size], given, held)
-        return [_vary(jnp.zeros(a.shape, a.dtype), axes) for a in each]
+        return _nothing(each, rows, axes)
 
     @jax.custom_jvp
     def total(rows: Array, partners: list[Array], given: Any, held: list[Array]) -> list[Array]:
@@ -192,7 +192,7 @@ def sum_over_partners(function: Callable[..., Any], rows: Array, partners: Seque
                 slopes = slopes.at[where].add(part)
             return (_added(found, values), slopes, _added(more, slope[2])), None
 
-        start = shapes(rows, partners, given, held), jnp.zeros_like(rows), [jnp.zeros_like(a) for a in floats]
+        start = shapes(rows, partners, given, held), jnp.zeros_like(rows), _nothing(floats, rows, axes)
         (values, slopes, more), _ = lax.scan(step, start, jnp.arange(len(steps)))
         changes = [tangents[0], *_some([_is_float(a) for a in held], tangents[3])]
         return values, [_dot([slopes, *more], changes).astype(values[0].dtype), *map(jnp.zeros_like, values[1:])]
@@ -288,7 +288,7 @@ def value_of_tiles(
                 row_slopes = jax.tree.map(here.added, row_slopes, to_row)
             return (row_slopes, column_slopes, jax.tree.map(jnp.add, slopes, more)), None
 
-        zeros = [jax.tree.map(jnp.zeros_like, _floats(x)) for x in (rows, columns, of_tile)]
+        zeros = [_nothing(_floats(x), _floats(rows)[0], axes) for x in (rows, columns, of_tile)]
         start = ([] if triangle else zeros[0], *zeros[1:])
         every = jax.tree.leaves((lax.scan(step, start, plan.pairs)[0], after_slopes))
         return result, _dot(every, _some(wanted, changes)).astype(result.dtype)
@@ -364,6 +364,12 @@ def _totals(
     if plan.triangle:
         to_rows = to_columns = jax.tree.map(merge, to_rows, to_columns)
     return to_rows, to_columns
+
+
+def _nothing(kinds: Sequence[Any], beside: Array, axes: frozenset[str]) -> list[Array]:
+    """Zeros of the mesh of an array `beside`: a number, a constant, is otherwise of none, and no loop takes it on an explicit mesh."""
+    zero = jnp.sum(beside[:0])
+    return [_vary(jnp.zeros(a.shape, a.dtype), axes) + zero.astype(a.dtype) for a in kinds]
 
 
 def _floats(tree: Any) -> list[Array]:

@@ -102,3 +102,24 @@ def test_two_bfloat16_add_up_like_a_float32():
     np.testing.assert_allclose(_times(total, jnp.float32(1)), exact, rtol=2**-8)
     assert not isinstance(_zeros(jnp.zeros(3, jnp.bfloat16), False), _InTwo)
     assert not isinstance(_zeros(jnp.zeros(3), True), _InTwo)
+
+
+@pytest.mark.parametrize("name", ["multi_similarity", pytest.param("batch_hard_triplet", marks=pytest.mark.slow)])
+def test_large_sets_over_an_explicit_mesh_and_inside_shard_map(name):
+    """The sums begin with zeros of the mesh; on two devices each has a set of its own."""
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(2, 600, 8)).astype(np.float32), rng.integers(0, 9, (2, 600))
+    loss = jloss.CATALOGUE[name].public
+    wanted = jax.value_and_grad(loss)(x, labels)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        spread = jax.NamedSharding(mesh, jax.P("data"))
+        x, labels = jax.device_put(x, spread), jax.device_put(labels, spread)
+
+        def local(x, labels):
+            return loss(x, labels, axis_name="data")
+
+        several = jax.shard_map(local, mesh=mesh, in_specs=jax.P("data"), out_specs=jax.P())
+        for f in (loss, several):
+            for found, right in zip(jax.jit(jax.value_and_grad(f))(x, labels), wanted, strict=True):
+                np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-7)
