@@ -15,12 +15,20 @@ import numpy as np
 from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jloss._core.chunks import _is_float, _merge, _some, _vary, _varying
+from jloss._core.chunks import _is_float, _merge, _some, _vary, _varying, _varying_axes
 
-COLUMNS = 1024  # the gradients of the products with so many columns are added at once
+COLUMNS = 512  # the gradients of the products with so many columns are added at once
 
 
-def sum_over_rows(function: Callable[[Array, Array, Any], Any], rows: Array, columns: Array, given: Any, size: int) -> Any:
+def sum_over_rows(
+    function: Callable[[Array, Array, Any], Any],
+    rows: Array,
+    columns: Array,
+    given: Any,
+    size: int,
+    part: int,
+    after: Callable[[list[Array]], Array] | None = None,
+) -> list[Array]:
     """The sums over all rows of what ``function(products, index, given)`` says of each, where `products` are those of some rows with
     all columns and `index` is which rows these are. Only the first of the sums has a derivative.
 
@@ -28,54 +36,80 @@ def sum_over_rows(function: Callable[[Array, Array, Any], Any], rows: Array, col
     columns in place. So nothing is as large as all products, and nothing but the gradients as large as the rows.
 
     Args:
-        function: Gives a list of arrays with one number per row.
+        function: Gives a list of arrays with a number per row, or an array per row.
         rows: Vectors.
         columns: Vectors; the same array if a set is compared with itself.
         given: Pytree of further arrays.
-        size: How many rows at a time.
+        size: How many rows are multiplied with the columns at a time; their gradients take the place of the products.
+        part: How many of these the function is given at a time; a divisor of `size`. Both are less than there are rows.
+        after: A number that is computed of the sums, and then returned in their place; what the sums are worth is then found out first. It
+            holds on to no array.
     """
-    same, n, m = columns is rows, rows.shape[0], columns.shape[0]
-    size, width = min(size, n), min(COLUMNS, m)
+    same, n, m, width = columns is rows, rows.shape[0], columns.shape[0], min(COLUMNS, columns.shape[0])
     axes = frozenset().union(*map(_varying, jax.tree.leaves((rows, columns, given))))
     rows, columns, given = _vary((rows, columns, given), axes)
-    closed, found = _opened(function, axes, _products(rows[:size], columns), jnp.arange(size), given)
+    closed, found = _opened(function, axes, _products(rows[:part], columns), jnp.arange(part, dtype=jnp.int32), given)
     leaves, tree = jax.tree.flatten((given, found))
     wanted = [_is_float(a) for a in leaves]
 
-    def sums(products: Array, at: Any, floats: Sequence[Array], leaves: Sequence[Array]) -> list[Array]:
+    def sums(products: Array, at: "_Block", floats: Sequence[Array], leaves: Sequence[Array]) -> list[Array]:
         given, found = jax.tree.unflatten(tree, _merge(wanted, floats, leaves))
         values = closed(found, products, at.index, given)
-        return [jnp.sum(jnp.where(at.new, v, jnp.zeros_like(v))) for v in values]
+        return [jnp.sum(jnp.where(jnp.expand_dims(at.new, range(1, v.ndim)), v, jnp.zeros_like(v)), axis=0) for v in values]
+
+    def parts(step: Callable[..., Any], start: Any, at: "_Block") -> Any:
+        """The steps over the parts of a block: each is given where its products are and which rows they are of."""
+
+        def inner(carry: Any, k: Array) -> Any:
+            here = _block(k, size, part)
+            return step(carry, here, _Block(at.start + here.start, here.of(at.index), here.of(at.new))), None
+
+        return lax.scan(inner, start, jnp.arange(size // part))[0]
 
     def shapes(rows: Array, columns: Array, leaves: Sequence[Array]) -> list[Array]:
-        each = jax.eval_shape(lambda r, c, s: sums(_products(r, c), _block(0, n, size), _some(wanted, s), s), rows[:size], columns, leaves)
-        return [_vary(jnp.zeros(a.shape, a.dtype), axes) for a in each]
+        each = jax.eval_shape(lambda r, c, s: sums(_products(r, c), _block(0, n, part), _some(wanted, s), s), rows[:part], columns, leaves)
+        return _nothing(each, rows, axes)
+
+    def first(rows: Array, columns: Array, leaves: list[Array]) -> list[Array]:
+        def step(found: list[Array], i: Array) -> Any:
+            at = _block(i, n, size)
+            products = _products(at.of(rows), columns)
+
+            def inner(found: list[Array], here: _Block, rows: _Block) -> list[Array]:
+                return _added(found, sums(here.of(products), rows, _some(wanted, leaves), leaves))
+
+            return parts(inner, found, at), None
+
+        return lax.scan(step, shapes(rows, columns, leaves), jnp.arange(-(-n // size)))[0]
 
     @jax.custom_jvp
     def total(rows: Array, columns: Array, leaves: list[Array]) -> list[Array]:
-        def step(found: list[Array], i: Array) -> Any:
-            at = _block(i, n, size)
-            more = sums(_products(at.of(rows), columns), at, _some(wanted, leaves), leaves)
-            return [x + y for x, y in zip(found, more, strict=True)], None
-
-        return lax.scan(step, shapes(rows, columns, leaves), jnp.arange(-(-n // size)))[0]
+        found = first(rows, columns, leaves)
+        return found if after is None else [after(found)]
 
     @total.defjvp
     def derivative(primals: Any, tangents: Any) -> Any:
         rows, columns, leaves = primals
         columns = rows if same else columns
         floats = _some(wanted, leaves)
+        result, worth = (None, None) if after is None else jax.value_and_grad(after)(first(rows, columns, leaves))
 
         def step(carry: Any, i: Array) -> Any:
             found, row_slopes, column_slopes, slopes = carry
             at = _block(i, n, size)
             some = at.of(rows)
 
-            def of(products: Array, floats: list[Array]) -> tuple[Array, list[Array]]:
-                values = sums(products, at, floats, leaves)
-                return values[0], values
+            def differentiate(carry: Any, here: _Block, rows: _Block) -> Any:
+                products, found, slopes = carry
 
-            (_, values), (of_products, more) = jax.value_and_grad(of, (0, 1), has_aux=True)(_products(some, columns), floats)
+                def of(products: Array, floats: list[Array]) -> tuple[Array, list[Array]]:
+                    values = sums(products, rows, floats, leaves)
+                    return (values[0] if worth is None else _dot(worth, values)), values
+
+                (slope, more), values = jax.grad(of, (0, 1), has_aux=True)(here.of(products), floats)
+                return here.put(products, slope), _added(found, values), _added(slopes, more)
+
+            of_products, found, slopes = parts(differentiate, (_products(some, columns), found, slopes), at)
 
             def inner(carry: Any, j: Array) -> Any:
                 mine, column_slopes = carry
@@ -89,19 +123,111 @@ def sum_over_rows(function: Callable[[Array, Array, Any], Any], rows: Array, col
                 column_slopes = at.added(column_slopes, mine)
             else:
                 row_slopes = at.added(row_slopes, mine)
-            found = [x + y for x, y in zip(found, values, strict=True)]
-            slopes = [x + y for x, y in zip(slopes, more, strict=True)]
             return (found, row_slopes, column_slopes, slopes), None
 
-        zeros = [None if same else jnp.zeros_like(rows), jnp.zeros_like(columns), [jnp.zeros_like(a) for a in floats]]
+        zeros = [None if same else jnp.zeros_like(rows), jnp.zeros_like(columns), _nothing(floats, rows, axes)]
         start = shapes(rows, columns, leaves), *zeros
         (values, row_slopes, column_slopes, slopes), _ = lax.scan(step, start, jnp.arange(-(-n // size)))
         of_rows, of_columns, of_leaves = tangents
         changes = [of_rows if same else of_columns, *_some(wanted, of_leaves)]
         change = _dot([column_slopes, *slopes], changes) if same else _dot([row_slopes, column_slopes, *slopes], [of_rows, *changes])
+        values = values if result is None else [result]
         return values, [change.astype(values[0].dtype), *map(jnp.zeros_like, values[1:])]
 
     return total(rows, lax.stop_gradient(columns) if same else columns, leaves)
+
+
+def sum_over_partners(function: Callable[..., Any], rows: Array, partners: Sequence[Array], given: Any, size: int) -> list[Array]:
+    """The sums over all rows of what ``function(some, others, given)`` says of each: `some` are a block of rows, `others` a list of the
+    rows that are their partners, and of the arrays in `given` it gets the same block. Only the first sum has a derivative, in the rows.
+
+    Args:
+        function: Gives a list of arrays with one number per row.
+        rows: Vectors.
+        partners: For each row the index of another, once or several times.
+        given: Pytree of arrays with one number per row.
+        size: How many rows at a time.
+    """
+    n = rows.shape[0]
+    size = min(size, n)
+    axes = frozenset().union(*map(_varying, jax.tree.leaves((rows, partners, given))))
+    rows, partners, given = _vary((rows, list(partners), given), axes)
+    start = _block(0, n, size)
+    closed, held = _opened(function, axes, start.of(rows), [start.of(rows) for _ in partners], start.of(given))
+    steps = range(-(-n // size))
+
+    def sums(some: Array, others: list[Array], at: "_Block", given: Any, held: list[Array]) -> list[Array]:
+        return [jnp.sum(jnp.where(at.new, v, jnp.zeros_like(v))) for v in closed(held, some, others, at.of(given))]
+
+    def shapes(rows: Array, partners: Any, given: Any, held: list[Array]) -> list[Array]:
+        each = jax.eval_shape(lambda r, g, h: sums(r, [r] * len(partners), _block(0, n, size), g, h), rows[:size], given, held)
+        return _nothing(each, rows, axes)
+
+    @jax.custom_jvp
+    def total(rows: Array, partners: list[Array], given: Any, held: list[Array]) -> list[Array]:
+        def step(found: list[Array], i: Array) -> Any:
+            at = _block(i, n, size)
+            more = sums(at.of(rows), [rows[at.of(p)] for p in partners], at, given, held)
+            return _added(found, more), None
+
+        return lax.scan(step, shapes(rows, partners, given, held), jnp.arange(len(steps)))[0]
+
+    @total.defjvp
+    def derivative(primals: Any, tangents: Any) -> Any:
+        rows, partners, given, held = primals
+        floats = _floats(held)
+
+        def step(carry: Any, i: Array) -> Any:
+            found, slopes, more = carry
+            at = _block(i, n, size)
+            chosen = [at.of(p) for p in partners]
+
+            def of(some: Array, others: list[Array], floats: list[Array]) -> tuple[Array, list[Array]]:
+                values = sums(some, others, at, given, _refilled(held, [_is_float(a) for a in held], floats))
+                return values[0], values
+
+            slope, values = jax.grad(of, (0, 1, 2), has_aux=True)(at.of(rows), [rows[c] for c in chosen], floats)
+            slopes = at.added(slopes, slope[0])
+            for where, part in zip(chosen, slope[1], strict=True):
+                slopes = slopes.at[where].add(part)
+            return (_added(found, values), slopes, _added(more, slope[2])), None
+
+        start = shapes(rows, partners, given, held), jnp.zeros_like(rows), _nothing(floats, rows, axes)
+        (values, slopes, more), _ = lax.scan(step, start, jnp.arange(len(steps)))
+        changes = [tangents[0], *_some([_is_float(a) for a in held], tangents[3])]
+        return values, [_dot([slopes, *more], changes).astype(values[0].dtype), *map(jnp.zeros_like, values[1:])]
+
+    return total(rows, partners, given, held)
+
+
+def map_over_rows(function: Callable[[Any], Any], rows: Any, size: int) -> Any:
+    """``function(some)`` of blocks of rows, arrays with one leading axis, put together. It has no derivative."""
+    rows = lax.stop_gradient(rows)
+    n = jax.tree.leaves(rows)[0].shape[0]
+    size = min(size, n)
+    axes = frozenset().union(*map(_varying, jax.tree.leaves(rows)))
+
+    def step(results: Any, i: Array) -> Any:
+        at = _block(i, n, size)
+        return jax.tree.map(at.put, results, function(at.of(rows))), None
+
+    kinds = jax.eval_shape(function, _block(0, n, size).of(rows))
+    start = jax.tree.map(lambda a: _vary(jnp.zeros((n, *a.shape[1:]), a.dtype), axes), kinds)
+    return lax.scan(step, start, jnp.arange(-(-n // size)))[0]
+
+
+def sum_over_blocks(function: Callable[[Any], Array], rows: Any, size: int) -> Array:
+    """The sum of ``function(some)``, an array that does not grow with the rows, over blocks of about `size` rows; each is computed again
+    for its gradient. At once if there are few rows, or no such blocks of equal size."""
+    n = jax.tree.leaves(rows)[0].shape[0]
+    count = next((c for c in range(-(-n // size), -(-2 * n // size)) if n % c == 0), 1) if isinstance(n, int) else 1
+    if count == 1:
+        return function(rows)
+    blocks = jax.tree.map(lambda a: a.reshape(count, n // count, *a.shape[1:]), rows)
+    start = jax.tree.map(lambda a: a[0], blocks)
+    kind = jax.eval_shape(function, start)
+    zeros = _vary(jnp.zeros(kind.shape, kind.dtype), _varying_axes(function, start))
+    return lax.scan(lambda total, some: (total + jax.checkpoint(function)(some), None), zeros, blocks)[0]
 
 
 def value_of_tiles(
@@ -162,7 +288,7 @@ def value_of_tiles(
                 row_slopes = jax.tree.map(here.added, row_slopes, to_row)
             return (row_slopes, column_slopes, jax.tree.map(jnp.add, slopes, more)), None
 
-        zeros = [jax.tree.map(jnp.zeros_like, _floats(x)) for x in (rows, columns, of_tile)]
+        zeros = [_nothing(_floats(x), _floats(rows)[0], axes) for x in (rows, columns, of_tile)]
         start = ([] if triangle else zeros[0], *zeros[1:])
         every = jax.tree.leaves((lax.scan(step, start, plan.pairs)[0], after_slopes))
         return result, _dot(every, _some(wanted, changes)).astype(result.dtype)
@@ -240,6 +366,12 @@ def _totals(
     return to_rows, to_columns
 
 
+def _nothing(kinds: Sequence[Any], beside: Array, axes: frozenset[str]) -> list[Array]:
+    """Zeros of the mesh of an array `beside`: a number, a constant, is otherwise of none, and no loop takes it on an explicit mesh."""
+    zero = jnp.sum(beside[:0])
+    return [_vary(jnp.zeros(a.shape, a.dtype), axes) + zero.astype(a.dtype) for a in kinds]
+
+
 def _floats(tree: Any) -> list[Array]:
     return [a for a in jax.tree.leaves(tree) if _is_float(a)]
 
@@ -274,9 +406,14 @@ class _Block(NamedTuple):
 
 
 def _block(i: Any, size: int, each: int) -> _Block:
-    start = jnp.minimum(jnp.asarray(i) * each, size - each)
-    index = start + jnp.arange(each)
-    return _Block(start, index, index >= jnp.asarray(i) * each)
+    first = jnp.asarray(i, jnp.int32) * each
+    start = jnp.minimum(first, size - each)
+    index = start + jnp.arange(each, dtype=jnp.int32)
+    return _Block(start, index, index >= first)
+
+
+def _added(totals: Sequence[Array], more: Sequence[Array]) -> list[Array]:
+    return [x + y for x, y in zip(totals, more, strict=True)]
 
 
 def _dot(slopes: Sequence[Array], changes: Sequence[Array]) -> Array:

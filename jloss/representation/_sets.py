@@ -12,11 +12,13 @@ from jax import Array, lax
 
 from jloss._core.chunks import chunked_map
 from jloss._core.domains import is_known
-from jloss._core.pairs import sum_over_rows
+from jloss._core.pairs import map_over_rows, sum_over_partners, sum_over_rows
 from jloss.numerics import normalize, safe_divide
 
 P = ParamSpec("P")
 
+SENSIBLE = 1 << 15  # So many products are worth a step.
+UNBLOCKED_PARTNERS = 2048  # So many items and their partners are held at once.
 UNBLOCKED_ITEMS = 512  # A set of so many items is not cut into blocks.
 
 
@@ -104,21 +106,30 @@ class Marks(NamedTuple):
     sizes: Array  # squared lengths
 
 
-def sums_of_rows(function: Callable[[Marks, Marks, Array], list[Array]], given: Items, arrays: int = 20) -> list[Array]:
+def sums_of_rows(
+    function: Callable[[Marks, Marks, Array], list[Array]],
+    given: Items,
+    arrays: int = 20,
+    after: Callable[[list[Array]], Array] | None = None,
+) -> list[Array]:
     """The sums over all items of what ``function(rows, columns, products)`` says of each; only the first has a gradient.
 
-    `arrays` is how many numbers the function has for each product: of a large set so few rows are taken at a time that these are about as
-    many as the numbers of the set.
+    `arrays` is how many numbers the function has for each product: of a large set so few rows are taken at a time that these are fewer
+    than the numbers of the set, and so many are multiplied at a time that it pays to add up their gradients. With `after` the sums may be
+    arrays, and what it says of them is returned.
     """
     n, d = given.vectors.shape
     marks = Marks(given.labels, given.kept, given.index, jnp.sum(jnp.square(given.vectors), axis=-1))
     if not (is_known(n) and n > UNBLOCKED_ITEMS):
-        return [jnp.sum(x) for x in function(marks, marks, dot(given.vectors, given.vectors))]
+        found = [jnp.sum(x, axis=0) for x in function(marks, marks, dot(given.vectors, given.vectors))]
+        return found if after is None else [after(found)]
 
     def each(products: Array, index: Array, marks: Marks) -> list[Array]:
         return function(jax.tree.map(lambda a: a[index], marks), marks, products)
 
-    return sum_over_rows(each, given.vectors, given.vectors, marks, max(8, min(128, d // arrays)))
+    part = 1 << max((SENSIBLE // n).bit_length(), min(5, (d // arrays).bit_length() - 2), 1)
+    size = min(max(32, d // 5, 4 * part), 256 if part < 64 else n, n) // part * part
+    return sum_over_rows(each, given.vectors, given.vectors, marks, size, part, after)
 
 
 def mean_of_sums(given: list[Array]) -> Array:
@@ -130,6 +141,38 @@ def squares_of(rows: Marks, columns: Marks, products: Array) -> Array:
     """`squared_distances` from products."""
     size = rows.sizes[:, None] + columns.sizes[None, :]
     return _snap(size - 2 * products, size)
+
+
+def nearest(rows: Array, where: Array) -> Array:
+    """Of each row the index of the smallest of those `where`; of the first if there are several. `jnp.argmin` takes three times as long."""
+    return _first(rows, where, jnp.min, jnp.inf)
+
+
+def farthest(rows: Array, where: Array) -> Array:
+    """Of each row the index of the largest of those `where`, which are not negative; of the first if there are several."""
+    return _first(rows, where, jnp.max, -1.0)
+
+
+def _first(rows: Array, where: Array, best: Callable[..., Array], other: float) -> Array:
+    rows = jnp.where(where, rows, other)
+    columns = lax.broadcasted_iota(jnp.int32, rows.shape, 1)
+    return jnp.min(jnp.where(rows == best(rows, axis=1, keepdims=True), columns, rows.shape[1] - 1), axis=1)
+
+
+def choices(function: Callable[[Items], Any], given: Items, size: int | None = None) -> Any:
+    """``function(rows)``, indices of other items, of all items: of a large set `size` rows at a time. It has no derivative."""
+    n = given.index.shape[0]
+    if not is_known(n) or n <= (UNBLOCKED_ITEMS if size is None else size):
+        return function(given)
+    return map_over_rows(function, given, 64 if size is None else size)
+
+
+def sums_of_partners(function: Callable[..., list[Array]], rows: Array, partners: list[Array], *given: Array) -> list[Array]:
+    """`sum_over_partners` of ``function(some, others, given)``; of a set that is not large at once."""
+    n = rows.shape[0]
+    if not (is_known(n) and n > UNBLOCKED_PARTNERS):
+        return [jnp.sum(x) for x in function(rows, [rows[p] for p in partners], given)]
+    return sum_over_partners(function, rows, partners, given, 64)
 
 
 def map_rows(function: Callable[[Any], Any], rows: Any, size: int | None = None) -> Any:

@@ -27,7 +27,7 @@ Among = Callable[[Items, Items], Array]  # (rows, columns) -> which columns coun
 RowSums = tuple[Array, Array]  # log sum exp over those `among` it, sum of the logits of those `numerator`
 Sides = Literal["rows", "both", "triangle"]
 BLOCK = 512  # rows and columns of a tile
-UNTILED_ITEMS = 8192  # so many items are compared at once, where no chunk size is given: a matrix of 268 MB
+UNTILED_ITEMS = 4096  # so many items are compared at once, where no chunk size is given: a matrix of 67 MB
 
 
 class Logits(NamedTuple):
@@ -258,7 +258,8 @@ def of_sums(
     sides: Sides,
 ) -> Array:
     """``finish(by_row, by_column)`` of the sums on this device, with a derivative that holds no tile but one."""
-    if not (needs_tiles(chunk_size, rows, columns) and is_known(rows.index.shape[0], columns.index.shape[0])):
+    sizes = rows.index.shape[0], columns.index.shape[0]
+    if not (needs_tiles(chunk_size, rows, columns) and is_known(*sizes) and min(sizes) > 0):
         return finish(*row_sums(rows, columns, logits, denominator, numerator, chunk_size, sides))
     given = ((rows,), (columns,), logits, denominator, numerator, tile_side(chunk_size, columns), sides)
     return of_parts(lambda by_row, by_column: finish(by_row[0], by_column[0]), *given)
@@ -362,9 +363,7 @@ def slow(values: Array, chosen: Array, row_peak: Array, column_peak: Array, side
     return by_row, _filled(values[0], 0) if sides == "rows" else jnp.sum(jnp.exp(values - column_peak[None, :]), axis=0)
 
 
-def peaks_of(
-    rows: Items, columns: Items, logits: Logits, denominator: Among, size: int | None, sides: Sides
-) -> tuple[Array, Array]:
+def peaks_of(rows: Items, columns: Items, logits: Logits, denominator: Among, size: int | None, sides: Sides) -> tuple[Array, Array]:
     """The largest logit of each row and of each column; zeros where they are small."""
 
     def peaks(rows: Items, columns: Items) -> tuple[Array, Array]:

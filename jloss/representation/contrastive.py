@@ -2,7 +2,7 @@
 
 All of these normalise their vectors. `mask` drops an item (NaN included) as row and as column. `chunk_size` bounds the memory:
 no more than so many rows times all columns are held at once, as a tile, and a tile is computed again for the gradient. Without
-it a matrix of up to 8192 x 8192 is held, and a larger one computed in tiles of 512 x 512. Inside
+it a matrix of up to 4096 x 4096 is held, and a larger one computed in tiles of 512 x 512. Inside
 `jax.shard_map`, `negatives_axis_name` says over which mesh axis the other items of the set lie; the loss is then that of the
 whole set, the same number on every device, with the exact gradient. They are gathered, or, with `ring`, visited one
 device's items at a time.
@@ -18,6 +18,7 @@ from jax import Array, lax
 from jloss._core.backend import hint
 from jloss._core.domains import is_known
 from jloss._core.loss import loss
+from jloss._core.pairs import value_of_tiles
 from jloss._core.signature import Reduce
 from jloss.numerics import logsumexp, softplus
 from jloss.representation._sets import Items, items, mean_where, number_of, recentered, squared_distances
@@ -356,6 +357,13 @@ def siglip(
     def tiled(rows: Items, columns: Items) -> Array:
         return reduce_tiles(lambda rows, columns: (slow(rows, columns), ()), rows, columns, tile_side(chunk_size, columns))[0]
 
+    def tile(row: Items, column: Items, *new: Array) -> tuple[list[Array], list[Array]]:
+        some, others = row._replace(kept=row.kept & new[0]), column._replace(kept=column.kept & new[1])
+        return [lax.cond(small, quick, slow, some, others)], []
+
+    if mesh.axis_name is None and needs_tiles(chunk_size, rows, columns) and is_known(rows.index.shape[0]) and images.shape[0] > 0:
+        return value_of_tiles(tile, lambda each, _: mesh.mean(each[0], mask), rows, columns, tile_side(chunk_size, columns))
+
     def against(columns: Items) -> Array:
         if needs_tiles(chunk_size, rows, columns):
             return tiled(rows, columns)
@@ -459,7 +467,7 @@ def _of_views(
     direct = chunk_size is None
     numerator = no_columns if direct else positives
     both = jnp.concatenate([logits.own(views.first, views.second)] * 2) if direct else None
-    if mesh.axis_name is None and is_known(n) and (not direct or n > BLOCK):
+    if mesh.axis_name is None and is_known(n) and n > (BLOCK if direct else 0):
         parts = views.first, views.second
         size = max(1, tile_side(chunk_size, views.first) // 2) if direct else tile_side(chunk_size, views.first)
 

@@ -18,15 +18,18 @@ from jloss.numerics import absolute, inverse_norm, positive_part, safe_norm, saf
 from jloss.representation._sets import (
     Items,
     Marks,
-    by_blocks,
+    choices,
+    farthest,
     items,
     mean_of_sums,
     mean_where,
     nan_if_not_finite,
+    nearest,
     pairs,
     recentered,
     squared_distances,
     squares_of,
+    sums_of_partners,
     sums_of_rows,
     totals,
 )
@@ -187,7 +190,7 @@ def batch_hard_triplet(
         \ell = \operatorname*{mean}_a \max(0,\ \max_{p \sim a} d_{ap} - \min_{n \not\sim a} d_{an} + \text{margin})
 
     The mean is over items that have a positive and a negative; 0 if none has. Only the chosen pairs have a gradient, 0 for
-    coinciding vectors. The choice needs one n x n matrix of inner products and no gradient; the n distances are then exact.
+    coinciding vectors. The choice needs all inner products, a block at a time, and no gradient; the n distances are then exact.
     May collapse early in training, with all embeddings alike; `batch_semi_hard_triplet` is gentler.
 
     Args:
@@ -209,17 +212,15 @@ def batch_hard_triplet(
     def choose(rows: Items) -> tuple[Array, Array, Array]:
         positive, negative = pairs(rows, columns)
         squares = squared_distances(rows.vectors, columns.vectors)
-        farthest = jnp.argmax(jnp.where(positive, squares, -1.0), axis=1)
-        nearest = jnp.argmin(jnp.where(negative, squares, jnp.inf), axis=1)
-        return farthest, nearest, jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
+        usable = jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
+        return farthest(squares, positive), nearest(squares, negative), usable
 
-    farthest, nearest, usable = by_blocks(choose, columns)
+    def each(some: Array, others: list[Array], usable: tuple[Array, ...]) -> list[Array]:
+        far, near = (jnp.sum(jnp.square(some - x), axis=1) if squared else safe_norm(some - x) for x in others)
+        return [jnp.where(usable[0], positive_part(far - near + margin), 0.0), usable[0].astype(far.dtype)]
 
-    def to(chosen: Array) -> Array:
-        difference = given.vectors - given.vectors[chosen]
-        return jnp.sum(jnp.square(difference), axis=1) if squared else safe_norm(difference)
-
-    return mean_where(positive_part(to(farthest) - to(nearest) + margin), usable) + nan_if_not_finite(given)
+    *chosen, usable = choices(choose, columns)
+    return mean_of_sums(sums_of_partners(each, given.vectors, chosen, usable)) + nan_if_not_finite(given)
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
@@ -249,6 +250,7 @@ def batch_semi_hard_triplet(
     References:
         Schroff, Kalenichenko, Philbin, FaceNet: A Unified Embedding for Face Recognition and Clustering, 2015. https://arxiv.org/abs/1503.03832
     """
+
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         squares = squares_of(rows, columns, products)
@@ -293,6 +295,7 @@ def batch_all_triplet(
     References:
         Hermans, Beyer, Leibe, In Defense of the Triplet Loss for Person Re-Identification, 2017. https://arxiv.org/abs/1703.07737
     """
+
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         squares = squares_of(rows, columns, products)

@@ -13,9 +13,10 @@ from jax import Array, lax
 
 from jloss._core.backend import hint
 from jloss._core.loss import loss
+from jloss._core.pairs import sum_over_blocks
 from jloss._core.signature import Reduce
-from jloss.numerics import log_softmax, logsumexp, normalize, pick, safe_norm, softplus
-from jloss.representation._sets import Items, by_blocks, dot, items, mean_where
+from jloss.numerics import log_softmax, logsumexp, normalize, pick, safe_divide, safe_norm, softplus
+from jloss.representation._sets import Items, by_blocks, dot, items, mean_where, number_of, sum_where
 
 
 @loss("(d),(),(k,d)->()", "real class real", scale="positive")
@@ -265,12 +266,13 @@ def proxy_nca(
     units = normalize(proxies)
     present = jnp.sum(jnp.square(units), axis=1)
 
-    def block(rows: Items) -> Array:
+    def total(rows: Items) -> Array:
         own = jnp.sum(jnp.square(rows.vectors), axis=1)
         squares = own[:, None] + present[None, :] - 2 * dot(rows.vectors, units)
-        return -jax.vmap(pick)(log_softmax(-scale * squares), rows.labels)
+        return sum_where(-jax.vmap(pick)(log_softmax(-scale * squares), rows.labels), rows.kept)
 
-    return mean_where(by_blocks(block, given), mask)
+    number = number_of(mask, embeddings)
+    return safe_divide(sum_over_blocks(total, given, 128), number.astype(units.dtype))
 
 
 @loss("(n,d),(n),(k,d),(n)->()", "real class real mask", alpha="positive")

@@ -5,6 +5,7 @@ Letters: `n` items of a set or `t` patches of an image, `d` features, `k` protot
 with `negatives_axis_name` take their statistics over the devices of that mesh axis, with the exact gradient.
 """
 
+from collections.abc import Callable
 from typing import Unpack
 
 import jax
@@ -13,10 +14,25 @@ from jax import Array, lax
 
 from jloss._core.backend import hint
 from jloss._core.loss import loss
+from jloss._core.pairs import sum_over_blocks
 from jloss._core.signature import Reduce
 from jloss.numerics import log_softmax, logsumexp, normalize, positive_part, safe_norm
-from jloss.representation._sets import Items, dot, items, map_rows, mean_where, number_of, recentered, squared_distances
+from jloss.representation._sets import (
+    Items,
+    choices,
+    dot,
+    items,
+    mean_where,
+    nearest,
+    number_of,
+    recentered,
+    squared_distances,
+    sums_of_partners,
+)
 from jloss.representation._tiles import Devices, devices_of, other_items
+
+BLOCK = 512  # items whose inner products of features are added at once
+SLICES = 32  # directions along which a large set is looked at at once
 
 
 @loss("(d),(d)->()", "real real", constants="targets")
@@ -101,8 +117,9 @@ def barlow_twins(
     mesh = devices_of("barlow_twins", None, negatives_axis_name, False)
     a, b = items(first, mask=mask), items(second, mask=mask)
     number = _count(a, mask, mesh)
-    units = [_standardized(x, number, mesh) for x in (a, b)]
-    correlation = mesh.total(dot(units[0].T, units[1].T)) / jnp.maximum(number, 1)
+    x, y = (_standardization(given, number, mesh) for given in (a, b))
+    products = sum_over_blocks(lambda some: _features(x(some[0]), y(some[1])), (a, b), BLOCK)
+    correlation = mesh.total(products) / jnp.maximum(number, 1)
     squares = jnp.where(_is_diagonal(correlation.shape[0]), jnp.square(1 - correlation), off_diagonal_weight * jnp.square(correlation))
     return jnp.where(number > 1, jnp.sum(squares), 0.0)
 
@@ -154,12 +171,13 @@ def vicreg(
     number = _count(a, mask, mesh)
     spread, redundancy = jnp.zeros_like(number), jnp.zeros_like(number)
     for x in (a, b):
-        centred, variances = _centred(x, number, mesh)
+        centred, variances = _centring(x, number, mesh)
         deviations = variances * number / jnp.maximum(number - 1, 1) + epsilon
         positive = ~(deviations <= 0)  # so that NaN stays NaN
         roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, deviations, 1.0)), 0.0)
         spread += jnp.mean(positive_part(1 - roots))
-        scatter = mesh.total(dot(centred.T, centred.T)) / jnp.maximum(number - 1, 1)
+        products = sum_over_blocks(lambda some, centred=centred: _features(centred(some), centred(some)), x, BLOCK)
+        scatter = mesh.total(products) / jnp.maximum(number - 1, 1)
         redundancy += jnp.sum(jnp.where(_is_diagonal(d), 0.0, jnp.square(scatter))) / d
     difference = mesh.total(jnp.sum(jnp.square(a.vectors - b.vectors))) / (d * jnp.maximum(number, 1))
     return invariance * difference + jnp.where(number > 1, variance * spread + covariance * redundancy, 0.0)
@@ -299,7 +317,7 @@ def swav(
 
 
 @loss("(n,d),(n)->()", "real mask", epsilon="nonnegative")
-@hint(time="n^2", memory="n^2")
+@hint(time="n^2")
 def koleo(
     embeddings: Array, mask: Array | None = None, *, epsilon: float = 1e-8, chunk_size: int | None = None, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -324,15 +342,20 @@ def koleo(
         Sablayrolles, Douze, Schmid, Jegou, Spreading vectors for similarity search, 2018. https://arxiv.org/abs/1806.03198
     """
     devices_of("koleo", chunk_size, None, False)
-    given = items(embeddings, mask=mask, unit=True)
-    columns = jax.tree.map(lax.stop_gradient, recentered(given))
+    columns = jax.tree.map(lax.stop_gradient, recentered(items(embeddings, mask=mask, unit=True)))
 
     def neighbour(rows: Items) -> Array:
-        return jnp.argmin(jnp.where(other_items(rows, columns), squared_distances(rows.vectors, columns.vectors), jnp.inf), axis=1)
+        return nearest(squared_distances(rows.vectors, columns.vectors), other_items(rows, columns))
 
-    distances = safe_norm(given.vectors - given.vectors[map_rows(neighbour, columns, chunk_size)])
-    distances = jnp.where(distances <= 4 * jnp.finfo(distances.dtype).eps, 0.0, distances)  # rounding has no direction
-    return jnp.where(number_of(mask, embeddings) > 1, mean_where(-jnp.log(distances + epsilon), mask), 0.0)
+    def each(some: Array, others: list[Array], given: tuple[Array, ...]) -> list[Array]:
+        distances = safe_norm(normalize(some) - normalize(others[0]))
+        distances = jnp.where(distances <= 4 * jnp.finfo(distances.dtype).eps, 0.0, distances)  # rounding has no direction
+        return [jnp.where(given[0], -jnp.log(distances + epsilon), 0.0)]
+
+    kept = items(embeddings, mask=mask)
+    number = number_of(mask, embeddings)
+    total = sums_of_partners(each, kept.vectors, [choices(neighbour, columns, chunk_size)], kept.kept)[0]
+    return jnp.where(number > 1, total / jnp.maximum(number, 1).astype(total.dtype), 0.0)
 
 
 @loss("(n,d),(),(n)->()", "real key mask", t_max="positive")
@@ -380,10 +403,9 @@ def sigreg(
     given = items(embeddings, mask=mask)
     number = _count(given, mask, mesh)
     directions = normalize(jax.random.normal(key, (slices, embeddings.shape[1]), embeddings.dtype))
-    projections = dot(given.vectors, directions)
     step = t_max / (knots - 1)
 
-    def at(point: Array) -> Array:
+    def at(point: Array, projections: Array) -> Array:
         t = point * step
         angles = t * projections
         kept = given.kept[:, None]
@@ -392,9 +414,15 @@ def sigreg(
         )
         window = jnp.exp(-0.5 * t * t)
         weight = jnp.where((point == 0) | (point == knots - 1), 1.0, 2.0) * step
-        return weight * window * jnp.mean(jnp.square(real - window) + jnp.square(imaginary))
+        return weight * window * jnp.sum(jnp.square(real - window) + jnp.square(imaginary))
 
-    return number * jnp.sum(lax.map(jax.checkpoint(at), jnp.arange(knots, dtype=projections.dtype)))
+    def along(directions: Array) -> Array:
+        projections = dot(given.vectors, directions)
+        points = jnp.arange(knots, dtype=projections.dtype)
+        return jnp.sum(lax.map(jax.checkpoint(lambda point: at(point, projections)), points))
+
+    together = slices if mesh.axis_name is not None else SLICES  # between devices there is one sum for each point
+    return number * sum_over_blocks(along, directions, together) / slices
 
 
 def _cosine(x: Array, y: Array) -> Array:
@@ -409,19 +437,28 @@ def _count(given: Items, mask: Array | None, mesh: Devices) -> Array:
     return mesh.number(mask, given.vectors).astype(given.vectors.dtype)
 
 
-def _centred(given: Items, number: Array, mesh: Devices) -> tuple[Array, Array]:
-    """Kept items minus their mean (0 elsewhere), and the biased variance of each feature."""
+def _features(x: Array, y: Array) -> Array:
+    """The inner products of the features."""
+    return dot(x.T, y.T)
+
+
+def _centring(given: Items, number: Array, mesh: Devices) -> tuple[Callable[[Items], Array], Array]:
+    """What makes kept items of this set of mean 0 (and others 0), and the biased variance of each feature."""
     mean = mesh.total(jnp.sum(given.vectors, axis=0)) / jnp.maximum(number, 1)
-    centred = jnp.where(given.kept[:, None], given.vectors - mean[None, :], 0.0)
-    return centred, mesh.total(jnp.sum(jnp.square(centred), axis=0)) / jnp.maximum(number, 1)
+
+    def centred(some: Items) -> Array:
+        return jnp.where(some.kept[:, None], some.vectors - mean[None, :], 0.0)
+
+    return centred, mesh.total(jnp.sum(jnp.square(centred(given)), axis=0)) / jnp.maximum(number, 1)
 
 
-def _standardized(given: Items, number: Array, mesh: Devices) -> Array:
-    """Features with mean 0 and variance 1; one whose spread is no more than rounding is 0."""
-    centred, variance = _centred(given, number, mesh)
+def _standardization(given: Items, number: Array, mesh: Devices) -> Callable[[Items], Array]:
+    """What gives features of this set mean 0 and variance 1; one whose spread is no more than rounding becomes 0."""
+    centred, variance = _centring(given, number, mesh)
     size = mesh.total(jnp.sum(jnp.square(given.vectors), axis=0)) / jnp.maximum(number, 1)
     constant = variance <= jnp.square(8 * jnp.finfo(variance.dtype).eps) * lax.stop_gradient(size)
-    return jnp.where(constant[None, :], 0.0, centred / jnp.sqrt(jnp.where(constant, 1.0, variance))[None, :])
+    deviation = jnp.sqrt(jnp.where(constant, 1.0, variance))
+    return lambda some: jnp.where(constant[None, :], 0.0, centred(some) / deviation[None, :])
 
 
 def _distilled(student: Array, teacher: Array, center: Array, mask: Array | None, warm: Array | float, cool: Array | float) -> Array:

@@ -17,6 +17,7 @@ from jloss.representation._sets import (
     Items,
     Marks,
     by_blocks,
+    choices,
     dot,
     items,
     mean_of_sums,
@@ -66,6 +67,7 @@ def multi_similarity(
     References:
         Wang et al., Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning, 2019. https://arxiv.org/abs/1904.06627
     """
+
     def block(rows: Marks, columns: Marks, cosines: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         similarity = cosines - base
@@ -102,6 +104,7 @@ def circle(
     References:
         Sun et al., Circle Loss: A Unified Perspective of Pair Similarity Optimization, 2020. https://arxiv.org/abs/2002.10857
     """
+
     def block(rows: Marks, columns: Marks, similarity: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         near = _among(-gamma * lax.stop_gradient(positive_part(1 + margin - similarity)) * (similarity - 1 + margin), positive)
@@ -139,6 +142,7 @@ def pair_margin(
     References:
         Wu, Manmatha, Smola, Krahenbuhl, Sampling Matters in Deep Embedding Learning, 2017. https://arxiv.org/abs/1706.07567
     """
+
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         excess = safe_sqrt(squares_of(rows, columns, products)) - beta
@@ -183,14 +187,13 @@ def lifted_structure(
 
     pushed = by_blocks(repulsion, columns)
 
-    def block(given: tuple[Items, Array]) -> tuple[Array, Array]:
-        rows, mine = given
-        positive, _ = pairs(rows, columns)
-        both = jnp.stack(jnp.broadcast_arrays(mine[:, None], pushed[None, :]))
-        violation = logsumexp(both, axis=0) + _distances(rows, columns)
-        return totals(0.5 * jnp.square(positive_part(violation)), positive)
+    def block(rows: Marks, marks: Marks, products: Array) -> list[Array]:
+        positive, _ = pairs(rows, marks)
+        both = jnp.stack(jnp.broadcast_arrays(pushed[rows.index][:, None], pushed[None, :]))
+        violation = logsumexp(both, axis=0) + safe_sqrt(squares_of(rows, marks, products))
+        return [*totals(0.5 * jnp.square(positive_part(violation)), positive)]
 
-    return mean_of_totals(by_blocks(block, (columns, pushed)))
+    return mean_of_sums(sums_of_rows(block, columns))
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
@@ -224,7 +227,7 @@ def n_pairs(embeddings: Array, labels: Array, mask: Array | None = None, **reduc
         positive, _ = pairs(rows, columns)
         return jnp.sum(positive & (columns.index[None, :] < rows.index[:, None]), axis=1, dtype=jnp.int32)
 
-    rank = by_blocks(ranks, columns)
+    rank = choices(ranks, columns)
     second = columns.kept & (rank == 1)
 
     def block(rows: Marks, columns: Marks, similarity: Array) -> list[Array]:
@@ -351,6 +354,7 @@ def fast_ap(embeddings: Array, labels: Array, mask: Array | None = None, *, bins
     """
     if bins < 1:
         raise ValueError(f"fast_ap: `bins` must be 1 or more, got {bins}.")
+
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         squares = squares_of(rows, columns, products)
@@ -389,16 +393,16 @@ def histogram(embeddings: Array, labels: Array, mask: Array | None = None, *, bi
     """
     if bins < 1:
         raise ValueError(f"histogram: `bins` must be 1 or more, got {bins}.")
-    columns = items(embeddings, labels, mask, unit=True)
 
-    def block(rows: Items) -> tuple[Array, Array]:
+    def block(rows: Marks, columns: Marks, cosines: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        place = (jnp.clip(dot(rows.vectors, columns.vectors), -1.0, 1.0) + 1) * (bins / 2)
-        return _histograms(place, positive, negative, bins)
+        return [*_histograms((jnp.clip(cosines, -1.0, 1.0) + 1) * (bins / 2), positive, negative, bins)]
 
-    like, unlike = (jnp.sum(counts, axis=0) for counts in by_blocks(block, columns))
-    share = safe_divide(unlike, jnp.sum(unlike)) * safe_divide(jnp.cumsum(like), jnp.sum(like))
-    return jnp.sum(share)
+    def after(counts: list[Array]) -> Array:
+        like, unlike = counts
+        return jnp.sum(safe_divide(unlike, jnp.sum(unlike)) * safe_divide(jnp.cumsum(like), jnp.sum(like)))
+
+    return sums_of_rows(block, items(embeddings, labels, mask, unit=True), after=after)[0]
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")
@@ -437,6 +441,7 @@ def ranked_list(
     References:
         Wang, Hua, Kodirov, Hu, Garnier, Robertson, Ranked List Loss for Deep Metric Learning, 2019. https://arxiv.org/abs/1903.03238
     """
+
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
         distances = safe_sqrt(squares_of(rows, columns, products))

@@ -134,9 +134,7 @@ MUTANTS = [
         "triplet_margin",
         "tests/catalogue/test_promises.py",
     ),
-    Mutant(
-        "representation/embedding.py", "to(farthest) - to(nearest) + margin", "to(nearest) - to(farthest) + margin", "batch_hard_triplet"
-    ),
+    Mutant("representation/embedding.py", "far - near + margin", "near - far + margin", "batch_hard_triplet"),
     Mutant(
         "representation/self_distillation.py",
         "_cosine(predictions, lax.stop_gradient(targets))",

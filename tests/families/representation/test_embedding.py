@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jloss
-from jloss.representation import _sets
+from jloss.representation import _sets, similarity
 
 RNG = np.random.default_rng(5)
 N, D, K = 9, 4, 4
@@ -30,10 +30,11 @@ def test_blocks_change_nothing(name, monkeypatch):
         return jax.jit(jax.value_and_grad(lambda x: core(x, jnp.asarray(LABELS), mask, margin=jnp.float32(1.5))))(jnp.asarray(X))
 
     whole = evaluate()
-    monkeypatch.setattr(_sets, "UNBLOCKED_ITEMS", 4)
-    by_blocks = _sets.by_blocks
-    module = __import__("sys").modules[core.__module__]
-    monkeypatch.setattr(module, "by_blocks", lambda function, rows, size=128: by_blocks(function, rows, 4))
+    for limit, number in (("UNBLOCKED_ITEMS", 4), ("UNBLOCKED_PARTNERS", 4), ("SENSIBLE", 8)):
+        monkeypatch.setattr(_sets, limit, number)
+    if name == "lifted_structure":
+        by_blocks = _sets.by_blocks
+        monkeypatch.setattr(similarity, "by_blocks", lambda function, rows, size=128: by_blocks(function, rows, 4))
     for got, wanted in zip(evaluate(), whole, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
