@@ -42,6 +42,17 @@ def bound_to(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> dic
     return given
 
 
+def unbound(name: str, shown: inspect.Signature, kwargs: Any, error: TypeError, entry: Entry | None = None) -> TypeError:
+    """What is raised where the arguments of a call are not those of its signature."""
+    unknown = next((n for n in kwargs if n not in shown.parameters), None)
+    if unknown is None:
+        return TypeError(f"{name}: {error}.")
+    if entry is not None and (known := of_keyword(entry, unknown, kwargs[unknown])):
+        return TypeError(f"{name}: unknown keyword `{unknown}`; {known}.")
+    near = difflib.get_close_matches(unknown, shown.parameters, n=1)
+    return TypeError(f"{name}: unknown keyword `{unknown}`{f'; did you mean `{near[0]}`?' if near else '.'}")
+
+
 def check_argument(name: str, argument: str, value: Any, annotation: Any) -> None:
     """Raises where a value is not what its annotation says: an array, a function, or something static."""
     accepts = [annotation, *get_args(annotation)]
