@@ -173,6 +173,14 @@ def test_nothing_left_out_is_the_loss_for_the_gradient_in_a_weight_of_zero_too()
         np.testing.assert_allclose(slope, [1.5, -0.5, 0.5])
 
 
+def test_a_head_over_classes_has_a_slope_in_a_weight_of_zero():
+    """At the weights 1 and 0 the mean rises in the second by its loss less the first."""
+    hidden, kernel, targets = jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.eye(3, 2), jnp.array([[1.0, 0, 0], [0, 1, 1]])
+    slope = jax.grad(lambda w: jloss.linear_head(jloss.sigmoid_cross_entropy)(hidden, kernel, targets, weights=w))(jnp.array([1.0, 0.0]))
+    soft = [np.log1p(np.exp(x)) for x in (-1.0, 0.0, -2.0)]  # logits 1, 0, 0 and 0, 2, 0
+    np.testing.assert_allclose(slope, [0, (soft[1] + soft[2] + soft[1]) / 3 - (soft[0] + 2 * soft[1]) / 3], atol=1e-6)
+
+
 def test_three_tenths_of_ten_are_three():
     """0.3 is above three tenths in float32, by which the fourth would count a millionth."""
     losses = jnp.arange(10.0)
