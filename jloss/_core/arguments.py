@@ -42,6 +42,17 @@ def bound_to(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> dic
     return given
 
 
+def unbound(name: str, shown: inspect.Signature, kwargs: Any, error: TypeError, entry: Entry | None = None) -> TypeError:
+    """What is raised where the arguments of a call are not those of its signature."""
+    unknown = next((n for n in kwargs if n not in shown.parameters), None)
+    if unknown is None:
+        return TypeError(f"{name}: {error}.")
+    if entry is not None and (known := of_keyword(entry, unknown, kwargs[unknown])):
+        return TypeError(f"{name}: unknown keyword `{unknown}`; {known}.")
+    near = difflib.get_close_matches(unknown, shown.parameters, n=1)
+    return TypeError(f"{name}: unknown keyword `{unknown}`{f'; did you mean `{near[0]}`?' if near else '.'}")
+
+
 def check_argument(name: str, argument: str, value: Any, annotation: Any) -> None:
     """Raises where a value is not what its annotation says: an array, a function, or something static."""
     accepts = [annotation, *get_args(annotation)]
@@ -167,10 +178,19 @@ def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any
                     raise NameError(f"{name}: `{option}` is {axis!r}, no axis here; {advice}") from None
     given = dict(zip(shown.parameters, args, strict=False)) | kwargs
     check_arrays(name, list(shown.parameters.values()), given)
+    for argument in () if is_ours else _without_classes(entry, given):
+        raise ValueError(f"{name}: `{argument}` has no classes, got shape {given[argument].shape}.") from None
     if is_ours:
         sentences = list(of_shapes(entry, given, str(error)))
         if sentences:
             raise type(error)("\n  ".join([str(error), *sentences])) from None
+
+
+def _without_classes(entry: Entry, given: dict[str, Any]) -> list[str]:
+    """The inputs whose axis of classes has size 0."""
+    shapes = {n: getattr(given.get(n), "shape", ()) for n, dims in entry.inputs.items() if "k" in dims}
+    at = {n: given.get("axis", dims.index("k") - len(dims)) for n, dims in entry.inputs.items() if n in shapes}
+    return [n for n, shape in shapes.items() if -len(shape) <= at[n] < len(shape) and shape[at[n]] == 0]
 
 
 def _is_bound(axis: str) -> bool:

@@ -245,8 +245,8 @@ def mean_flow(
         \ell = \frac{q}{\operatorname{sg}(q + \epsilon)^p} \qquad
         q = \sum \bigl(\text{predictions} - \operatorname{sg}(\text{velocity} - \text{interval} \cdot \text{derivative})\bigr)^2
 
-    The sum over the datum. The adaptive weight makes the value near 1 for all large errors: watch q, by ``p=0``. The derivative of the
-    network along ``(velocity, 0, 1)`` in (z, r, t) comes from your `jax.jvp`; it has no gradient.
+    The sum over the datum. The adaptive weight makes the value near 1 for all large errors, and infinite where q overflows: watch q, by
+    ``p=0``. The derivative of the network along ``(velocity, 0, 1)`` in (z, r, t) comes from your `jax.jvp`; it has no gradient.
 
     Args:
         predictions: Average velocities u of the network.

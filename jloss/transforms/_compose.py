@@ -13,7 +13,7 @@ from typing import Any, Unpack, get_args
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._core.arguments import check_argument, check_option, check_static
+from jloss._core.arguments import check_argument, check_option, check_static, unbound
 from jloss._core.catalogue import BatchTransform, Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.log_probs import Steps
@@ -183,10 +183,11 @@ def example_transform(
 def bind_call(entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], reduction: Reduction) -> dict[str, Any]:
     """The arguments by name, as given, but for the reduction."""
     check_static(entry.name, "reduction", reduction, Reduction)
+    shown = inspect.signature(entry.public)
     try:
-        return dict(inspect.signature(entry.public).bind(*args, **kwargs).arguments)
+        return dict(shown.bind(*args, **kwargs).arguments)
     except TypeError as error:
-        raise TypeError(f"{entry.name}: {error}.") from None
+        raise unbound(entry.name, shown, kwargs, error, entry) from None
 
 
 def batch_transform(whole: Entry, public: Loss, examples: Callable[..., Any], inner: Loss, again: Callable[[Loss], Loss]) -> Any:
@@ -232,7 +233,7 @@ def combined(
         try:
             given = dict(shown.bind_partial(*args, **kwargs).arguments)
         except TypeError as error:
-            raise TypeError(f"{name}: {error}.") from None
+            raise unbound(name, shown, kwargs, error) from None
         chosen = {setting: given[setting]} if setting in given else {}
         calls = {}
         for n, member in members.items():

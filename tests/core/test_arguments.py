@@ -407,6 +407,25 @@ def test_an_axis_that_no_mesh_has(axis):
             "argument: 'weights'.\n  expected  deep_supervision(loss, weights, ...)",
         ),
         (lambda: tilted(jloss.huber, ovr=2.0), "tilted: got an unexpected keyword argument 'ovr'."),
+        (
+            lambda: jloss.hardest(jloss.huber, 0.5)(jnp.ones(2), jnp.zeros(2), delt=1.0),
+            "hardest(huber): unknown keyword `delt`; did you mean `delta`?",
+        ),
+        (lambda: jloss.cross_entropy(f((8, 0)), i(8)), "cross_entropy: `logits` has no classes, got shape (8, 0)."),
+        (lambda: jloss.cross_entropy(f((8, 0, 4)), i(8, 4), axis=1), "cross_entropy: `logits` has no classes, got shape (8, 0, 4)."),
+        (lambda: jloss.categorical_kl(f((8, 0))), "categorical_kl: `logits` has no classes, got shape (8, 0)."),
+        (
+            lambda: jloss.hardest(jloss.cross_entropy, 0.5)(f((8, 5)), i(8), ignore_index=-100),
+            "hardest(cross_entropy): unknown keyword `ignore_index`; say where=labels != -100.",
+        ),
+        (
+            lambda: jloss.weighted_sum({"near": (1.0, jloss.huber)})(jnp.ones(2), jnp.zeros(2), delt=1.0),
+            "weighted_sum(huber): unknown keyword `delt`; did you mean `delta`?",
+        ),
+        (
+            lambda: jloss.regularized(jloss.huber, jloss.l2)(jnp.ones(2), jnp.zeros(2)),
+            "regularized(huber): missing a required argument: 'params'.",
+        ),
         (lambda: jloss.cross_entropy(f((8, 5)), i(8), weights=f(5)), "If there is one weight per class, w, say weights=w[labels]."),
         (
             lambda: jloss.cross_entropy(f((8, 5, 4)), i(8, 4), axis=1, weights=f(5)),

@@ -165,6 +165,49 @@ def test_hardest_takes_the_largest_losses_and_part_of_the_one_at_the_border():
     same(hardest(jloss.absolute_error, 0.5)(jnp.array([1.0, 5.0, 2.0]), jnp.zeros(3), weights=jnp.array([1.0, 2.0, 1.0])), repeated)
 
 
+def test_nothing_left_out_is_the_loss_for_the_gradient_in_a_weight_of_zero_too():
+    """The losses 5, 1, 3 with weights 0, 1, 1: a mean of 2, which rises in a weight by a half of what its loss is above it."""
+    losses, weights = jnp.array([5.0, 1.0, 3.0]), jnp.array([0.0, 1.0, 1.0])
+    for nothing in (0.0, jnp.float32(0.0)):
+        slope = jax.grad(lambda w, nothing=nothing: trimmed(jloss.absolute_error, nothing)(losses, jnp.zeros(3), weights=w))(weights)
+        np.testing.assert_allclose(slope, [1.5, -0.5, 0.5])
+
+
+def test_a_head_over_classes_has_a_slope_in_a_weight_of_zero():
+    """At the weights 1 and 0 the mean rises in the second by its loss less the first."""
+    hidden, kernel, targets = jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.eye(3, 2), jnp.array([[1.0, 0, 0], [0, 1, 1]])
+    slope = jax.grad(lambda w: jloss.linear_head(jloss.sigmoid_cross_entropy)(hidden, kernel, targets, weights=w))(jnp.array([1.0, 0.0]))
+    soft = [np.log1p(np.exp(x)) for x in (-1.0, 0.0, -2.0)]  # logits 1, 0, 0 and 0, 2, 0
+    np.testing.assert_allclose(slope, [0, (soft[1] + soft[2] + soft[1]) / 3 - (soft[0] + 2 * soft[1]) / 3], atol=1e-6)
+
+
+def test_three_tenths_of_ten_are_three():
+    """0.3 is above three tenths in float32, by which the fourth would count a millionth."""
+    losses = jnp.arange(10.0)
+    np.testing.assert_array_equal(np.flatnonzero(hardest(jloss.absolute_error, 0.3)(losses, jnp.zeros(10), reduction="none")), [7, 8, 9])
+    np.testing.assert_array_equal(jax.grad(hardest(jloss.absolute_error, 0.3))(losses, jnp.zeros(10)) > 0, losses > 6)
+
+
+def test_a_chunk_at_a_time_each_direction_stops_its_own():
+    """The teacher of one direction is the student of the other."""
+    student, teacher = jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([[0.0, 1.0], [3.0, 0.0]])
+    both = jloss.symmetric(jloss.distillation)
+    wanted = jax.grad(both, (0, 1))(student, teacher)
+    got = jax.grad(chunked(both, chunk_size=1), (0, 1))(student, teacher)
+    same(got, wanted)
+    one_way = [jax.grad(jloss.distillation)(*pair) / 2 for pair in ((student, teacher), (teacher, student))]
+    same(wanted, tuple(one_way))
+
+
+def test_tasks_of_different_sizes_count_by_their_means():
+    """Squares of 1 and 3, a mean of 5; sizes 1, 2, 3 and 6, a mean of 3. The mass of the total is that of the first."""
+    tasks = weighted_sum({"near": (1.0, jloss.squared_error), "far": (10.0, jloss.absolute_error)})
+    data = {"near": (jnp.array([1.0, 3.0]), jnp.zeros(2)), "far": (jnp.array([1.0, 2.0, 3.0, 6.0]), jnp.zeros(4))}
+    assert float(tasks(**data)[0]) == 35.0
+    (total, mass), _ = tasks(**data, reduction="parts")
+    assert (float(total), float(mass)) == (70.0, 2.0)
+
+
 def test_trimmed_survives_outliers_and_wrong_labels():
     same(trimmed(jloss.absolute_error, 0.25)(jnp.array([1.0, 1e30, 2.0, 3.0]), jnp.zeros(4)), 2.0)
     labels = LABELS.at[2].set(-100)  # NaN, and left out as the hardest

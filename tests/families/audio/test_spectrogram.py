@@ -339,3 +339,10 @@ def test_torch(near):
         agree(lambda p, t: jloss.mel(p, t, filters), mel, *near, rtol=1e-8, atol=1e-12)
         agree(jloss.complex_stft, complex_stft, *near, rtol=1e-8, atol=1e-12)
         agree(jloss.compressed_spectral, compressed, *near, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["softmax", "contrast"])
+def test_a_single_speaker_has_no_other_to_be_told_from(method):
+    value, slope = jax.value_and_grad(jloss.ge2e)(jnp.array([[[1.0, 2.0], [0.5, -1.0]]]), method=method)
+    assert value == 0
+    assert not slope.any()

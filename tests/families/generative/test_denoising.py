@@ -231,6 +231,10 @@ def test_a_network_that_has_diverged_is_seen():
     """The weight of a mean flow is 0 where the error overflows; the product would be a loss of 0."""
     far, zeros = jnp.full(ONE, 1e25), jnp.zeros(ONE)
     for output in (far, jnp.full(ONE, inf)):
+        assert jloss.diffusion(output, zeros, jnp.array(1.0), weighting="min_snr") == inf
+        assert jloss.flow_matching(output, zeros, jnp.array(0.5), weighting="cosmap") == inf
+        assert jloss.edm(output, zeros, jnp.array(1.0)) == inf
+        assert jloss.denoising_score_matching(output, zeros, jnp.array(1.0)) == inf
         assert jloss.mean_flow(output, zeros, zeros, jnp.array(0.5)) == inf
         assert jloss.consistency_model(output, zeros) == inf
     assert np.isfinite(jax.grad(jloss.mean_flow)(far, zeros, zeros, jnp.array(0.5))).all()

@@ -283,6 +283,14 @@ def test_vtrace_on_the_policy_is_the_lambda_return_and_no_ratio_overflows():
     assert not advantages.any()
 
 
+def test_advantages_of_vtrace_mix_the_target_and_the_value_of_the_next_state():
+    """Errors of 3 and 2 + 0.25 * 3; half of the next target is 1.5, half of its value 1, and both are of the value at the end."""
+    rewards, discounts, next_values = jnp.ones(2), jnp.full(2, 0.5), jnp.array([2.0, 4.0])
+    targets, advantages = jloss.vtrace_targets(jnp.zeros(2), rewards, discounts, next_values, jnp.zeros(2), lam=0.5)
+    np.testing.assert_allclose(targets, [2.75, 3.0])
+    np.testing.assert_allclose(advantages, [1 + 0.5 * (1.5 + 1.0), 3.0])
+
+
 def test_rlax_agrees():
     rlax = pytest.importorskip("rlax")
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
