@@ -110,6 +110,7 @@ def test_ctc_bad_labels_and_lengths_are_nan_for_their_example_only(rng):
     assert np.isfinite(value[0])
     assert np.isnan(value[1:]).all()
     assert np.isfinite(gradient[0]).all()
+    np.testing.assert_array_equal(gradient[1:], 0)
 
 
 def test_ctc_is_never_negative_when_sure():
