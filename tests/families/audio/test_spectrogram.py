@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import jloss
+from jloss.audio import spectrogram
 from jloss.audio._fourier import by_matrices, frames
+from jloss.testing import check
 from tests.oracles.audio import spectrogram as oracles
 from tests.peers import agree, draws
 
@@ -175,6 +177,38 @@ def test_long_signals_against_the_definition():
         oracles.multi_resolution_stft(*signals, **options),
         rtol=1e-5,
     )
+
+
+@pytest.fixture
+def signals_are_long(monkeypatch):
+    """Those of 200 samples are cut into stretches."""
+    monkeypatch.setattr(spectrogram, "STRETCH", 150)
+
+
+@pytest.mark.parametrize("length", [301, 449, 707])
+def test_stretches_of_long_signals_are_the_definition(signals_are_long, length):
+    """The last of 3, 3 or 5 holds frames that do not count."""
+    predictions, targets = (s.astype(float) for s in draws((length,), (length,)))
+    options = {"fft_sizes": (64, 60, 9), "hop_sizes": (50, 13, 9), "window_lengths": (40, 60, 9), "magnitude": 0.5}
+
+    def loss(p, t):
+        return jloss.multi_resolution_stft(p, t, **options)
+
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(loss(predictions, targets), oracles.multi_resolution_stft(predictions, targets, **options), rtol=1e-9)
+        direction = np.sin(np.arange(length))
+        gradients = jax.grad(loss, (0, 1))(predictions, targets)
+        for at, gradient in enumerate(gradients):
+            ahead, back = ([s + sign * 1e-6 * direction * (i == at) for i, s in enumerate((predictions, targets))] for sign in (1, -1))
+            slope = (oracles.multi_resolution_stft(*ahead, **options) - oracles.multi_resolution_stft(*back, **options)) / 2e-6
+            np.testing.assert_allclose(np.vdot(gradient, direction), slope, rtol=1e-4)
+
+
+def test_stretches_keep_the_contract(signals_are_long):
+    laws = ["masked_equals_absent", "parts_add_up", "shard_map_equals_one_device", "sharded_batch_gathers_nothing"]
+    laws += ["batch_equals_one_by_one", "gradient_is_the_derivative", "transformations_compose"]
+    report = check(jloss.stft, laws=laws)
+    assert report, str(report)
 
 
 def test_bfloat16_is_widened_first():
