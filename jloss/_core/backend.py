@@ -247,7 +247,10 @@ def how_to_sum(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], v
     if reduction == "none" or size_of(arrays) < REORDER_FROM:
         return Sum(values)
     program = jax.make_jaxpr(core)(*arrays.values()).jaxpr if entry.elementwise else None
-    if program is not None and lanes_of(values) and not _is_dear(program):
+    # Other arithmetic without a select is summed by XLA itself as it computes it.
+    squared = program is not None and [eqn.primitive.name for eqn in program.eqns] == ["sub", "square"]
+    split = program is not None and (where is not None or squared or _any_select(program))
+    if program is not None and split and lanes_of(values) and not _is_dear(program):
         return Sum(values, lanes=True)
     if where is not None:
         return Sum(values)

@@ -116,7 +116,7 @@ def select_by_sign(sign: Array, above: Array, below: Array) -> Array:
 def softplus(x: Array) -> Array:
     """``log(1 + exp(x))`` without overflow; its gradient is the logistic function, also at 0 and at infinity."""
     positive = x > 0  # one comparison for both terms: with `jnp.abs`, whose slope at 0 is +1, they would add up to -1/2 there
-    return select(positive, x, 0.0) + log1p_of_share(jnp.exp(select(positive, -x, x)))
+    return select(positive, x, 0.0) + jnp.log1p(jnp.exp(select(positive, -x, x)))
 
 
 def log1p_of_share(x: Array) -> Array:

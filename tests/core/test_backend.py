@@ -26,12 +26,12 @@ KEPT = {
     "absolute_percentage_error": (1, 0),
     "asymmetric": (4, 1),
     "binary_cross_entropy": (0, 0),
-    "ciou": (2, 0),
+    "ciou": (4, 0),  # 2 with jax 0.10
     "epsilon_insensitive": (0, 0),
     "expectile": (0, 0),
     "gaussian_nll": (0, 0),
     "geman_mcclure": (3, 0),
-    "giou": (2, 0),
+    "giou": (3, 0),  # 2 with jax 0.10
     "hinge": (0, 0),
     "hinge_embedding": (0, 0),
     "huber": (0, 0),
@@ -49,10 +49,10 @@ KEPT = {
     "quality_focal": (5, 0),
     "quantile": (0, 0),
     "reverse_kl_divergence": (2, 0),
-    "shape_iou": (4, 0),
+    "shape_iou": (5, 0),  # 3 with jax 0.10
     "sigmoid_cross_entropy": (1, 0),
     "sigmoid_focal": (5, 0),
-    "siou": (6, 0),
+    "siou": (8, 0),  # 6 with jax 0.10
     "smooth_l1": (0, 0),
     "soft_cross_entropy": (2, 0),
     "squared_error": (0, 0),
