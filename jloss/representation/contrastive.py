@@ -362,7 +362,7 @@ def siglip(
         return [lax.cond(small, quick, slow, some, others)], []
 
     if mesh.axis_name is None and needs_tiles(chunk_size, rows, columns) and is_known(rows.index.shape[0]) and images.shape[0] > 0:
-        return value_of_tiles(tile, lambda each, _: mesh.mean(each[0], mask), rows, columns, tile_side(chunk_size, columns))
+        return value_of_tiles(tile, lambda each, _: mesh.mean(each[0], mask), rows, columns, tile_side(chunk_size, columns) or BLOCK)
 
     def against(columns: Items) -> Array:
         if needs_tiles(chunk_size, rows, columns):
@@ -469,7 +469,8 @@ def _of_views(
     both = jnp.concatenate([logits.own(views.first, views.second)] * 2) if direct else None
     if mesh.axis_name is None and is_known(n) and n > (BLOCK if direct else 0):
         parts = views.first, views.second
-        size = max(1, tile_side(chunk_size, views.first) // 2) if direct else tile_side(chunk_size, views.first)
+        size = tile_side(chunk_size, views.first) or BLOCK
+        size = max(1, size // 2) if direct else size
 
         def end(by_row: list[RowSums], _: list[RowSums]) -> Array:
             found, drawn = (jnp.concatenate(x) for x in zip(*by_row, strict=True))
