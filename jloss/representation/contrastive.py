@@ -86,10 +86,7 @@ def info_nce(
         van den Oord, Li, Vinyals, Representation Learning with Contrastive Predictive Coding, 2018. https://arxiv.org/abs/1807.03748
     """
     mesh = devices_of("info_nce", chunk_size, negatives_axis_name, ring)
-    rows, columns = (
-        mesh.globally(items(queries, mask=mask, unit=chunk_size is None)),
-        mesh.globally(items(keys, mask=mask, unit=chunk_size is None)),
-    )
+    rows, columns = (mesh.globally(items(x, mask=mask, unit=chunk_size is None)) for x in (queries, keys))
     logits = cosine_logits(1 / temperature, chunk_size)
 
     def finish(denominator: Array, own: Array) -> Array:
@@ -285,10 +282,7 @@ def clip(
         Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021. https://arxiv.org/abs/2103.00020
     """
     mesh = devices_of("clip", chunk_size, negatives_axis_name, ring)
-    rows, columns = (
-        mesh.globally(items(images, mask=mask, unit=chunk_size is None)),
-        mesh.globally(items(texts, mask=mask, unit=chunk_size is None)),
-    )
+    rows, columns = (mesh.globally(items(x, mask=mask, unit=chunk_size is None)) for x in (images, texts))
 
     def finish(by_row: Array, own: Array, by_column: Array) -> Array:
         return mesh.mean(0.5 * (by_row + by_column) - own, mask)
@@ -336,10 +330,7 @@ def siglip(
         Zhai, Mustafa, Kolesnikov, Beyer, Sigmoid Loss for Language Image Pre-Training, 2023. https://arxiv.org/abs/2303.15343
     """
     mesh = devices_of("siglip", chunk_size, negatives_axis_name, ring)
-    rows, columns = (
-        mesh.globally(items(images, mask=mask, unit=chunk_size is None)),
-        mesh.globally(items(texts, mask=mask, unit=chunk_size is None)),
-    )
+    rows, columns = (mesh.globally(items(x, mask=mask, unit=chunk_size is None)) for x in (images, texts))
 
     small = is_small(jnp.abs(scale) + jnp.abs(bias))
 
