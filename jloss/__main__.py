@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import jloss
 from jloss import CATALOGUE, Entry
 from jloss._core import aliases
-from jloss._core.display import call, keywords, signature
+from jloss._core.display import call, growth, keywords, signature
 from jloss._core.exports import exports
 from jloss._core.lookup import MissingExtra, Stopped, UsageError, find_entry, nearest, option
 
@@ -275,6 +275,8 @@ def _show(arguments: argparse.Namespace) -> None:
     print(inspect.getdoc(entry.public))
     if said := keywords(entry):
         print("\nKeywords:\n" + "\n".join(_wrapped(f"{n}: {words}", "    ") for n, words in said.items()))
+    if grows := growth(entry):
+        print(f"\nGrows faster than its inputs:\n    {grows}.")
     if names := aliases.names_elsewhere().get(entry.name):
         print(f"\nElsewhere:\n{_wrapped(', '.join(names), '')}")
     if arguments.plot is not None:

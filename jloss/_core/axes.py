@@ -188,13 +188,13 @@ def is_sound(array: Array, place: Axes, domain: str, dims: Dims) -> Array:
 def fill_masked(array: Any, where: Array, place: Axes, domain: str, isolated: bool = False) -> Any:
     """Puts the domain's harmless value into masked examples, so that nothing they hold reaches a gradient.
 
-    Where examples are `isolated`, a vector keeps what it holds and only its gradient is cut off: the reductions over its axes
-    then read the input itself, not a filled copy. The value is masked at the end, and no other example can see it.
+    Where examples are `isolated`, they keep what they hold and only the gradient is cut off: one select instead of one for each
+    input, and reductions over the axes of a vector read the input itself. The value is masked at the end, and no other example sees it.
     """
     if array is None or None in place.batch or DOMAINS[domain].kind in ("any", "boolean"):
         return array
     keep = jnp.expand_dims(as_placed(where, place), place.core)
-    if isolated and place.core and jnp.issubdtype(array.dtype, jnp.floating):
+    if isolated and jnp.issubdtype(array.dtype, jnp.floating):
         return jnp.where(keep, array, jax.lax.stop_gradient(array))
     fill = jnp.asarray(DOMAINS[domain].fill, array.dtype)
     if fill.ndim:

@@ -98,6 +98,16 @@ def is_known_zero(option: Any) -> bool:
     return not isinstance(option, Array) and not np.any(option)
 
 
+def is_small_whole(option: Any) -> bool:
+    """Whether an option is known to be 1, 2, 3 or 4 as the loss is traced, as one that is left at its default: products make its power."""
+    return not isinstance(option, Array) and np.ndim(option) == 0 and float(option) in (1, 2, 3, 4)
+
+
+def raise_to(x: Array, exponent: Any) -> Array:
+    """``x ** exponent``, by products where `is_small_whole`."""
+    return lax.integer_pow(x, int(exponent)) if is_small_whole(exponent) else x**exponent
+
+
 def by_platform(*operands: Any, default: Callable[..., Any], **ways: Callable[..., Any]) -> Any:
     """`lax.platform_dependent`; `default` alone for a `few` numbers."""
     return default(*operands) if few() else lax.platform_dependent(*operands, default=default, **ways)
@@ -224,13 +234,52 @@ def sum_of_blocks(function: Callable[..., Array], operands: list[Array], axes: l
     return total(*operands)
 
 
-def fused_sum(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], values: Array, reduction: Any) -> tuple[Array, int]:
-    """The values of a large batch, and `sorts_of` its mean, such that value and gradient are summed without an array between."""
+class Sum(NamedTuple):
+    """How the values of a batch are added up."""
+
+    values: Array
+    sorts: int = 0  # as in `late_mean`
+    lanes: bool = False  # as in `sum_in_lanes`
+
+
+def how_to_sum(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], values: Array, where: Any, reduction: Any) -> Sum:
+    """The values of a large batch, such that value and gradient are summed without an array between."""
     if reduction == "none" or size_of(arrays) < REORDER_FROM:
-        return values, 0
-    if entry.elementwise and calculates_with_selected(jax.make_jaxpr(core)(*arrays.values()).jaxpr):
-        values = fused(values)
-    return values, sorts_of(entry, values, arrays)
+        return Sum(values)
+    program = jax.make_jaxpr(core)(*arrays.values()).jaxpr if entry.elementwise else None
+    if program is not None and lanes_of(values) and not _is_dear(program):
+        return Sum(values, lanes=True)
+    if where is not None:
+        return Sum(values)
+    return Sum(fused(values) if program is not None and calculates_with_selected(program) else values, sorts_of(entry, values, arrays))
+
+
+DEAR = {"rem", "exp", "exp2", "expm1", "log", "log1p", "logistic", "tanh", "pow", "sqrt", "rsqrt", "cbrt", "sin", "cos", "atan2", "erf"}
+
+
+def lanes_of(x: Array) -> int:
+    """How many numbers of the last axis `sum_in_lanes` adds side by side; 0 where they do not divide it, or devices share it."""
+    if not all(isinstance(n, int) for n in x.shape) or not x.ndim or any(spec_of(x)):
+        return 0
+    size, shares = (x.size, 1) if on_one_cpu() else (x.shape[-1], jax.device_count())
+    return next((n for n in (512, 256, 128, 64) if size and size % (4 * n * shares) == 0), 0)
+
+
+def sum_in_lanes(x: Array) -> Array:
+    """The sum of what is cheap to compute: in the loop that computes it four numbers are added, and only their sum is written.
+
+    XLA's sum on CPUs reads numbers that another loop has written. `squared_error` of 1M numbers: 0.31 ms for 0.42, with a mask
+    0.34 ms for 0.43. A select as the last step keeps that sum from taking the additions.
+    """
+
+    def in_lanes(x: Array) -> Array:
+        lanes = lanes_of(x)
+        columns = x.reshape(*(() if on_one_cpu() else x.shape[:-1]), -1, 4, lanes)
+        first, *others = (lax.index_in_dim(columns, i, -2, keepdims=False) for i in range(4))
+        sums = functools.reduce(jnp.add, others, first)
+        return jnp.sum(select(sums == sums, sums, math.nan))
+
+    return with_derivative_of(jnp.sum, lambda x: by_platform(x, cpu=in_lanes, default=jnp.sum))(x)
 
 
 def fused(x: Array) -> Array:
@@ -253,6 +302,13 @@ def calculates_with_selected(jaxpr: Any) -> bool:
         elif any(id(v) in selected for v in eqn.invars):
             return True
     return False
+
+
+def _is_dear(jaxpr: Any) -> bool:
+    """Whether a program, or what it calls, has a function or a quotient in it, which XLA on CPUs computes in a loop of its own."""
+    inner = (getattr(p, "jaxpr", p) for eqn in jaxpr.eqns for v in eqn.params.values() for p in (v if isinstance(v, list | tuple) else [v]))
+    dear = (e.primitive.name in DEAR or (e.primitive.name == "div" and e.invars[1].aval.shape) for e in jaxpr.eqns)
+    return any(dear) or any(_is_dear(j) for j in inner if hasattr(j, "eqns"))
 
 
 def _any_select(jaxpr: Any) -> bool:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jloss._core.backend import hints_of
+
 MATH = re.compile(r"^( *)\.\. math::[ ]*(?P<first>[^\n]*)\n(?P<rest>(?:\1[ ]+[^\n]*\n|[ ]*\n)*)", re.M)
 
 
@@ -137,6 +139,14 @@ def keywords(entry: Any) -> dict[str, str]:
     if labels and "where" in said:
         said["where"] += f" To ignore labels of -100: where={labels} != -100."
     return said
+
+
+def growth(entry: Any) -> str:
+    """With which sizes time and memory grow faster than the inputs do; empty if with none."""
+    hints = hints_of(entry.core)
+    return "; ".join(
+        f"{what} as {' and '.join(words.split())}" for what, words in (("time", hints.time), ("memory", hints.memory)) if words
+    )
 
 
 def signature(entry: Any, width: int = 88) -> str:

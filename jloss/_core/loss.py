@@ -156,10 +156,10 @@ def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any
         values = map_examples(core, batch.arrays, batch.axes, options, len(batch.shape), entry.elementwise)
     if values.shape != batch.shape:
         raise ValueError(f"{entry.name}: one example must give one number; the core gave {values.shape} for batch axes {batch.shape}.")
-    sorts = 0
-    if where is None and reduction is not UNREDUCED:
-        values, sorts = backend.fused_sum(entry, functools.partial(core, **options), batch.arrays, values, reduction)
-    return reduce_values(values, where, count, batch.weights, reduction, given["axis_name"], sorts)
+    if reduction is UNREDUCED:
+        return values, where, batch.weights
+    how = backend.how_to_sum(entry, functools.partial(core, **options), batch.arrays, values, where, reduction)
+    return reduce_values(how.values, where, count, batch.weights, reduction, given["axis_name"], how.sorts, how.lanes)
 
 
 def zero_of_no_items(core: Loss[P], dims: Dims) -> Loss[P]:

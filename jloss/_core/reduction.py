@@ -104,14 +104,16 @@ def reduce_values(
     reduction: Any,
     axis_name: str | tuple[str, ...] | None = None,
     sorts: int = 0,
+    lanes: bool = False,
 ) -> Any:
-    """One value per example, reduced; `count` is how many there are, where the caller knows, and `sorts` as in `late_mean`."""
+    """One value per example, reduced; `count` is how many there are, where the caller knows, the rest as in `backend.Sum`."""
     if reduction is UNREDUCED:
         return values, where, weights
     values, where, weights = keep_values(values, where, weights)
     if reduction == "none":
         return values
-    return reduce_total(jnp.sum(values), values.size, where, count, weights, reduction, axis_name, sorts)
+    total = backend.sum_in_lanes(values) if lanes else jnp.sum(values)
+    return reduce_total(total, values.size, where, count, weights, reduction, axis_name, sorts)
 
 
 def keep_values(values: Array, where: Array | None, weights: Array | None) -> tuple[Array, Array | None, Array | None]:

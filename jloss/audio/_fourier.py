@@ -12,14 +12,24 @@ def spectrum(name: str, signal: Array, fft_size: int, hop_size: int, window_leng
     """The complex spectrum ``(g, f)`` of a signal ``(t)``, as of `torch.stft`: reflected at its ends, periodic Hann window, not scaled."""
     window_length = fft_size if window_length is None else window_length
     check(name, signal, fft_size, hop_size, window_length)
+    padded, count, left = reflected(signal, fft_size, hop_size, window_length)
+    return of_frames(frames(padded, count, hop_size, left, window_length), left, fft_size)
+
+
+def reflected(signal: Array, fft_size: int, hop_size: int, window_length: int) -> tuple[Array, int, int]:
+    """A signal with its ends reflected, how many frames it has, and where the first window begins."""
     padded = jnp.pad(signal, fft_size // 2, mode="reflect")
-    left = (fft_size - window_length) // 2
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_length) / window_length)
-    framed = frames(padded, 1 + (padded.shape[0] - fft_size) // hop_size, hop_size, left, window_length)
-    framed = framed * window[None].astype(signal.dtype)
+    return padded, 1 + (padded.shape[0] - fft_size) // hop_size, (fft_size - window_length) // 2
+
+
+def of_frames(framed: Array, left: int, fft_size: int) -> Array:
+    """The spectra of frames under a window that lies at `left` among `fft_size` samples."""
+    length = framed.shape[1]
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
+    framed = framed * window[None].astype(framed.dtype)
 
     def fast(x: Array) -> Array:
-        return jnp.fft.rfft(jnp.pad(x, ((0, 0), (left, fft_size - left - window_length))))
+        return jnp.fft.rfft(jnp.pad(x, ((0, 0), (left, fft_size - left - length))))
 
     # Where a batch lies on several devices, jax 0.10 gathers it for an FFT, and TPUs have none of their own. CPUs take 2.5 times as long
     # for the products of matrices.
@@ -27,18 +37,23 @@ def spectrum(name: str, signal: Array, fft_size: int, hop_size: int, window_leng
 
 
 def to_frequencies(x: Array, size: int) -> Array:
-    """The spectrum of a signal with zeros up to `size`, where `spectrum` has its reasons for matrices."""
-    return by_platform(x, cpu=lambda x: jnp.fft.rfft(x, size), default=lambda x: by_matrices(x[None], 0, size)[0])
+    """The spectra of signals with zeros up to `size`, where `spectrum` has its reasons for matrices."""
+
+    def by_products(x: Array) -> Array:
+        return by_matrices(x.reshape(-1, x.shape[-1]), 0, size).reshape(*x.shape[:-1], size // 2 + 1)
+
+    return by_platform(x, cpu=lambda x: jnp.fft.rfft(x, size), default=by_products)
 
 
 def to_samples(z: Array, size: int) -> Array:
-    """The signal of a spectrum. Hartley's transform, real part minus imaginary, is its own inverse."""
+    """The signals of spectra. Hartley's transform, real part minus imaginary, is its own inverse."""
 
     def hartley(z: Array) -> Array:
-        return jnp.concatenate([z.real - z.imag, (z.real + z.imag)[(size - 1) // 2 : 0 : -1]])
+        return jnp.concatenate([z.real - z.imag, (z.real + z.imag)[:, (size - 1) // 2 : 0 : -1]], axis=1)
 
     def inverse(z: Array) -> Array:
-        return hartley(by_matrices(hartley(z)[None], 0, size)[0]) / size
+        rows = hartley(by_matrices(hartley(z.reshape(-1, z.shape[-1])), 0, size)) / size
+        return rows.reshape(*z.shape[:-1], size)
 
     return by_platform(z, cpu=lambda z: jnp.fft.irfft(z, size), default=inverse)
 

@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import few, hint, is_known_zero, select
+from jloss._core.backend import few, hint, is_known_zero, is_small_whole, raise_to, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.numerics import below, max_or_nan, pick, safe_log
 from jloss.numerics._special import focal, surprisal
-from jloss.numerics.guards import log_odds_to_peak, log_total
+from jloss.numerics.guards import log1p_of_share, log_odds_to_peak, log_total
 
 
 @loss("(k),()->()", "real class", label_smoothing="unit", z_loss="nonnegative")
@@ -219,7 +219,7 @@ def sigmoid_cross_entropy(
     mass = (1 - targets) + weight * targets
     limit = select(wrong == 0, 0.0, jnp.abs(logits))
     # The select comes last: XLA for CPUs then fuses all of this into one loop, in front of the sum.
-    return select(infinite, limit, wrong * distance + mass * jnp.log1p(jnp.exp(-distance)))
+    return select(infinite, limit, wrong * distance + mass * log1p_of_share(jnp.exp(-distance)))
 
 
 @loss("(),()->()", "real unit", alpha="unit", gamma="nonnegative")
@@ -253,10 +253,13 @@ def sigmoid_focal(
     distance = select(infinite, 0.0, select(logits > 0, logits, -logits))
     wrong = select(logits > 0, 1 - targets, targets)
     odds = jnp.exp(-distance)
-    log_mass = jnp.log1p(odds)
-    # log(1 - p_t); where it underflows, the cross entropy is 0 anyhow.
-    log_miss = jnp.log(jnp.maximum(wrong + (1 - wrong) * odds, jnp.finfo(logits.dtype).tiny)) - log_mass
-    value = jnp.exp(gamma * log_miss) * (wrong * distance + log_mass)
+    log_mass = log1p_of_share(odds)
+    missed = wrong + (1 - wrong) * odds  # 1 - p_t is its share of 1 + odds
+    if is_small_whole(gamma):
+        fading = raise_to(missed / (1 + odds), gamma)
+    else:  # where the logarithm underflows, the cross entropy is 0 anyhow
+        fading = jnp.exp(gamma * (jnp.log(jnp.maximum(missed, jnp.finfo(logits.dtype).tiny)) - log_mass))
+    value = fading * (wrong * distance + log_mass)
     if alpha is not None:
         weight = _along_last_axis(alpha, logits)
         value = (weight * targets + (1 - weight) * (1 - targets)) * value

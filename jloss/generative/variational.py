@@ -469,7 +469,8 @@ def _forward_substitution(lower: Array, right: Array) -> Array:
     """The X of ``lower X = right``, by halves: products and quotients alone, the same on every platform."""
     n = lower.shape[0]
     if n == 1:
-        return right / lower
+        scale = 1 / select(lower == 0, 1.0, lax.stop_gradient(lower))  # first, as the derivative would square a tiny number
+        return right * scale / (lower * scale)
     half = n // 2
     top = _forward_substitution(lower[:half, :half], right[:half])
     product = jnp.matmul(lower[half:, :half], top, precision=lax.Precision.HIGHEST)

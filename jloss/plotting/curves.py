@@ -375,7 +375,6 @@ def _against(entry: Entry, first: str, others: list[str], target: Array, moving:
 def _line(entry: Entry, first: str) -> Path:
     """Any loss: a straight line through random inputs, along which the first input moves."""
     drawn = samples(entry.public, batch=(), optional=False)
-    drawn |= {n: np.maximum(v, 1) for n, v in drawn.items() if entry.inputs[n] == ("u",)}  # class 0 is the blank
     start = jnp.asarray(drawn[first])
     if entry.domains[first] == "unit":
         other = jnp.asarray(next((drawn[n] for n in drawn if n != first and np.shape(drawn[n]) == start.shape), 1 - start), start.dtype)

@@ -83,36 +83,43 @@ def ctc(
     wrong = (labels < 0) | (labels >= classes) | (labels == blank)
     extended = jnp.pad(jnp.where(wrong, blank, labels), (0, 1), constant_values=blank)
     can_skip = jnp.pad(labels != delayed(labels, blank), (0, 1))
-    rows = (logits,) if logit_length is None else (logits, inside(logit_length, steps))
+    valid = () if logit_length is None else (inside(logit_length, steps),)
+    rows = logits, *valid
+    apart = chunk_size is None  # the normalisers stay out of the recursion, unless in chunks, where that would cost an array
 
     def emissions(logits: Array, *valid: Array) -> tuple[Array, ...]:
-        """Log-probabilities of the labels and of the blank, the only ones needed."""
+        """Scores of the labels and of the blank, the only ones that the recursion needs; log-probabilities in chunks."""
         picked = pick_columns(logits, extended)
         log_total, peak = log_normalizer(logits, *valid)
         if valid:
             picked = jnp.where(valid[0][:, None], picked, 0.0)
-        return (picked - peak) - log_total, *valid
+        return (picked - peak if apart else (picked - peak) - log_total), *valid
 
-    def step(states: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[Array, Array]:
-        """`gaps[s]`: all prefixes of s labels that end in a blank. `marks[s]`: that end in label s (the last entry means nothing)."""
-        gaps, marks = states
+    def step(states: tuple[Array, ...], row: tuple[Array, ...]) -> tuple[Array, ...]:
+        """All prefixes of s labels: `ends[s]`; those that end in a blank: `gaps[s]`; in label s: `marks[s]` (the last means nothing)."""
+        ends, gaps, marks = states
         emission, *valid = floored(row[0]), *row[1:]
-        either = log_add(gaps, delayed(marks, LOG_ZERO))
-        moved = either + last_entry(emission), log_add(marks, jnp.where(can_skip, either, gaps)) + emission
+        marks = log_add(marks, jnp.where(can_skip, ends, gaps)) + emission
+        gaps = ends + last_entry(emission)
+        moved = log_add(gaps, delayed(marks, LOG_ZERO)), gaps, marks
         return jax.tree.map(lambda new, old: jnp.where(valid[0], new, old), moved, states) if valid else moved
 
     nowhere = jnp.full_like(logits, LOG_ZERO, shape=(count + 1,))
-    start = delayed(nowhere, 0.0), nowhere
+    nothing_written = delayed(nowhere, 0.0)
+    start: tuple[Array, ...] = nothing_written, nothing_written, nowhere
     if chunk_size is not None and classes <= count:  # the narrower array is the one to keep
-        gaps, marks = recursion(step, start, rows, chunk_size=chunk_size, prepare=emissions, kept=WEIGHTS)
+        ended, *_ = recursion(step, start, rows, chunk_size=chunk_size, prepare=emissions, kept=WEIGHTS)
     else:
-        gaps, marks = recursion(step, start, emissions(*rows), chunk_size=chunk_size, kept=WEIGHTS)
-    ended = log_add(gaps, delayed(marks, LOG_ZERO))
+        ended, *_ = recursion(step, start, emissions(*rows), chunk_size=chunk_size, kept=WEIGHTS)
     wrong = wrong if label_length is None else wrong & inside(label_length, count)
     bad = jnp.any(wrong)
-    if logit_length is not None:
-        bad = bad | (logit_length < 0) | (logit_length > steps)
+    for length, size in ((logit_length, steps), (label_length, count)):
+        if length is not None:
+            bad = bad | (length < 0) | (length > size)
     result = -(ended[-1] if label_length is None else pick(ended, label_length))
+    if apart:  # a path takes one class a step, so every path has all normalisers; without them its sums have more digits
+        log_total, _ = log_normalizer(*rows)
+        result = result + jnp.sum(jnp.where(valid[0][:, None], log_total, 0.0) if valid else log_total)
     result = positive_part(jnp.where(result >= -LOG_ZERO / 2, jnp.inf if infeasible == "inf" else 0.0, result))
     return jnp.where(bad, jnp.nan, result)
 

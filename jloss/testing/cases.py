@@ -44,7 +44,7 @@ class Case(NamedTuple):
     def draw(self, batch: tuple[int, ...] = (4,), seed: int = 0, dtype: Any = np.float32) -> Inputs:
         """Inputs as NumPy arrays (and a JAX key, where one is wanted)."""
         rng = np.random.default_rng(seed)
-        drawn = samples(self.loss, batch=batch, seed=seed) if self.sample is None else self.sample(rng, batch)
+        drawn = samples(self.loss, batch=batch, seed=seed, options=self.options) if self.sample is None else self.sample(rng, batch)
         return {n: jax.tree.map(lambda a: _cast(a, dtype), v) for n, v in drawn.items()}
 
     def floats(self, inputs: Inputs) -> Inputs:

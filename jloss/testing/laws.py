@@ -378,7 +378,7 @@ def options_matter(case: Case) -> None:
 
 def hard_points_have_no_nan(case: Case) -> None:
     """At zeros, ties, ends of the range and degenerate inputs, neither the value nor a gradient is NaN."""
-    drawn = hard_samples(case.loss) if case.sample is None else None
+    drawn = hard_samples(case.loss, options=case.options) if case.sample is None else None
     if drawn is None:
         return
     inputs, count = drawn

@@ -1,7 +1,8 @@
 """Inputs that fit a loss: ordinary ones for the laws, hard ones for the edges; NumPy arrays from fixed seeds."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -16,12 +17,19 @@ from jloss._core.domains import DOMAINS
 SIZES = {"k": 5, "n": 6, "m": 4, "d": 3, "t": 6, "u": 2, "e": 3, "h": 8, "w": 8, "c": 3, "s0": 4, "s1": 5, "s2": 3}
 MAX_EXAMPLES = 160  # hard examples of one loss
 Inputs = dict[str, Any]
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def samples(
-    loss: Callable[..., Any], *, batch: tuple[int, ...] = (4,), seed: int = 0, dtype: Any = np.float32, optional: bool = True
+    loss: Callable[..., Any],
+    *,
+    batch: tuple[int, ...] = (4,),
+    seed: int = 0,
+    dtype: Any = np.float32,
+    optional: bool = True,
+    options: Mapping[str, Any] = _NONE,
 ) -> Inputs:
-    """Inputs that fit the loss's signature and domains, as NumPy arrays.
+    """Inputs that fit the loss's signature and domains, as NumPy arrays. Of a loss with an option `blank`, no label is the blank.
 
     Args:
         loss: A loss of jloss or your own, written with `jloss.loss`.
@@ -29,15 +37,17 @@ def samples(
         seed: Of the random numbers.
         dtype: Of the floating inputs.
         optional: Whether to draw the inputs that may be None (masks, lengths), too.
+        options: Those with which the loss is called, where they are not the default ones.
     """
     entry = entry_of(loss)
     rng = np.random.default_rng(seed)
+    classes, blank = _classes(entry), blank_of(entry, options)
     lengths = _length_letters(entry)
     drawn = {}
     for name, domain in entry.domains.items():
-        steps = SIZES[next(lengths, "t")] if domain == "length" else 0
+        steps = _steps(entry, name, lengths)
         if optional or name not in entry.optional:
-            value = draw(domain, tuple(sizes(entry, name)), batch, rng, classes=_classes(entry), steps=steps)
+            value = draw(domain, tuple(sizes(entry, name)), batch, rng, classes=classes, steps=steps, blank=blank)
             drawn[name] = value.astype(dtype) if getattr(value, "dtype", None) == np.float64 else value
     return drawn
 
@@ -50,8 +60,22 @@ def sizes(entry: Entry, name: str) -> Iterator[int]:
         yield int(dim) if dim.isdigit() else known.get(letter, 4) + offset
 
 
-def draw(domain: str, shape: tuple[int, ...], batch: tuple[int, ...], rng: np.random.Generator, classes: int = 5, steps: int = 6) -> Any:
-    """Random values of a domain, away from its singular points."""
+def blank_of(entry: Entry, options: Mapping[str, Any] = _NONE) -> int | None:
+    """The class that is no label: what a loss calls `blank`."""
+    blank = {**entry.options, **options}.get("blank")
+    return blank if isinstance(blank, int) else None
+
+
+def draw(
+    domain: str,
+    shape: tuple[int, ...],
+    batch: tuple[int, ...],
+    rng: np.random.Generator,
+    classes: int = 5,
+    steps: int = 6,
+    blank: int | None = None,
+) -> Any:
+    """Random values of a domain, away from its singular points; lengths with an axis are counts that begin at 0 and never fall."""
     full = batch + shape
     normal = rng.normal(size=full)
     if domain in ("prob", "log_prob"):
@@ -71,6 +95,10 @@ def draw(domain: str, shape: tuple[int, ...], batch: tuple[int, ...], rng: np.ra
         return jax.random.key(int(rng.integers(1 << 30)))
     if domain == "tree":
         return {"kernel": rng.normal(size=(3, 2)), "bias": rng.normal(size=2)}
+    if domain == "class" and blank is not None:
+        return _past(blank, rng.integers(0, classes - 1, full), classes).astype(np.int32)
+    if domain == "length" and shape:
+        return np.sort(np.where(np.arange(shape[-1]) == 0, 0, rng.integers(0, 2, full)), axis=-1).astype(np.int32)
     return {
         "real": lambda: normal,
         "unit": lambda: rng.uniform(0.05, 0.95, full),
@@ -95,16 +123,22 @@ def _classes(entry: Entry) -> int:
     return SIZES["k"] if any("k" in map(_letter, dims) for dims in entry.inputs.values()) else 3
 
 
-def hard_samples(loss: Callable[..., Any], *, seed: int = 0) -> tuple[Inputs, int] | None:
+def _past(blank: int, labels: np.ndarray, classes: int) -> np.ndarray:
+    """The labels, of one class less than there are, with those from the blank on moved by one."""
+    return labels + (labels >= blank % classes)
+
+
+def hard_samples(loss: Callable[..., Any], *, seed: int = 0, options: Mapping[str, Any] = _NONE) -> tuple[Inputs, int] | None:
     """A batch of hard examples, the product of those of each input or a part of it, and their number; None for a pytree input."""
     entry = entry_of(loss)
     if "tree" in entry.domains.values():
         return None
+    classes, blank = _classes(entry), blank_of(entry, options)
     lengths = _length_letters(entry)
     columns = []
     for name, domain in entry.domains.items():
-        steps = SIZES[next(lengths, "t")] if domain == "length" else 0
-        columns.append(hard(domain, tuple(sizes(entry, name)), _classes(entry), steps))
+        steps = _steps(entry, name, lengths)
+        columns.append(hard(domain, tuple(sizes(entry, name)), classes, steps, blank))
     product = list(itertools.product(*columns))
     if len(product) > MAX_EXAMPLES:
         chosen = np.random.default_rng(seed).choice(len(product), MAX_EXAMPLES, replace=False)
@@ -121,8 +155,10 @@ def hard_samples(loss: Callable[..., Any], *, seed: int = 0) -> tuple[Inputs, in
     return batch, len(product)
 
 
-def hard(domain: str, shape: tuple[int, ...], classes: int = 5, steps: int = 6) -> list[Any]:
+def hard(domain: str, shape: tuple[int, ...], classes: int = 5, steps: int = 6, blank: int | None = None) -> list[Any]:
     """The hard examples of a domain: zeros, ties, spikes, the ends of its range, empty and huge boxes."""
+    if domain == "class" and blank is not None:
+        return [_past(blank, labels, classes) for labels in hard(domain, shape, classes - 1)]
     zeros, ones = np.zeros(shape), np.ones(shape)
     count = int(np.prod(shape, dtype=int))
     ramp = np.arange(count).reshape(shape)
@@ -252,6 +288,11 @@ _PLAIN: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # what makes any numb
     "box": _box,
     "rotated_box": _rotated_box,
 }
+
+
+def _steps(entry: Entry, name: str, lengths: Iterator[str]) -> int:
+    """What a length counts at most; 0 for other inputs, and for a count at each step."""
+    return SIZES[next(lengths, "t")] if entry.domains[name] == "length" and not entry.inputs[name] else 0
 
 
 def _length_letters(entry: Entry) -> Iterator[str]:

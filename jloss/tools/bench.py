@@ -25,6 +25,8 @@ from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.lookup import Stopped, UsageError, find_entry, import_extra, stoppable
 from jloss.testing import draw
+from jloss.testing.samples import blank_of
+from jloss.tools.growth import BATCH, Exponents, letters_of
 from jloss.tools.peers import ROWS as ROWS
 from jloss.tools.peers import SIZES, Peers
 
@@ -58,6 +60,8 @@ class Timings(NamedTuple):
     optax_masked_ratio: float | None  # the same of the peer, whose values go into jnp.mean(values, where=mask)
     compile_ratio: float | None  # time to the first gradient over the peer's
     small_compile_ratio: float | None  # the same for a batch of `SMALL` numbers, as in a notebook
+    time_growth: str  # with each size, as an exponent: "k 1.02, batch 0.99"
+    memory_growth: str  # of inputs, results and temporaries
 
     @property
     def best_peer(self) -> float | None:
@@ -122,6 +126,7 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
     both = {"jloss": call} | ({"optax": mean_of(row.optax)} if row.optax else {})
     compile_ms, compile_ratio = first_gradients(both, arrays, row.gradients, repeats)
     _, small_compile_ratio = first_gradients(both, small, row.gradients, repeats) if row.optax else ({}, {})
+    grown = exponents_of(entry, row, size, chip, repeats)
     return Timings(
         name,
         ms["jloss"],
@@ -147,6 +152,7 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         ratios["optax"] / ratios["optax, masked"] if row.optax else None,
         compile_ratio.get("optax"),
         small_compile_ratio.get("optax"),
+        *(", ".join(f"{letter} {e[i]:.2f}" for letter, e in grown.items()) for i in range(2)),
     )
 
 
@@ -165,8 +171,8 @@ def can_measure(entry: Entry) -> bool:
     return entry.kind == "loss" and (entry.name in ROWS or not {"tree", "key"} & {*entry.domains.values()})
 
 
-def inputs_of(entry: Entry, row: Peers, size: int) -> list[np.ndarray]:
-    """The required inputs of a batch whose first input has about `size` numbers."""
+def inputs_of(entry: Entry, row: Peers, size: int, letter: str = "", times: int = 1) -> list[np.ndarray]:
+    """The required inputs of a batch whose first input has about `size` numbers; then one of its sizes so many times as large."""
     rng = np.random.default_rng(0)
     sizes = {**SIZES, **hints_of(entry.core).sizes, **row.sizes}
 
@@ -175,11 +181,27 @@ def inputs_of(entry: Entry, row: Peers, size: int) -> list[np.ndarray]:
         return tuple(int(letter) if letter.isdigit() else sizes.get(letter, 4) + offset for letter, offset in dims)
 
     names = entry.required
-    examples = max(1, size // math.prod(core(names[0])))
+    examples = max(1, size // math.prod(core(names[0]))) * (times if letter == BATCH else 1)
+    sizes[letter] = sizes.get(letter, 4) * times
     if row.inputs:
         return list(row.inputs(rng, examples))
-    drawn = (draw(entry.domains[n], core(n), (examples,), rng, classes=sizes["k"], steps=sizes["t"]) for n in names)
+    given = {"classes": sizes["k"], "steps": sizes["t"], "blank": blank_of(entry, row.options)}
+    drawn = (draw(entry.domains[n], core(n), (examples,), rng, **given) for n in names)
     return [a.astype(np.float32) if getattr(a, "dtype", None) == np.float64 else a for a in drawn]
+
+
+def exponents_of(entry: Entry, row: Peers, size: int, chip: Any, repeats: int) -> dict[str, Exponents]:
+    """How time and memory grow from a quarter of the size on, with each size of the loss and with the batch."""
+    letters = dict.fromkeys([*([] if row.inputs else letters_of(entry)), BATCH])
+    return {letter: _grown(entry, row, [inputs_of(entry, row, size // 4, letter, t) for t in (1, 4)], chip, repeats) for letter in letters}
+
+
+def _grown(entry: Entry, row: Peers, inputs: Sequence[Sequence[Any]], chip: Any, repeats: int) -> Exponents:
+    placed = [[jax.device_put(a, chip) for a in arrays] for arrays in inputs]
+    small, large = (_compiled(lambda *given: entry.public(*given, **row.options), arrays, row.gradients) for arrays in placed)
+    _, ratios = _interleaved({"jloss": large.run, "small": small.run}, repeats)
+    held = [c.temporary_mb + sum(a.nbytes for a in [*g, *g[: row.gradients]]) / 1e6 for c, g in zip((small, large), placed, strict=True)]
+    return Exponents(math.log(ratios["small"], 4), math.log(held[1] / held[0], 4))
 
 
 def first_gradients(functions: Mapping[str, Callable[..., Any]], arrays: Sequence[Any], gradients: int, repeats: int) -> Any:
@@ -319,12 +341,16 @@ def run(names: Sequence[str] | None = None, *, size: int, device: str, repeats: 
         for row in _rows(r):
             table.add_row(*row)
     console.print(table)
+    grown = tables.Table(*("loss", *GROWN), caption=GROWTH)
+    for r in results:
+        grown.add_row(r.loss, r.time_growth, r.memory_growth)
+    console.print(grown)
     console.print(verdict(results), highlight=False, soft_wrap=True)
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "bench.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(Timings._fields)
-        writer.writerows([r.loss, *("" if v is None else f"{v:.6g}" for v in r[1:])] for r in results)
+        writer.writerows(["" if v is None else v if isinstance(v, str) else f"{v:.6g}" for v in r] for r in results)
     (out / "bench.md").write_text(markdown(results, size, device))
     figure(results).savefig(out / "bench.png", dpi=120)
     console.print(f"Wrote bench.csv, bench.md and bench.png in {out}", highlight=False, soft_wrap=True)
@@ -334,10 +360,15 @@ def run(names: Sequence[str] | None = None, *, size: int, device: str, repeats: 
 
 
 TITLES = ("loss", "by", "ms", "ratio", "masked", "temp MB", "moved MB", "must MB", "compile ms", "compile ratio", "small", "call us")
+GROWN = ("time grows", "memory grows")
 LEGEND = (
     "Ratio: the time of jloss over the peer's, below 1 is faster; masked: over the time without a mask. Temp: temporaries that XLA plans; "
     "moved: bytes that it counts; must: inputs and gradients, once. Compile: tracing, lowering and compiling; its ratio, and, small, that "
     f"of {SMALL} numbers. Call: a tiny array, not jitted by the caller."
+)
+GROWTH = (
+    "The exponent with each size and with the batch, from a quarter of it on: 1 is linear, 0 is what it costs to call. Memory: inputs, "
+    "gradients and temporaries."
 )
 
 
@@ -383,6 +414,8 @@ def markdown(results: Sequence[Timings], size: int, device: str) -> str:
     lines = [f"{machine}; {', '.join(versions)}; about {size} numbers a row; value and gradient.", "", LEGEND, "", verdict(results), ""]
     lines += [f"| {' | '.join(TITLES)} |", f"|{' --- |' * 2}{' ---: |' * (len(TITLES) - 2)}"]
     lines += [f"| {' | '.join(row)} |" for r in results for row in _rows(r)]
+    lines += ["", GROWTH, "", f"| {' | '.join(('loss', *GROWN))} |", "| --- | --- | --- |"]
+    lines += [f"| {r.loss} | {r.time_growth} | {r.memory_growth} |" for r in results]
     return "\n".join(lines) + "\n"
 
 

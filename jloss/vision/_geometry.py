@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import raise_to
 from jloss.numerics import absolute, positive_part
 from jloss.numerics._special import arctan2
 
@@ -98,7 +99,7 @@ def share(part: Array, whole: Array) -> Array:
 def power(x: Array, exponent: Array | float) -> Array:
     """``x ** exponent`` of a share; at 0 and next to it 0 with gradient 0 for every positive exponent. The exponent 0 gives 1."""
     zero = x <= float(jnp.finfo(x.dtype).eps) ** 2
-    return jnp.where(zero, jnp.where(exponent == 0, jnp.ones_like(x), 0.0), jnp.where(zero, 1.0, x) ** exponent)
+    return jnp.where(zero, jnp.where(exponent == 0, jnp.ones_like(x), 0.0), raise_to(jnp.where(zero, 1.0, x), exponent))
 
 
 def _side(low: Array, high: Array, target_low: Array, target_high: Array) -> tuple[Array, Array, Array]:

@@ -10,7 +10,7 @@ from jax import Array
 
 import jloss
 from jloss import Reduce
-from jloss.testing import samples
+from jloss.testing import Case, check, hard_samples, samples
 from tests.cases import LOSSES, mostly_slow
 
 REAL = {"real", "positive", "nonnegative", "unit", "above_minus_one", "one_or_more", "box", "prob"}
@@ -136,3 +136,25 @@ def test_the_gradient_in_a_count_of_0():
     np.testing.assert_allclose(slope, -np.log(2), rtol=1e-6)
     slope = jax.grad(lambda t: jloss.poisson_nll(jnp.float32(0), t, log_input=False, epsilon=0.0))(jnp.float32(0))
     assert slope == 0
+
+
+WITH_BLANK = [name for name in LOSSES if "blank" in jloss.CATALOGUE[name].options]
+
+
+@pytest.mark.parametrize("name", WITH_BLANK)
+def test_no_label_of_a_sample_is_the_blank(name):
+    loss = getattr(jloss, name)
+    for blank in (0, 2, -1):
+        drawn = samples(loss, batch=(50,), options={"blank": blank})
+        assert set(np.unique(drawn["labels"])) == set(range(5)) - {blank % 5}
+        assert np.isfinite(loss(**drawn, blank=blank, reduction="none")).all()
+        hard, _ = hard_samples(loss, options={"blank": blank})
+        assert blank % 5 not in hard["labels"]
+        assert len(np.unique(hard["labels"])) > 1
+
+
+@pytest.mark.parametrize("name", WITH_BLANK)
+def test_a_loss_with_a_blank_keeps_the_laws_on_samples_of_any_blank(name):
+    laws = ["gradient_is_the_derivative", "hard_points_have_no_nan", "label_out_of_range_is_nan"]
+    report = check(Case(getattr(jloss, name), {"blank": -1}), laws=laws)
+    assert report, report

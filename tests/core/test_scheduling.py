@@ -16,7 +16,8 @@ from tests.cases import case
 IDENTITIES = {
     (backend, "recomputed_if_large"): lambda core, elementwise, arrays: core,
     (backend, "few_numbers"): lambda few: contextlib.nullcontext(),
-    (backend, "fused_sum"): lambda entry, core, arrays, values, reduction: (values, 1),
+    (backend, "how_to_sum"): lambda entry, core, arrays, values, where, reduction: backend.Sum(values, sorts=1, lanes=True),
+    (backend, "sum_in_lanes"): jnp.sum,
     (backend, "late_mean"): lambda total, mass, sorts: total / mass,
     (backend, "count_true"): lambda where: (where, jnp.sum(where, dtype=jnp.int32)),
     (backend, "cut_of"): lambda entry, batch, reduction: None,

@@ -444,8 +444,26 @@ def test_bench_writes_table_and_figure(say, tmp_path):
     page = (tmp_path / "bench.md").read_text()
     assert re.search(r"The first gradient takes \d\.\d\d of the time of optax's \(\d\.\d\d of 1024 numbers\), over 2 rows; longest: ", page)
     assert "| huber | jloss |" in page
+    assert re.search(r"\| cross_entropy \| k -?\d\.\d\d, batch -?\d\.\d\d \| k [01]\.\d\d, batch [01]\.\d\d \|", page)
+    assert re.fullmatch(r"batch -?\d\.\d\d", table[0]["time_growth"])
     assert "Over 2 rows jloss takes" in page
     assert (tmp_path / "bench.png").read_bytes().startswith(PNG)
+
+
+def test_bench_says_how_memory_grows():
+    """All similarities of a set exist at once; classes and examples only stand beside each other."""
+    from jloss.tools import bench
+
+    grown = {name: bench.measure(name, size=1 << 18, repeats=1).memory_growth for name in ("angular_prototypical", "brier")}
+    found = {(name, *pair.split()[:1]): float(pair.split()[1]) for name, said in grown.items() for pair in said.split(", ")}
+    assert 1.3 < found["angular_prototypical", "n"] < 2.1
+    assert all(0.7 < found[key] < 1.2 for key in (("angular_prototypical", "batch"), ("brier", "k"), ("brier", "batch")))
+
+
+def test_show_says_what_grows_faster_than_the_inputs(say):
+    assert "\nGrows faster than its inputs:\n    time as n^2.\n" in say("show", "clip")[1]
+    assert "    time as n^3; memory as n^2.\n" in say("show", "angular")[1]
+    assert "Grows" not in say("show", "huber")[1]
 
 
 def test_bench_refuses_a_device_that_is_not_there(say, tmp_path):

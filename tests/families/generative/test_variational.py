@@ -100,6 +100,16 @@ def test_a_singular_factor_is_infinitely_far_and_a_negative_one_is_none():
     assert np.isnan(jloss.multivariate_gaussian_kl(jnp.ones(2), -jnp.eye(2)))
 
 
+@pytest.mark.parametrize("thin", [1e-20, 1e-36])
+@pytest.mark.parametrize("rest", [1.0, None])
+def test_a_prior_too_thin_for_the_arithmetic_is_infinitely_far_without_a_slope_that_is_not_a_number(thin, rest):
+    posterior = jnp.array([[1.0, 0.0], [0.5, 1.0]])
+    prior = jnp.array([[rest or thin, 0.0], [0.3 * (rest or thin), thin]])
+    value, slopes = jax.value_and_grad(jloss.multivariate_gaussian_kl, (0, 1, 2, 3))(jnp.ones(2), posterior, jnp.zeros(2), prior)
+    assert value == inf
+    assert not any(np.isnan(s).any() for s in slopes)
+
+
 # ---------------------------------------------------------------- classes
 
 
