@@ -125,12 +125,13 @@ def sum_over_rows(
                 row_slopes = at.added(row_slopes, mine)
             return (found, row_slopes, column_slopes, slopes), None
 
-        zeros = [None if same else jnp.zeros_like(rows), jnp.zeros_like(columns), _nothing(floats, rows, axes)]
+        zeros = None if same else jnp.zeros_like(rows), jnp.zeros_like(columns), _nothing(floats, rows, axes)
         start = shapes(rows, columns, leaves), *zeros
+        values: Any
         (values, row_slopes, column_slopes, slopes), _ = lax.scan(step, start, jnp.arange(-(-n // size)))
         of_rows, of_columns, of_leaves = tangents
-        changes = [of_rows if same else of_columns, *_some(wanted, of_leaves)]
-        change = _dot([column_slopes, *slopes], changes) if same else _dot([row_slopes, column_slopes, *slopes], [of_rows, *changes])
+        every: list[Any] = [column_slopes, *slopes] if same else [row_slopes, column_slopes, *slopes]
+        change = _dot(every, [of_rows, *([] if same else [of_columns]), *_some(wanted, of_leaves)])
         values = values if result is None else [result]
         return values, [change.astype(values[0].dtype), *map(jnp.zeros_like, values[1:])]
 
@@ -389,7 +390,7 @@ class _Block(NamedTuple):
     """Neighbours along the first axis. The last block reaches back over some that are `new` in the one before."""
 
     start: Any
-    index: Any  # type: ignore[assignment]  # hides tuple.index
+    index: Any  # hides tuple.index
     new: Any
 
     def of(self, tree: Any) -> Any:
