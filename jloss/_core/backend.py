@@ -127,6 +127,41 @@ def with_derivative_of(reference: Callable[..., Array], function: Callable[..., 
     return same
 
 
+def with_gradients(function: Callable[..., Any], gradients: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, whose gradient jax computes beside the value, a part at a time, where it has only the value and the parts at hand.
+
+    The result of ``function(*operands)`` is a number, or a list of which the first number alone has a derivative.
+    ``gradients(wanted, *operands)`` gives that result and the gradient in those leaves of the operands whose places are `wanted`; None
+    stands for 0. A tangent is the gradient times the change, so that everything composes.
+    """
+
+    @jax.custom_jvp
+    def same(*operands: Any) -> Any:
+        return function(*operands)
+
+    def derivative(operands: Any, tangents: Any) -> tuple[Any, Any]:
+        changes = jax.tree.leaves(tangents)
+        floats = [jnp.issubdtype(x.dtype, jnp.inexact) for x in jax.tree.leaves(operands)]
+        wanted = [i for i, t in enumerate(changes) if floats[i] and not isinstance(t, SymbolicZero)]
+        if not wanted:
+            found = same(*operands)
+            return found, jax.tree.map(jnp.zeros_like, found)
+        found, slopes = gradients(wanted, *operands)
+        first, *others = jax.tree.leaves(found)
+        along = [jnp.sum(slopes[i].astype(first.dtype) * changes[i].astype(first.dtype)) for i in wanted if slopes[i] is not None]
+        change = functools.reduce(jnp.add, along) if along else jnp.zeros_like(first)
+        return found, jax.tree.unflatten(jax.tree.structure(found), [change, *map(jnp.zeros_like, others)])
+
+    same.defjvp(derivative, symbolic_zeros=True)
+    return same
+
+
+def _merged(places: Sequence[int], some: Sequence[Any], count: int) -> list[Any]:
+    """A list of so many entries, with some at their places and None elsewhere."""
+    at = dict(zip(places, some, strict=True))
+    return [at.get(i) for i in range(count)]
+
+
 def recomputed_if_large(core: Callable[..., Array], elementwise: bool, arrays: dict[str, Any]) -> Callable[..., Array]:
     """`core`, whose backward pass computes the formula again from large inputs instead of keeping intermediate arrays.
 
@@ -216,22 +251,13 @@ def sum_of_blocks(function: Callable[..., Array], operands: list[Array], axes: l
         sums = lax.fori_loop(0, cut.blocks, lambda i, sums: add(sums, i * width, width), nothing)
         return add(sums, width * cut.blocks, rest) if rest else sums
 
-    @jax.custom_jvp
-    def total(*operands: Array) -> Array:
-        return lax.platform_dependent(*operands, cpu=value, default=function)
-
-    def derivative(operands: Any, tangents: Any) -> tuple[Array, Array]:
-        wanted = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero) and jnp.issubdtype(operands[i].dtype, jnp.floating)]
-        if not wanted:
-            found = total(*operands)
-            return found, jnp.zeros_like(found)
+    def both(wanted: list[int], *operands: Array) -> tuple[Array, list[Any]]:
         at_once, in_blocks = (functools.partial(f, wanted) for f in (slopes, slopes_in_blocks))
         found, kept = lax.platform_dependent(operands, cpu=in_blocks, default=at_once)
-        along = (jnp.sum(g.astype(found.dtype) * tangents[i].astype(found.dtype)) for g, i in zip(kept, wanted, strict=True))
-        return found, functools.reduce(jnp.add, along)
+        return found, _merged(wanted, kept, len(operands))
 
-    total.defjvp(derivative, symbolic_zeros=True)
-    return total(*operands)
+    total: Array = with_gradients(lambda *operands: lax.platform_dependent(*operands, cpu=value, default=function), both)(*operands)
+    return total
 
 
 class Sum(NamedTuple):

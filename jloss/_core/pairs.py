@@ -2,7 +2,7 @@
 
 `sum_over_rows` is for what one row says of all columns, `value_of_tiles` for sums over tiles of pairs. Gradients are computed by jax, a
 block of pairs at a time, and added in place where the whole gradient will be: the transpose of a `lax.scan` would make an array as large
-as the set for every block. Each is a `custom_jvp` whose tangent is the gradient times the change, so that everything composes.
+as the set for every block.
 """
 
 import functools
@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
+from jloss._core.backend import with_gradients
 from jloss._core.chunks import _is_float, _merge, _some, _vary, _varying, _varying_axes
 
 COLUMNS = 512  # the gradients of the products with so many columns are added at once
@@ -82,14 +83,11 @@ def sum_over_rows(
 
         return lax.scan(step, shapes(rows, columns, leaves), jnp.arange(-(-n // size)))[0]
 
-    @jax.custom_jvp
     def total(rows: Array, columns: Array, leaves: list[Array]) -> list[Array]:
         found = first(rows, columns, leaves)
         return found if after is None else [after(found)]
 
-    @total.defjvp
-    def derivative(primals: Any, tangents: Any) -> Any:
-        rows, columns, leaves = primals
+    def gradients(_: Any, rows: Array, columns: Array, leaves: list[Array]) -> Any:
         columns = rows if same else columns
         floats = _some(wanted, leaves)
         result, worth = (None, None) if after is None else jax.value_and_grad(after)(first(rows, columns, leaves))
@@ -125,16 +123,15 @@ def sum_over_rows(
                 row_slopes = at.added(row_slopes, mine)
             return (found, row_slopes, column_slopes, slopes), None
 
-        zeros = [None if same else jnp.zeros_like(rows), jnp.zeros_like(columns), _nothing(floats, rows, axes)]
+        zeros = None if same else jnp.zeros_like(rows), jnp.zeros_like(columns), _nothing(floats, rows, axes)
         start = shapes(rows, columns, leaves), *zeros
+        values: Any
         (values, row_slopes, column_slopes, slopes), _ = lax.scan(step, start, jnp.arange(-(-n // size)))
-        of_rows, of_columns, of_leaves = tangents
-        changes = [of_rows if same else of_columns, *_some(wanted, of_leaves)]
-        change = _dot([column_slopes, *slopes], changes) if same else _dot([row_slopes, column_slopes, *slopes], [of_rows, *changes])
-        values = values if result is None else [result]
-        return values, [change.astype(values[0].dtype), *map(jnp.zeros_like, values[1:])]
+        of_vectors = [column_slopes, None] if same else [row_slopes, column_slopes]
+        return values if result is None else [result], [*of_vectors, *_merge(wanted, slopes, [None] * len(wanted))]
 
-    return total(rows, lax.stop_gradient(columns) if same else columns, leaves)
+    sums_of = with_gradients(total, gradients)
+    return sums_of(rows, lax.stop_gradient(columns) if same else columns, leaves)
 
 
 def sum_over_partners(function: Callable[..., Any], rows: Array, partners: Sequence[Array], given: Any, size: int) -> list[Array]:
@@ -163,7 +160,6 @@ def sum_over_partners(function: Callable[..., Any], rows: Array, partners: Seque
         each = jax.eval_shape(lambda r, g, h: sums(r, [r] * len(partners), _block(0, n, size), g, h), rows[:size], given, held)
         return _nothing(each, rows, axes)
 
-    @jax.custom_jvp
     def total(rows: Array, partners: list[Array], given: Any, held: list[Array]) -> list[Array]:
         def step(found: list[Array], i: Array) -> Any:
             at = _block(i, n, size)
@@ -172,10 +168,8 @@ def sum_over_partners(function: Callable[..., Any], rows: Array, partners: Seque
 
         return lax.scan(step, shapes(rows, partners, given, held), jnp.arange(len(steps)))[0]
 
-    @total.defjvp
-    def derivative(primals: Any, tangents: Any) -> Any:
-        rows, partners, given, held = primals
-        floats = _floats(held)
+    def gradients(_: Any, rows: Array, partners: list[Array], given: Any, held: list[Array]) -> Any:
+        floats, are_floats = _floats(held), [_is_float(a) for a in held]
 
         def step(carry: Any, i: Array) -> Any:
             found, slopes, more = carry
@@ -183,7 +177,7 @@ def sum_over_partners(function: Callable[..., Any], rows: Array, partners: Seque
             chosen = [at.of(p) for p in partners]
 
             def of(some: Array, others: list[Array], floats: list[Array]) -> tuple[Array, list[Array]]:
-                values = sums(some, others, at, given, _refilled(held, [_is_float(a) for a in held], floats))
+                values = sums(some, others, at, given, _refilled(held, are_floats, floats))
                 return values[0], values
 
             slope, values = jax.grad(of, (0, 1, 2), has_aux=True)(at.of(rows), [rows[c] for c in chosen], floats)
@@ -194,10 +188,10 @@ def sum_over_partners(function: Callable[..., Any], rows: Array, partners: Seque
 
         start = shapes(rows, partners, given, held), jnp.zeros_like(rows), _nothing(floats, rows, axes)
         (values, slopes, more), _ = lax.scan(step, start, jnp.arange(len(steps)))
-        changes = [tangents[0], *_some([_is_float(a) for a in held], tangents[3])]
-        return values, [_dot([slopes, *more], changes).astype(values[0].dtype), *map(jnp.zeros_like, values[1:])]
+        constant = [None] * len(jax.tree.leaves((partners, given)))
+        return values, [slopes, *constant, *_merge(are_floats, more, [None] * len(held))]
 
-    return total(rows, partners, given, held)
+    return with_gradients(total, gradients)(rows, partners, given, held)
 
 
 def map_over_rows(function: Callable[[Any], Any], rows: Any, size: int) -> Any:
@@ -259,14 +253,11 @@ def value_of_tiles(
         rows, columns, of_tile, of_after = jax.tree.unflatten(tree, leaves)
         return rows, rows if triangle else columns, of_tile, of_after
 
-    @jax.custom_jvp
     def value(leaves: list[Array]) -> Array:
         rows, columns, of_tile, of_after = parts(leaves)
         return after(of_after, *_totals(tile, of_tile, rows, columns, plan, axes))
 
-    @value.defjvp
-    def derivative(primals: Any, tangents: Any) -> Any:
-        (leaves,), (changes,) = primals, tangents
+    def gradients(_: Any, leaves: list[Array]) -> Any:
         rows, columns, of_tile, of_after = parts(leaves)
         sums = _totals(tile, of_tile, rows, columns, plan, axes)
         end, of_end = _of_floats(lambda held: functools.partial(after, held), of_after)
@@ -291,9 +282,9 @@ def value_of_tiles(
         zeros = [_nothing(_floats(x), _floats(rows)[0], axes) for x in (rows, columns, of_tile)]
         start = ([] if triangle else zeros[0], *zeros[1:])
         every = jax.tree.leaves((lax.scan(step, start, plan.pairs)[0], after_slopes))
-        return result, _dot(every, _some(wanted, changes)).astype(result.dtype)
+        return result, _merge(wanted, every, [None] * len(leaves))
 
-    return value(leaves)
+    return with_gradients(value, gradients)(leaves)
 
 
 def largest_of_tiles(tile: Callable[..., Any], rows: Any, columns: Any, size: int, triangle: bool = False) -> Any:
@@ -389,7 +380,7 @@ class _Block(NamedTuple):
     """Neighbours along the first axis. The last block reaches back over some that are `new` in the one before."""
 
     start: Any
-    index: Any  # type: ignore[assignment]  # hides tuple.index
+    index: Any  # hides tuple.index
     new: Any
 
     def of(self, tree: Any) -> Any:

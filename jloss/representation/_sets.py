@@ -17,7 +17,7 @@ from jloss.numerics import normalize, safe_divide
 
 P = ParamSpec("P")
 
-SENSIBLE = 1 << 15  # So many products are worth a step.
+SENSIBLE = 1 << 14  # So many products are worth a step.
 UNBLOCKED_PARTNERS = 2048  # So many items and their partners are held at once.
 UNBLOCKED_ITEMS = 512  # A set of so many items is not cut into blocks.
 

@@ -200,7 +200,8 @@ def symmetric(
     """`one_sided` of a set with itself on this device: a tile serves its rows and its columns."""
     n = given.index.shape[0]
     few = chunk_size is None and not (is_known(n) and n > 2 * BLOCK)
-    size, sides = (None, "rows") if few else (chunk_size or BLOCK, "triangle")
+    sides: Sides = "rows" if few else "triangle"
+    size = None if few else chunk_size or BLOCK
     return of_sums(lambda found, _: finish(*found), given, given, logits, denominator, numerator, size, sides)
 
 
@@ -261,8 +262,8 @@ def of_sums(
     sizes = rows.index.shape[0], columns.index.shape[0]
     if not (needs_tiles(chunk_size, rows, columns) and is_known(*sizes) and min(sizes) > 0):
         return finish(*row_sums(rows, columns, logits, denominator, numerator, chunk_size, sides))
-    given = ((rows,), (columns,), logits, denominator, numerator, tile_side(chunk_size, columns), sides)
-    return of_parts(lambda by_row, by_column: finish(by_row[0], by_column[0]), *given)
+    size = tile_side(chunk_size, columns) or BLOCK
+    return of_parts(lambda right, left: finish(right[0], left[0]), (rows,), (columns,), logits, denominator, numerator, size, sides)
 
 
 def of_parts(

@@ -86,10 +86,7 @@ def info_nce(
         van den Oord, Li, Vinyals, Representation Learning with Contrastive Predictive Coding, 2018. https://arxiv.org/abs/1807.03748
     """
     mesh = devices_of("info_nce", chunk_size, negatives_axis_name, ring)
-    rows, columns = (
-        mesh.globally(items(queries, mask=mask, unit=chunk_size is None)),
-        mesh.globally(items(keys, mask=mask, unit=chunk_size is None)),
-    )
+    rows, columns = (mesh.globally(items(x, mask=mask, unit=chunk_size is None)) for x in (queries, keys))
     logits = cosine_logits(1 / temperature, chunk_size)
 
     def finish(denominator: Array, own: Array) -> Array:
@@ -285,10 +282,7 @@ def clip(
         Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021. https://arxiv.org/abs/2103.00020
     """
     mesh = devices_of("clip", chunk_size, negatives_axis_name, ring)
-    rows, columns = (
-        mesh.globally(items(images, mask=mask, unit=chunk_size is None)),
-        mesh.globally(items(texts, mask=mask, unit=chunk_size is None)),
-    )
+    rows, columns = (mesh.globally(items(x, mask=mask, unit=chunk_size is None)) for x in (images, texts))
 
     def finish(by_row: Array, own: Array, by_column: Array) -> Array:
         return mesh.mean(0.5 * (by_row + by_column) - own, mask)
@@ -336,10 +330,7 @@ def siglip(
         Zhai, Mustafa, Kolesnikov, Beyer, Sigmoid Loss for Language Image Pre-Training, 2023. https://arxiv.org/abs/2303.15343
     """
     mesh = devices_of("siglip", chunk_size, negatives_axis_name, ring)
-    rows, columns = (
-        mesh.globally(items(images, mask=mask, unit=chunk_size is None)),
-        mesh.globally(items(texts, mask=mask, unit=chunk_size is None)),
-    )
+    rows, columns = (mesh.globally(items(x, mask=mask, unit=chunk_size is None)) for x in (images, texts))
 
     small = is_small(jnp.abs(scale) + jnp.abs(bias))
 
@@ -362,7 +353,7 @@ def siglip(
         return [lax.cond(small, quick, slow, some, others)], []
 
     if mesh.axis_name is None and needs_tiles(chunk_size, rows, columns) and is_known(rows.index.shape[0]) and images.shape[0] > 0:
-        return value_of_tiles(tile, lambda each, _: mesh.mean(each[0], mask), rows, columns, tile_side(chunk_size, columns))
+        return value_of_tiles(tile, lambda each, _: mesh.mean(each[0], mask), rows, columns, tile_side(chunk_size, columns) or BLOCK)
 
     def against(columns: Items) -> Array:
         if needs_tiles(chunk_size, rows, columns):
@@ -469,7 +460,8 @@ def _of_views(
     both = jnp.concatenate([logits.own(views.first, views.second)] * 2) if direct else None
     if mesh.axis_name is None and is_known(n) and n > (BLOCK if direct else 0):
         parts = views.first, views.second
-        size = max(1, tile_side(chunk_size, views.first) // 2) if direct else tile_side(chunk_size, views.first)
+        size = tile_side(chunk_size, views.first) or BLOCK
+        size = max(1, size // 2) if direct else size
 
         def end(by_row: list[RowSums], _: list[RowSums]) -> Array:
             found, drawn = (jnp.concatenate(x) for x in zip(*by_row, strict=True))

@@ -5,6 +5,7 @@ Letters: `n` items of a set or `t` patches of an image, `d` features, `k` protot
 with `negatives_axis_name` take their statistics over the devices of that mesh axis, with the exact gradient.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Unpack
 
@@ -176,7 +177,7 @@ def vicreg(
         positive = ~(deviations <= 0)  # so that NaN stays NaN
         roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, deviations, 1.0)), 0.0)
         spread += jnp.mean(positive_part(1 - roots))
-        products = sum_over_blocks(lambda some, centred=centred: _features(centred(some), centred(some)), x, BLOCK)
+        products = sum_over_blocks(functools.partial(_scatter, centred), x, BLOCK)
         scatter = mesh.total(products) / jnp.maximum(number - 1, 1)
         redundancy += jnp.sum(jnp.where(_is_diagonal(d), 0.0, jnp.square(scatter))) / d
     difference = mesh.total(jnp.sum(jnp.square(a.vectors - b.vectors))) / (d * jnp.maximum(number, 1))
@@ -440,6 +441,11 @@ def _count(given: Items, mask: Array | None, mesh: Devices) -> Array:
 def _features(x: Array, y: Array) -> Array:
     """The inner products of the features."""
     return dot(x.T, y.T)
+
+
+def _scatter(centred: Callable[[Items], Array], some: Items) -> Array:
+    x = centred(some)
+    return _features(x, x)
 
 
 def _centring(given: Items, number: Array, mesh: Devices) -> tuple[Callable[[Items], Array], Array]:

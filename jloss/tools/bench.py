@@ -185,7 +185,7 @@ def inputs_of(entry: Entry, row: Peers, size: int, letter: str = "", times: int 
     sizes[letter] = sizes.get(letter, 4) * times
     if row.inputs:
         return list(row.inputs(rng, examples))
-    given = {"classes": sizes["k"], "steps": sizes["t"], "blank": blank_of(entry, row.options)}
+    given: dict[str, Any] = {"classes": sizes["k"], "steps": sizes["t"], "blank": blank_of(entry, row.options)}
     drawn = (draw(entry.domains[n], core(n), (examples,), rng, **given) for n in names)
     return [a.astype(np.float32) if getattr(a, "dtype", None) == np.float64 else a for a in drawn]
 

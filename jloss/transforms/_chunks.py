@@ -59,7 +59,7 @@ def in_chunks(
             "where": class_where,
             "weights": weights,
         }
-        shared = {
+        shared: dict[str, Any] = {
             "inputs": {n: a for n, a in arrays.items() if a is not None and not is_row.get(n)},
             "options": {n: v for n, v in settings.items() if isinstance(v, jax.core.Tracer)},  # constants stay constants in the loop
         }
