@@ -31,7 +31,7 @@ NO_ODDS = -(2.0**-126)  # The log-probability whose odds stand for those of prob
 def _smoothing_fits(name: str, given: dict[str, Any]) -> None:
     """Raises where the share of wrong preferences is one with which "robust" would learn the opposite."""
     share = given.get("label_smoothing")
-    if given.get("variant") == "robust" and isinstance(share, int | float | np.generic) and share >= 0.5:
+    if given.get("variant") == "robust" and isinstance(share, int | float | np.generic) and float(share) >= 0.5:
         raise ValueError(f'{name}: `label_smoothing` must be below 1/2 for variant="robust", got {share}.')
 
 
