@@ -12,7 +12,7 @@ The derivative has two schedules, and both get it from jax:
 The gradient of shared half-precision arrays is summed over chunks in float32, or, on one device, in two bfloat16 numbers that are half as
 large where the upper one is already the gradient. Chunks are strided: each takes every c-th row, so
 that rows sharded over devices give each chunk a slice of every shard, and nothing moves between devices. This is the one
-module of jloss with a `custom_vjp` and a `custom_jvp`; their rules decide when a derivative is computed, never what it is.
+module of jloss with a `custom_vjp`; its rules decide when a derivative is computed, never what it is.
 """
 
 import math

@@ -321,7 +321,7 @@ def codebook_orthogonality(codes: Array, **reduce: Unpack[Reduce]) -> Array:
     units, n = normalize(codes), codes.shape[0]
     rows = units.T if codes.shape[1] < n else units  # the squares of both products add up to the same
     gram = jnp.matmul(rows, rows.T, precision=lax.Precision.HIGHEST)
-    return jnp.sum(jnp.square(gram)) / n**2 - 1 / n
+    return jnp.sum(jnp.square(gram)) / n / n - 1 / n  # n * n as an integer leaves int32 at 65536 codes
 
 
 @loss("(),()->()", "real unit")
