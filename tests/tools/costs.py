@@ -126,7 +126,7 @@ def differences(old: dict[str, Costs], new: dict[str, Costs]) -> list[str]:
             continue
         for field, before, after in zip(Costs._fields, old[name], costs, strict=True):
             if abs(after - before) > ALLOWED * before + NOTHING:
-                share = f", {100 * (after / before - 1):+.0f} %" if before else ""
+                share = f", {100 * (after / before - 1):+.0f} %" if before > NOTHING else ""
                 found.append(f"{name}: {field} {'rose' if after > before else 'fell'} from {before:,.0f} to {after:,.0f}{share}")
     return found
 
