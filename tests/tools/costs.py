@@ -20,7 +20,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import track
 
 import jloss
 from jloss._core.backend import hints_of
@@ -148,7 +149,8 @@ def main(arguments: list[str]) -> int:
     if given.part:
         first, parts = map(int, given.part.split("/"))
         names = names[first::parts]
-    new = {name: measure(name) for name in tqdm(names, unit="loss", disable=None)}
+    console = Console(stderr=True)
+    new = {name: measure(name) for name in track(names, "costs", console=console, disable=not console.is_terminal)}
     if given.part:
         print(json.dumps(new))
         return 0
