@@ -148,14 +148,15 @@ def read():
 def markdown(rows):
     """The table as docs/scale.md has it: a line for each loss, with the figures of the v5e and what differs on the others."""
     of = {(row["loss"], row["chip"]): row for row in rows}
-    titles = ("family", "loss", "example", "examples", "temporaries / inputs", "x the limit", *(f"largest on {chip}" for chip in CHIPS))
+    chips = list(dict.fromkeys(row["chip"] for row in rows))
+    titles = ("family", "loss", "example", "examples", "temporaries / inputs", "x the limit", *(f"largest on {chip}" for chip in chips))
     lines = [titles, ["---"] * len(titles)]
     for loss in dict.fromkeys(row["loss"] for row in rows):
-        here = [of[loss, chip] for chip in CHIPS]
+        here = [of[loss, chip] for chip in chips if (loss, chip) in of]
         temporaries = [float(row["temporary_mb"]) / float(row["inputs_mb"]) for row in here]
         moved = [float(row["moved_mb"]) / float(row["must_mb"]) for row in here]
-        first = here[0]
-        numbers = (span(temporaries), span(moved), *(short(int(row["largest"])) for row in here))
+        first, counts = here[0], (of.get((loss, chip)) for chip in chips)
+        numbers = (span(temporaries), span(moved), *(short(int(row["largest"])) if row else "" for row in counts))
         lines.append((first["family"], f"`{loss}`", first["example"], short(int(first["examples"])), *numbers))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -30,6 +30,7 @@ def faster(of, letter):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep  # one jax is enough
 @pytest.mark.parametrize("name", COUNTED)
 def test_no_loss_grows_faster_than_it_declares(name):
     of = jloss.CATALOGUE[name]

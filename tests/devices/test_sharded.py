@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 import jloss
 from jloss import linear_head
 from jloss.testing import samples
-from notebooks import scale_table
+from notebooks import chip_table, scale_table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
 RNG = np.random.default_rng(8)
@@ -85,6 +85,14 @@ def test_the_page_has_the_committed_table():
     rows = scale_table.read()
     assert [tuple(row[n] for n in scale_table.FIELDS[:4]) for row in rows] == scale_table.ROWS
     assert scale_table.markdown(rows) in PAGE, "run `python notebooks/scale_table.py`"
+
+
+def test_the_page_has_the_committed_table_of_chips():
+    rows = chip_table.read()
+    assert {row["chip"] for row in rows} <= chip_table.CHIPS.keys()
+    assert len({(row["loss"], row["chip"]) for row in rows}) == len(rows)
+    assert chip_table.markdown(rows) in PAGE, "run `python notebooks/chip_table.py`"
+    assert all(float(row["must_mb"]) <= 1.001 * float(row["moved_mb"]) for row in rows if float(row["must_mb"]) > 1)
 
 
 def test_the_table_keeps_its_promises():

@@ -20,7 +20,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import track
 
 import jloss
 from jloss._core.backend import hints_of
@@ -126,7 +127,7 @@ def differences(old: dict[str, Costs], new: dict[str, Costs]) -> list[str]:
             continue
         for field, before, after in zip(Costs._fields, old[name], costs, strict=True):
             if abs(after - before) > ALLOWED * before + NOTHING:
-                share = f", {100 * (after / before - 1):+.0f} %" if before else ""
+                share = f", {100 * (after / before - 1):+.0f} %" if before > NOTHING else ""
                 found.append(f"{name}: {field} {'rose' if after > before else 'fell'} from {before:,.0f} to {after:,.0f}{share}")
     return found
 
@@ -148,7 +149,8 @@ def main(arguments: list[str]) -> int:
     if given.part:
         first, parts = map(int, given.part.split("/"))
         names = names[first::parts]
-    new = {name: measure(name) for name in tqdm(names, unit="loss", disable=None)}
+    console = Console(stderr=True)
+    new = {name: measure(name) for name in track(names, "costs", console=console, disable=not console.is_terminal)}
     if given.part:
         print(json.dumps(new))
         return 0
