@@ -59,7 +59,6 @@ def squared_error(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) 
 
 
 @loss("(),()->()", "real real", delta="positive")
-@hint(straight=True)
 def huber(predictions: Array, targets: Array, *, delta: float = 1.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Squared error near zero, absolute error beyond `delta`.
 
@@ -156,7 +155,7 @@ def charbonnier(predictions: Array, targets: Array, *, epsilon: float = 1e-3, **
 
 
 @loss("(),()->()", "real real")
-@hint(straight=True, late=False, blocks=1)
+@hint(late=False, blocks=1)
 def log_cosh(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Half the squared error near zero, absolute error minus log 2 far away, smooth throughout.
 
