@@ -128,7 +128,7 @@ def logistic(scores: Array, signs: Array, **reduce: Unpack[Reduce]) -> Array:
 
 
 @loss("(k),()->()", "real class")
-@hint(straight=True, late=False, blocks=1)
+@hint(straight=True, blocks=1)
 def multiclass_hinge(scores: Array, labels: Array, *, margin: float = 1.0, **reduce: Unpack[OverClasses]) -> Array:
     r"""The true class must beat the strongest other class by `margin` (Crammer and Singer).
 
