@@ -152,7 +152,8 @@ def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any
     batch = layout.arrange(entry, mask_inputs(entry, given, batch._replace(where=where)), given)
     options = cast_options(entry, given, traced, arithmetic_dtype(batch.arrays))
     core = backend.recomputed_if_large(entry.core, entry.elementwise, batch.arrays)
-    with backend.few_numbers(0 < backend.size_of(batch.arrays) < backend.REORDER_FROM and is_known(*batch.shape)):
+    few = 0 < backend.size_of(batch.arrays) < backend.REORDER_FROM and is_known(*batch.shape)
+    with backend.few_numbers(few), backend.as_primitives(entry.core):
         values = map_examples(core, batch.arrays, batch.axes, options, len(batch.shape), entry.elementwise)
     if values.shape != batch.shape:
         raise ValueError(f"{entry.name}: one example must give one number; the core gave {values.shape} for batch axes {batch.shape}.")

@@ -128,7 +128,7 @@ def logistic(scores: Array, signs: Array, **reduce: Unpack[Reduce]) -> Array:
 
 
 @loss("(k),()->()", "real class")
-@hint(blocks=1)
+@hint(straight=True, blocks=1)
 def multiclass_hinge(scores: Array, labels: Array, *, margin: float = 1.0, **reduce: Unpack[OverClasses]) -> Array:
     r"""The true class must beat the strongest other class by `margin` (Crammer and Singer).
 
@@ -152,6 +152,7 @@ def multiclass_hinge(scores: Array, labels: Array, *, margin: float = 1.0, **red
 
 
 @loss("(k),()->()", "real class")
+@hint(straight=True, late=False)
 def multiclass_perceptron(scores: Array, labels: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""By how much the strongest class beats the true one; 0 if the true class wins.
 

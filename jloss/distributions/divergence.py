@@ -19,6 +19,7 @@ from jloss.numerics._special import exp_remainder, power_divergence, scaled_expm
 
 
 @loss("(k),(k)->()", "log_prob prob")
+@hint(straight=True)
 def kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""Kullback-Leibler divergence KL(targets || predictions): what maximum likelihood minimises; it covers all the targets.
 
@@ -41,7 +42,7 @@ def kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverC
 
 
 @loss("(k),(k)->()", "log_prob log_prob")
-@hint(recompute_factor=16)  # one exponential per class: cheaper to compute again than to keep from 1 MiB on
+@hint(straight=True, recompute_factor=16)  # one exponential per class: cheaper to compute again than to keep from 1 MiB on
 def kl_divergence_with_log_targets(log_predictions: Array, log_targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""`kl_divergence` with the targets in logarithms, as a teacher's log-softmax gives them.
 
@@ -87,7 +88,7 @@ def reverse_kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpa
 
 
 @loss("(k),(k)->()", "real nonnegative")
-@hint(recompute_factor=1)
+@hint(straight=True, recompute_factor=1)
 def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: Unpack[OverClasses]) -> Array:
     r"""KL(targets || predictions) for amounts that need not sum to 1, such as counts or spectra.
 

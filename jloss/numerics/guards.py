@@ -197,7 +197,9 @@ def log_total(log_odds: Array, axis: int = -1, *, axis_name: str | tuple[str, ..
 
 def below(x: Array, peak: Array) -> Array:
     """``x - peak``, where no number is above its peak. A peak of +inf takes all probability: 0 there, -inf elsewhere, no gradient."""
-    return select(peak == jnp.inf, select(x == jnp.inf, 0.0, -jnp.inf), x - peak)
+    infinite = x.dtype.type(math.inf)
+    limit = select(lax.eq(x, infinite), 0.0, lax.full_like(x, -math.inf))
+    return select(peak == infinite, limit, x - peak)
 
 
 def log_softmax(logits: Array, *, axis_name: str | tuple[str, ...] | None = None) -> Array:

@@ -155,7 +155,7 @@ def charbonnier(predictions: Array, targets: Array, *, epsilon: float = 1e-3, **
 
 
 @loss("(),()->()", "real real")
-@hint(blocks=1)
+@hint(late=False, blocks=1)
 def log_cosh(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Half the squared error near zero, absolute error minus log 2 far away, smooth throughout.
 

@@ -36,6 +36,7 @@ from jloss.representation._sets import (
 
 
 @loss("(d),(d)->()", "real real")
+@hint(straight=True)
 def cosine_distance(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""One minus the cosine of the angle between two vectors; their lengths do not matter.
 

@@ -436,3 +436,25 @@ def test_rows_of_pixels_under_explicit_sharding(name, soon):
             value, gradient = jax.jit(step)(*placed)
             np.testing.assert_allclose(value, alone[0], rtol=1e-6)
             np.testing.assert_allclose(gradient, alone[1], rtol=1e-6, atol=1e-6 * np.abs(alone[1]).max())
+
+
+STRAIGHT = [name for name, entry in jloss.CATALOGUE.items() if backend.hints_of(entry.core).straight]
+
+
+@pytest.mark.parametrize("name", STRAIGHT)
+def test_what_is_traced_as_primitives_has_no_loop(name, monkeypatch):
+    """It would be unrolled."""
+    monkeypatch.setattr(backend, "as_primitives", lambda core: contextlib.nullcontext())
+    entry = jloss.CATALOGUE[name]
+    jax.clear_caches()
+    program = str(jax.make_jaxpr(entry.public)(**samples(entry.public, optional=False)))
+    assert " scan[" not in program
+    assert " while[" not in program
+
+
+def test_a_derivative_is_taken_where_one_is_asked_for():
+    """Next to an input that stays, whose own derivative is infinite: 0 * inf would be NaN."""
+    root = backend.with_derivative_of(lambda x, y: x + jnp.sqrt(y), lambda x, y: x + y)
+    assert jax.jvp(lambda x: root(x, 0.0), (1.0,), (1.0,))[1] == 1
+    assert jax.grad(root, argnums=1)(1.0, 4.0) == 0.25
+    assert jax.jit(jax.hessian(lambda x: root(jnp.square(x), 4.0)))(1.0) == 2

@@ -372,3 +372,29 @@ def test_the_gradient_in_the_target_of_an_absent_class_is_finite():
     """The gap to a logit of -inf is a constant for it: what is left is log sum exp."""
     logits, targets = jnp.array([-jnp.inf, 0.0, 0.0]), jnp.array([0.0, 0.5, 0.5])
     np.testing.assert_allclose(jax.grad(jloss.soft_cross_entropy, argnums=1)(logits, targets), np.full(3, np.log(2)), rtol=1e-6)
+
+
+def test_soft_cross_entropy_of_many_is_that_of_few_at_the_awkward_points():
+    """A large batch has another formula for the gradient; at -inf, +inf (once and twice), zeros and 1e4 it gives the same."""
+    logits = np.array(
+        [[1, 2, -INF], [INF, 0, 1], [INF, INF, 1], [INF, -INF, 0], [1e4, -1e4, 0], [0, 0, 0], [-INF, -INF, 3], [-1, 5, 2]], np.float32
+    )
+    targets = np.array(
+        [[0.5, 0.5, 0], [1, 0, 0], [0.5, 0.5, 0], [0.25, 0, 0], [0.5, 0, 0.5], [0, 0, 0], [0, 0, 1], [0.2, 0.3, 0.5]], np.float32
+    )
+    infinite = np.array([[1, -INF, 0], [INF, 0, 1]], np.float32), np.array([[0.5, 0.5, 0], [0.5, 0.5, 0]], np.float32)
+
+    def both(logits, targets):
+        gradients = jax.grad(lambda *inputs: jloss.soft_cross_entropy(*inputs, reduction="sum"), argnums=(0, 1))
+        return jloss.soft_cross_entropy(logits, targets, reduction="none"), *gradients(logits, targets)
+
+    few, many = both(logits, targets), both(*(np.tile(a, (4000, 1)) for a in (logits, targets)))
+    assert np.all(np.isfinite(few[0]))
+    assert not np.any(few[1][1:4])  # no gradient at +inf
+    for small, large in zip(few, many, strict=True):
+        np.testing.assert_allclose(large[: len(small)], small, rtol=2e-6, atol=1e-7)
+        np.testing.assert_array_equal(large[-len(small) :], large[: len(small)])
+    few, many = both(*infinite), both(*(np.tile(a, (16000, 1)) for a in infinite))
+    np.testing.assert_array_equal(few[0], [INF, INF])
+    np.testing.assert_array_equal(many[0][:2], [INF, INF])
+    np.testing.assert_allclose(many[1][:2], few[1], rtol=2e-6, atol=1e-7)
