@@ -7,7 +7,6 @@ a signal has more than ``fft_size // 2`` samples. A magnitude has a floor, at an
 
 import functools
 import operator
-from collections.abc import Sequence
 from typing import Literal, Unpack
 
 import jax
@@ -15,17 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jloss._core.backend import hint, is_known_zero, select
+from jloss._core.backend import hint, select
 from jloss._core.domains import is_known
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
-from jloss.audio._fourier import check, frames, of_frames, reflected, spectrum
+from jloss.audio._distances import distances, floored, power, squared, sums_of_terms, weighted
+from jloss.audio._fourier import spectrum
 from jloss.audio._mel import MEL_SCALES
-from jloss.numerics import absolute, logsumexp, normalize, safe_divide, safe_sqrt
-
-STRETCH = 8192  # samples of a signal whose spectrograms of one example stay in the caches of a CPU
-
-_Weights = tuple[float | Array, float | Array, float | Array]  # of convergence, logarithms, magnitudes
+from jloss.numerics import absolute, logsumexp, normalize, safe_divide
 
 
 @loss("(t),(t),(b,f)->()", "real real nonnegative", epsilon="positive")
@@ -76,12 +72,12 @@ def stft(
     """
     weights = (convergence, log_magnitude, magnitude)
     if filters is None:
-        (distance,) = _distances("stft", predictions, targets, [(fft_size, hop_size, window_length)], weights, epsilon)
+        (distance,) = distances("stft", predictions, targets, [(fft_size, hop_size, window_length)], weights, epsilon)
         return distance
-    powers = (_power(spectrum("stft", s, fft_size, hop_size, window_length), epsilon) for s in (predictions, targets))
-    x, y = (_bands("stft", filters, jnp.sqrt(power)) for power in powers)
-    sums = _sums(x, y, absolute(jnp.log(_floored(x, epsilon) / _floored(y, epsilon))), weights)
-    return _weighted(sums, x.size, weights, jnp.zeros_like(x, shape=()))
+    powers = (power(spectrum("stft", s, fft_size, hop_size, window_length), epsilon) for s in (predictions, targets))
+    x, y = (_bands("stft", filters, jnp.sqrt(p)) for p in powers)
+    sums = sums_of_terms(x, y, absolute(jnp.log(floored(x, epsilon) / floored(y, epsilon))), weights)
+    return weighted(sums, x.size, weights, jnp.zeros_like(x, shape=()))
 
 
 @loss("(t),(t)->()", "real real", epsilon="positive")
@@ -132,8 +128,8 @@ def multi_resolution_stft(
         )
     resolutions = list(zip(fft_sizes, hop_sizes, window_lengths, strict=True))
     weights = (convergence, log_magnitude, magnitude)
-    distances = _distances("multi_resolution_stft", predictions, targets, resolutions, weights, epsilon)
-    return functools.reduce(operator.add, distances) / len(distances)
+    each = distances("multi_resolution_stft", predictions, targets, resolutions, weights, epsilon)
+    return functools.reduce(operator.add, each) / len(each)
 
 
 @loss("(t),(t),(b,f)->()", "real real nonnegative", epsilon="positive")
@@ -173,7 +169,7 @@ def mel(
         Kong, Kim, Bae, HiFi-GAN, 2020. https://arxiv.org/abs/2010.05646
     """
     spectra = (spectrum("mel", s, fft_size, hop_size, window_length) for s in (predictions, targets))
-    x, y = (_floored(_bands("mel", filters, jnp.sqrt(_power(z, 1e-9))), epsilon) for z in spectra)
+    x, y = (floored(_bands("mel", filters, jnp.sqrt(power(z, 1e-9))), epsilon) for z in spectra)
     return jnp.mean(absolute(jnp.log(x / y)))
 
 
@@ -215,7 +211,7 @@ def complex_stft(
         Wang et al., TF-GridNet, 2023. https://arxiv.org/abs/2211.12433
     """
     x, y = (spectrum("complex_stft", s, fft_size, hop_size, window_length) for s in (predictions, targets))
-    gap = jnp.sqrt(_power(x, epsilon)) - jnp.sqrt(_power(y, epsilon))
+    gap = jnp.sqrt(power(x, epsilon)) - jnp.sqrt(power(y, epsilon))
     return jnp.mean(absolute(x.real - y.real) + absolute(x.imag - y.imag) + magnitude * absolute(gap))
 
 
@@ -261,7 +257,7 @@ def compressed_spectral(
     """
     x, y = (spectrum("compressed_spectral", s, fft_size, hop_size, window_length) for s in (predictions, targets))
     (loud, turned), (loud_y, turned_y) = (_compressed(z, compression, epsilon) for z in (x, y))
-    return jnp.mean((1 - complex_weight) * jnp.square(loud - loud_y) + complex_weight * _squared(turned - turned_y))
+    return jnp.mean((1 - complex_weight) * jnp.square(loud - loud_y) + complex_weight * squared(turned - turned_y))
 
 
 @loss("(g,f),(g,f)->()", "real real")
@@ -445,20 +441,6 @@ def mel_filterbank(
     return jnp.asarray(height * np.maximum(0, np.minimum(rising, falling)), float)
 
 
-def _squared(z: Array) -> Array:
-    return jnp.square(z.real) + jnp.square(z.imag)
-
-
-def _floored(x: Array, floor: float | Array) -> Array:
-    """``max(x, floor)``, with gradient 0 at the floor."""
-    return select(x <= floor, jnp.asarray(floor).astype(x.dtype), x)
-
-
-def _power(z: Array, epsilon: float | Array) -> Array:
-    """The squared magnitude of a spectrum, at least epsilon."""
-    return _floored(_squared(z), epsilon)
-
-
 def _bands(name: str, filters: Array, magnitudes: Array) -> Array:
     """Magnitudes (g, f) in bands (g, b)."""
     if filters.shape[1] != magnitudes.shape[1]:
@@ -473,87 +455,11 @@ def _product(a: Array, b: Array) -> Array:
     return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
-def _distances(
-    name: str,
-    predictions: Array,
-    targets: Array,
-    resolutions: Sequence[tuple[int, int, int | None]],
-    weights: _Weights,
-    epsilon: float | Array,
-) -> list[Array]:
-    """`stft` in each resolution.
-
-    Of long signals CPUs take a stretch at a time, in all resolutions, and again for the gradient: what is large stays in their caches.
-    `multi_resolution_stft` of 4 x 65536 samples takes half the time, and a fifth of the memory.
-    """
-    parts = -(-predictions.shape[0] // STRETCH) if is_known(predictions.shape[0]) and jax.default_backend() == "cpu" else 1
-    plans, stretches = [], []
-    for fft_size, hop_size, window_length in resolutions:
-        window_length = fft_size if window_length is None else window_length
-        check(name, predictions, fft_size, hop_size, window_length)
-        signals = []
-        for signal in (predictions, targets):
-            padded, count, left = reflected(signal, fft_size, hop_size, window_length)
-            some = -(-count // parts)
-            if parts > 1:
-                padded = frames(padded, parts, some * hop_size, left, (some - 1) * hop_size + window_length)
-            signals.append(padded)
-        plans.append((fft_size, hop_size, window_length, left, count, some))
-        stretches.append(signals)
-
-    def sums_of(stretch: tuple[Array, list[list[Array]]]) -> list[list[Array | None]]:
-        part, signals = stretch
-        sums = []
-        for (fft_size, hop_size, window_length, left, count, some), pair in zip(plans, signals, strict=True):
-            start = left if parts == 1 else 0
-            x, y = (_power(of_frames(frames(s, some, hop_size, start, window_length), left, fft_size), epsilon) for s in pair)
-            kept = None
-            if parts > 1 and parts * some > count:
-                kept = jnp.broadcast_to((part * some + jnp.arange(some) < count)[:, None], x.shape)
-            logs = jnp.sign(x - y) * (0.5 * jnp.log(x / y))  # Absolute, and such that its derivative needs no logarithm.
-            sums.append(_sums(jnp.sqrt(x), jnp.sqrt(y), logs, weights, kept))
-        return sums
-
-    if parts == 1:
-        sums = sums_of((jnp.zeros((), int), stretches))
-    else:
-        body = jax.checkpoint(sums_of, prevent_cse=False)
-        sums = lax.scan(lambda nothing, stretch: (nothing, body(stretch)), None, (jnp.arange(parts), stretches))[1]
-        sums = jax.tree.map(lambda s: jnp.sum(s, axis=0), sums)
-    nothing = jnp.zeros_like(predictions, shape=())
-    return [_weighted(s, plan[4] * (plan[0] // 2 + 1), weights, nothing) for s, plan in zip(sums, plans, strict=True)]
-
-
-def _sums(x: Array, y: Array, logs: Array, weights: _Weights, kept: Array | None = None) -> list[Array | None]:
-    """The sums of which the terms of `stft` consist, over the frames that are kept. A weight that is known to be 0 computes nothing."""
-
-    def total(z: Array) -> Array:
-        return jnp.sum(z if kept is None else select(kept, z, 0.0))
-
-    convergence, log_magnitude, magnitude = (not is_known_zero(weight) for weight in weights)
-    return [
-        total(jnp.square(y - x)) if convergence else None,
-        total(jnp.square(y)) if convergence else None,
-        total(logs) if log_magnitude else None,
-        total(absolute(x - y)) if magnitude else None,
-    ]
-
-
-def _weighted(sums: list[Array | None], count: int, weights: _Weights, nothing: Array) -> Array:
-    """The weighted terms of `stft`."""
-    error, size, logs, gaps = sums
-    terms = [nothing]
-    if error is not None and size is not None:
-        terms.append(weights[0] * safe_divide(safe_sqrt(error), safe_sqrt(size)))
-    terms += [w * (s / count) for w, s in ((weights[1], logs), (weights[2], gaps)) if s is not None]
-    return functools.reduce(operator.add, terms)
-
-
 def _compressed(z: Array, compression: float | Array, epsilon: float | Array) -> tuple[Array, Array]:
     """The compressed magnitudes, and the spectrum with them."""
-    power = _power(z, epsilon)
-    gain = jnp.power(power, 0.5 * (compression - 1))
-    return gain * jnp.sqrt(power), lax.complex(gain * z.real, gain * z.imag)
+    squares = power(z, epsilon)
+    gain = jnp.power(squares, 0.5 * (compression - 1))
+    return gain * jnp.sqrt(squares), lax.complex(gain * z.real, gain * z.imag)
 
 
 def _mean_turn(angles: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jloss
-from jloss.audio import spectrogram
+from jloss.audio import _distances
 from jloss.audio._fourier import by_matrices, frames
 from jloss.testing import check
 from tests.oracles.audio import spectrogram as oracles
@@ -182,7 +182,7 @@ def test_long_signals_against_the_definition():
 @pytest.fixture
 def signals_are_long(monkeypatch):
     """Those of 200 samples are cut into stretches."""
-    monkeypatch.setattr(spectrogram, "STRETCH", 150)
+    monkeypatch.setattr(_distances, "STRETCH", 150)
 
 
 @pytest.mark.parametrize("length", [301, 449, 707])
