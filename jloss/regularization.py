@@ -227,8 +227,8 @@ def jacobian_penalty(
         if projections is None:
             directions = jnp.eye(outputs.size, dtype=outputs.dtype)
         else:
-            normal = jax.random.normal(key, (projections, outputs.size), outputs.dtype)
-            directions = normalize(normal) * (outputs.size / projections) ** 0.5
+            normal = jax.random.normal(key, (projections, outputs.size), arithmetic_dtype([outputs]))  # bfloat16 has a mean
+            directions = (normalize(normal) * (outputs.size / projections) ** 0.5).astype(outputs.dtype)
         return jnp.sum(jnp.square(_wide(jax.vmap(lambda d: pull(d)[0])(directions))))
 
     rows = rows_of("jacobian_penalty", "inputs", inputs, **reduction)

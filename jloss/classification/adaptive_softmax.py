@@ -93,7 +93,8 @@ def init_adaptive_log_softmax(
     keys = iter(jax.random.split(key, 2 + 2 * len(cutoffs)))
 
     def uniform(rows: int, *shape: int) -> Array:
-        return jax.random.uniform(next(keys), shape, dtype, -(rows**-0.5), rows**-0.5)
+        drawn = jax.random.uniform(next(keys), shape, jnp.promote_types(dtype, jnp.float32), -(rows**-0.5), rows**-0.5)
+        return drawn.astype(dtype)  # drawn in bfloat16 its mean would not be 0
 
     head = {"kernel": uniform(features, features, cutoffs[0] + len(cutoffs))}
     if head_bias:

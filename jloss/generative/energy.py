@@ -10,7 +10,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._core.backend import select
+from jloss._core.backend import is_known_zero, select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.generative._numbers import times
@@ -40,7 +40,10 @@ def contrastive_divergence(data_energies: Array, sample_energies: Array, *, alph
         Hinton, Training Products of Experts by Minimizing Contrastive Divergence, 2002. https://doi.org/10.1162/089976602760128018
         Du, Mordatch, Implicit Generation and Generalization in Energy-Based Models, 2019. https://arxiv.org/abs/1903.08689
     """
-    return data_energies - sample_energies + times(alpha, jnp.square(data_energies) + jnp.square(sample_energies))
+    difference = data_energies - sample_energies
+    if is_known_zero(alpha):
+        return difference
+    return difference + times(alpha, jnp.square(data_energies) + jnp.square(sample_energies))
 
 
 @loss("(),(),(m),(m)->()", "real real real real")

@@ -145,8 +145,9 @@ def path_length_penalty(
 
     def one(z: Array, key: Array) -> Array:
         image, pull = jax.vjp(generator, z)
-        direction = jax.random.normal(key, image.shape, image.dtype) * (image.shape[-1:] or (1,))[0] ** 0.5 / max(image.size, 1) ** 0.5
-        (slope,) = pull(direction)
+        size = max(image.size, 1) / (image.shape[-1:] or (1,))[0]
+        normal = jax.random.normal(key, image.shape, arithmetic_dtype([image]))  # whose mean is 0; in bfloat16 it is not
+        (slope,) = pull((normal / size**0.5).astype(image.dtype))
         return jnp.square(safe_norm(_wide(slope), axis=None) - target)
 
     rows = rows_of("path_length_penalty", "latents", latents, **reduction)
