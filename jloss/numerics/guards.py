@@ -119,6 +119,12 @@ def softplus(x: Array) -> Array:
     return select(positive, x, 0.0) + jnp.log1p(jnp.exp(select(positive, -x, x)))
 
 
+def softplus_by_series(x: Array) -> Array:
+    """`softplus` by `log1p_of_share`, where its arithmetic is what a loss costs: a fifth of the time of `discretized_logistic_mixture`."""
+    positive = x > 0
+    return select(positive, x, 0.0) + log1p_of_share(jnp.exp(select(positive, -x, x)))
+
+
 def log1p_of_share(x: Array) -> Array:
     """``log(1 + x)`` for x from 0 to 1: there a short series does, and XLA's, which is for all x, takes four times as long on CPUs.
 
