@@ -210,17 +210,18 @@ def map_over_rows(function: Callable[[Any], Any], rows: Any, size: int) -> Any:
     return lax.scan(step, start, jnp.arange(-(-n // size)))[0]
 
 
-def sum_over_blocks(function: Callable[[Any], Array], rows: Any, size: int) -> Array:
+def sum_over_blocks(function: Callable[[Any], Array], rows: Any, size: int, beside: Array | None = None) -> Array:
     """The sum of ``function(some)``, an array that does not grow with the rows, over blocks of about `size` rows; each is computed again
-    for its gradient. At once if there are few rows, or no such blocks of equal size."""
+    for its gradient. At once if there are few rows, or no such blocks of equal size. `beside` is what else the function holds on to."""
     n = jax.tree.leaves(rows)[0].shape[0]
     count = next((c for c in range(-(-n // size), -(-2 * n // size)) if n % c == 0), 1) if isinstance(n, int) else 1
     if count == 1:
         return function(rows)
     blocks = jax.tree.map(lambda a: a.reshape(count, n // count, *a.shape[1:]), rows)
     start = jax.tree.map(lambda a: a[0], blocks)
-    kind = jax.eval_shape(function, start)
-    zeros = _vary(jnp.zeros(kind.shape, kind.dtype), _varying_axes(function, start))
+    (zeros,) = _nothing(
+        [jax.eval_shape(function, start)], jax.tree.leaves(start)[0] if beside is None else beside, _varying_axes(function, start)
+    )
     return lax.scan(lambda total, some: (total + jax.checkpoint(function)(some), None), zeros, blocks)[0]
 
 

@@ -423,7 +423,7 @@ def sigreg(
         return jnp.sum(lax.map(jax.checkpoint(lambda point: at(point, projections)), points))
 
     together = slices if mesh.axis_name is not None else SLICES  # between devices there is one sum for each point
-    return number * sum_over_blocks(along, directions, together) / slices
+    return number * sum_over_blocks(along, directions, together, given.vectors) / slices
 
 
 def _cosine(x: Array, y: Array) -> Array:
