@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import few, hint, is_known_zero, is_small_whole, raise_to, select, with_derivative_of
+from jloss._core.backend import few, hint, is_known_zero, is_small_whole, raise_to, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.numerics import below, max_or_nan, pick, safe_log
@@ -103,11 +103,14 @@ def soft_cross_entropy(
     References:
         Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018. https://arxiv.org/abs/1710.09412
     """
-    total, highest, hit = _weighted_gaps(logits, targets, class_axis_name)
-    if is_known_zero(label_smoothing):
-        return hit
-    away = _mean_gap(logits, _finite_or_inf(highest), label_smoothing, class_axis_name)[0]
-    return _between(hit, total + away, label_smoothing)
+    log_odds, peak = log_odds_to_peak(logits, axis_name=class_axis_name)
+    total = log_total(log_odds, axis_name=class_axis_name)[0]
+    absent = log_odds == -jnp.inf
+    weights = select(absent, lax.stop_gradient(targets), targets)  # the gaps are infinite where absent: not for the targets' gradient
+    gaps = select(absent & (targets == 0), 0.0, weights * log_odds)
+    mass, gap = _total((jnp.sum(targets), -jnp.sum(gaps)), class_axis_name)
+    away = _mean_gap(logits, peak[0], label_smoothing, class_axis_name)[0]
+    return _between(mass * total + gap, total + away, label_smoothing)
 
 
 @loss("(k),()->()", "log_prob class")
@@ -401,52 +404,6 @@ def brier(probabilities: Array, labels: Array, **reduce: Unpack[OverClasses]) ->
 def _partition(logits: Array, axis_name: str | None) -> tuple[Array, Array]:
     log_odds, peak = log_odds_to_peak(logits, axis_name=axis_name)
     return log_total(log_odds, axis_name=axis_name)[0], peak[0]
-
-
-def _finite_or_inf(highest: Array) -> Array:
-    return select(lax.gt(highest, highest.dtype.type(-math.inf)), highest, 0.0)
-
-
-def _weighted_gaps(logits: Array, targets: Array, axis_name: str | None) -> tuple[Array, Array, Array]:
-    """``log sum exp(logits - peak)``, the highest logit, and the sum of the targets times the gaps between them.
-
-    A gap counts as 0 where its target is 0, also to a logit of -inf; and has no gradient where the peak is +inf. The gradient is that of
-    the formula without: XLA for CPUs then compiles two loops over the classes, not three that all select.
-    """
-    number, fixed = logits.dtype.type, lax.stop_gradient
-    highest = lax.reduce_max(fixed(logits), (0,))
-    if axis_name is not None:
-        highest = lax.pmax(highest, axis_name)
-
-    def guarded(logits: Array, targets: Array, highest: Array) -> tuple[Array, Array]:
-        log_odds = below(logits, _finite_or_inf(highest))
-        absent = lax.eq(log_odds, number(-math.inf))
-        weights = select(absent, fixed(targets), targets)  # infinite there: not for the targets' gradient
-        return log_odds, select(lax.bitwise_and(absent, lax.eq(targets, number(0))), 0.0, lax.mul(weights, log_odds))
-
-    def plain(logits: Array, targets: Array, highest: Array) -> tuple[Array, Array]:
-        log_odds = below(fixed(logits), _finite_or_inf(highest))
-        present = select(lax.eq(log_odds, number(-math.inf)), 0.0, log_odds)
-        return logits, lax.add(lax.mul(fixed(targets), logits), lax.mul(targets, present))
-
-    def without_gradient_at_inf(of_logits: Array, of_targets: Array, highest: Array) -> Array:
-        beyond = lax.max(lax.sub(highest, number(jnp.finfo(logits.dtype).max)), number(0))
-        return lax.add(lax.mul(of_logits, lax.max(lax.sub(number(1), beyond), number(0))), of_targets)
-
-    def sums(total: Array, targets: Array, parts: Array) -> Array:
-        mass, part = _total((lax.reduce_sum(targets, (0,)), lax.reduce_sum(parts, (0,))), axis_name)
-        return lax.sub(lax.mul(mass, total), part)
-
-    if few():
-        log_odds, parts = guarded(logits, targets, highest)
-        total = log_total(log_odds, axis_name=axis_name)[0]
-        return total, highest, sums(total, targets, parts)
-    rows, loop = lax.broadcast(highest, logits.shape), with_derivative_of(plain, guarded)
-    log_odds, parts = loop(logits, fixed(targets), rows)
-    total = lax.log(*_total((lax.reduce_sum(lax.exp(log_odds), (0,)),), axis_name))
-    of_logits = sums(total, fixed(targets), parts)
-    of_targets = sums(fixed(total), targets, loop(fixed(logits), targets, rows)[1])  # the same number
-    return total, highest, with_derivative_of(without_gradient_at_inf, lambda value, *_: value)(of_logits, of_targets, highest)
 
 
 def _mean_gap(logits: Array, peak: Array, needed: Array | float, axis_name: str | None) -> tuple[Array, Array]:

@@ -375,7 +375,7 @@ def test_the_gradient_in_the_target_of_an_absent_class_is_finite():
 
 
 def test_soft_cross_entropy_of_many_is_that_of_few_at_the_awkward_points():
-    """A large batch has another formula for the gradient; at -inf, +inf (once and twice), zeros and 1e4 it gives the same."""
+    """A large batch is computed in another order; at -inf, +inf (once and twice), zeros and 1e4 it gives the same."""
     logits = np.array(
         [[1, 2, -INF], [INF, 0, 1], [INF, INF, 1], [INF, -INF, 0], [1e4, -1e4, 0], [0, 0, 0], [-INF, -INF, 3], [-1, 5, 2]], np.float32
     )
