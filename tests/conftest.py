@@ -42,7 +42,10 @@ def subject(item):
     return next((p for p in drawn if isinstance(p, str) and p in LOSSES), None)
 
 
-THINNED = ("tests/families/", "tests/compat/", "tests/pages/test_notebooks.py")  # whose tests differ little from jax to jax
+THINNED = (  # what differs little from jax to jax
+    *("tests/families/", "tests/compat/", "tests/pages/test_notebooks.py"),
+    *(f"tests/core/test_{name}.py" for name in ("heads", "pairs", "transforms")),
+)
 
 
 def pytest_collection_modifyitems(items):
