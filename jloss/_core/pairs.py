@@ -219,9 +219,8 @@ def sum_over_blocks(function: Callable[[Any], Array], rows: Any, size: int, besi
         return function(rows)
     blocks = jax.tree.map(lambda a: a.reshape(count, n // count, *a.shape[1:]), rows)
     start = jax.tree.map(lambda a: a[0], blocks)
-    (zeros,) = _nothing(
-        [jax.eval_shape(function, start)], jax.tree.leaves(start)[0] if beside is None else beside, _varying_axes(function, start)
-    )
+    kind, axes = jax.eval_shape(function, start), _varying_axes(function, start)
+    (zeros,) = [_vary(jnp.zeros(kind.shape, kind.dtype), axes)] if beside is None else _nothing([kind], beside, axes)
     return lax.scan(lambda total, some: (total + jax.checkpoint(function)(some), None), zeros, blocks)[0]
 
 
