@@ -325,10 +325,15 @@ def sum_in_lanes(x: Array) -> Array:
         lanes = lanes_of(x)
         columns = x.reshape(*(() if on_one_cpu() else x.shape[:-1]), -1, 4, lanes)
         first, *others = (lax.index_in_dim(columns, i, -2, keepdims=False) for i in range(4))
-        sums = functools.reduce(jnp.add, others, first)
-        return jnp.sum(select(sums == sums, sums, math.nan))
+        sums = functools.reduce(lax.add, others, first)
+        return sum_all(select(lax.eq(sums, sums), sums, math.nan))
 
-    return with_derivative_of(jnp.sum, lambda x: by_platform(x, cpu=in_lanes, default=jnp.sum))(x)
+    return with_derivative_of(sum_all, lambda x: by_platform(x, cpu=in_lanes, default=sum_all))(x)
+
+
+def sum_all(x: Array) -> Array:
+    """`jnp.sum` of floats, without a function of its own, which takes a millisecond to trace, map and differentiate."""
+    return lax.reduce_sum(x, range(x.ndim))
 
 
 def fused(x: Array) -> Array:
@@ -384,10 +389,11 @@ def late_mean(total: Array, mass: Array, sorts: int) -> Array:
     """
 
     def hidden(share: Array) -> Array:
-        numbers = lax.optimization_barrier(jnp.asarray(np.array([1, 2], np.int32)))
+        numbers = lax.optimization_barrier(np.array([1, 2], np.int32))
         for _ in range(sorts):
             numbers = lax.sort(numbers)
-        return share * lax.index_in_dim(numbers, 0, keepdims=False).astype(share.dtype)
+        one = lax.index_in_dim(numbers, 0, keepdims=False)
+        return lax.mul(share, lax.convert_element_type(one, share.dtype))
 
     return total * lax.platform_dependent(1 / mass, cpu=hidden, default=lambda share: share)
 

@@ -3,6 +3,7 @@
 from typing import Any, overload
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from jloss._core import backend
@@ -136,6 +137,10 @@ def reduce_total(
     """The total over `size` examples, over all devices, and over its mass; the rest is as in `reduce_values`."""
     if reduction == "sum":
         return total if axis_name is None else lax.psum(total, axis_name)
+    every = where is None and is_known(size) and size > 0
+    if every and weights is None and axis_name is None and reduction == "mean":  # a constant, which nothing has to trace
+        mass = np.asarray(size, total.dtype)
+        return backend.late_mean(total, mass, sorts) if sorts else lax.div(total, mass)
     examples = jnp.asarray(size) if count is None else count
     mass = examples.astype(total.dtype) if weights is None else jnp.sum(weights)
     kept = mass != 0 if weights is None else jnp.any(weights != 0)
@@ -144,7 +149,6 @@ def reduce_total(
         kept = mass != 0 if weights is None else lax.psum(kept.astype(jnp.int32), axis_name) > 0
     if reduction == "parts":
         return total, mass
-    every = where is None and is_known(size) and size > 0
     if sorts and every and weights is None:
         return backend.late_mean(total, mass, sorts)
     return total / mass if every else mean_of(total, mass, kept)
