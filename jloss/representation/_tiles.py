@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from jloss._core.chunks import _varying as varying
@@ -35,7 +36,7 @@ class Logits(NamedTuple):
 
     of: Among
     own: Among
-    small: Array
+    small: Array | bool
 
 
 class Devices(NamedTuple):
@@ -93,10 +94,16 @@ def cosines(rows: Items, columns: Items, chunk_size: int | None) -> Array:
     return dot(jax.checkpoint(normalize)(rows.vectors), jax.checkpoint(normalize)(columns.vectors))
 
 
-def is_small(scale: Array | float) -> Array:
-    """Whether exp, its square and their sums over any set stay inside the range of the dtype."""
+def is_small(scale: Array | float) -> Array | bool:
+    """Whether exp, its square and their sums over any set stay inside the range of the dtype; known of a scale that is."""
     dtype = jnp.result_type(scale)
-    return jnp.abs(scale) <= 0.45 * jnp.log(jnp.finfo(dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.float32).max)
+    most = 0.45 * math.log(jnp.finfo(dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.float32).max)
+    return jnp.abs(scale) <= most if isinstance(scale, Array) or np.ndim(scale) else bool(np.abs(scale) <= most)
+
+
+def either(small: Array | bool, quick: Callable[..., Any], slow: Callable[..., Any], *given: Any) -> Any:
+    """`lax.cond`; where the answer is known, what is not asked for is not traced: half of the time to the first gradient."""
+    return lax.cond(small, quick, slow, *given) if isinstance(small, Array) else (quick if small else slow)(*given)
 
 
 def same_item(rows: Items, columns: Items) -> Array:
@@ -295,14 +302,14 @@ def of_parts(
         return jax.tree.map(lambda x: jnp.where(x > -jnp.inf, x, 0.0), found)
 
     zeros = [[_filled(x.vectors[:, 0], 0) for x in parts] for parts in (rows, () if sides == "rows" else columns)]
-    row_peaks, column_peaks = lax.stop_gradient(lax.cond(logits.small, lambda *_: (zeros[0], zeros[1]), looked_for, rows, columns))
+    row_peaks, column_peaks = lax.stop_gradient(either(logits.small, lambda *_: (zeros[0], zeros[1]), looked_for, rows, columns))
     none = [jnp.zeros_like(x.index) for x in columns]
 
     def tile(row: Any, column: Any, *new: Array) -> Any:
         some, others = joined(row[0], new[0]), joined(column[0], new[1])
         values = logits.of(some, others)
         ways = functools.partial(quick_where, logits.small), functools.partial(slow, sides=sides)
-        sums = lax.cond(logits.small, *ways, values, denominator(some, others), *map(jnp.concatenate, (row[1], column[1])))
+        sums = either(logits.small, *ways, values, denominator(some, others), *map(jnp.concatenate, (row[1], column[1])))
         (right, left), (drawn, drawn_left) = apart(sums, sides), apart(draw(values, numerator(some, others)), sides)
         return [*right, *drawn], [*left, *drawn_left]
 
@@ -332,7 +339,7 @@ def row_sums(
         def tile(row: tuple[Items, Array], column: tuple[Items, Array]) -> tuple[RowSums, RowSums]:
             values = logits.of(row[0], column[0])
             powers = functools.partial(quick_where, logits.small), functools.partial(slow, sides=sides)
-            right, left = lax.cond(logits.small, *powers, values, denominator(row[0], column[0]), row[1], column[1])
+            right, left = either(logits.small, *powers, values, denominator(row[0], column[0]), row[1], column[1])
             drawn = draw(values, numerator(row[0], column[0]))
             return (right, drawn[0]), (left, drawn[1])
 
@@ -342,7 +349,7 @@ def row_sums(
 
     if needs_tiles(chunk_size, rows, columns):
         return tiled(rows, columns)
-    return lax.cond(logits.small, whole, jax.checkpoint(tiled), rows, columns)
+    return either(logits.small, whole, jax.checkpoint(tiled), rows, columns)
 
 
 def draw(values: Array, chosen: Array) -> tuple[Array, Array]:
@@ -351,9 +358,9 @@ def draw(values: Array, chosen: Array) -> tuple[Array, Array]:
     return jnp.sum(drawn, axis=1), jnp.sum(drawn, axis=0)
 
 
-def quick_where(small: Array, values: Array, chosen: Array, *_: Array) -> tuple[Array, Array]:
+def quick_where(small: Array | bool, values: Array, chosen: Array, *_: Array) -> tuple[Array, Array]:
     """The sums of the exponentials of the chosen values, which are small; under `vmap` over scales both branches of a `cond` run."""
-    powers = jnp.where(chosen, jnp.exp(jnp.where(small, values, 0.0)), 0.0)
+    powers = jnp.where(chosen, jnp.exp(values if small is True else jnp.where(small, values, 0.0)), 0.0)
     return jnp.sum(powers, axis=1), jnp.sum(powers, axis=0)
 
 
@@ -376,7 +383,7 @@ def peaks_of(rows: Items, columns: Items, logits: Logits, denominator: Among, si
         return jax.tree.map(lambda x: jnp.where(x > -jnp.inf, x, 0.0), found)
 
     zeros = jax.tree.map(lambda x: _filled(x, 0), jax.eval_shape(peaks, rows, columns))
-    return lax.stop_gradient(lax.cond(logits.small, lambda *_: zeros, peaks, rows, columns))
+    return lax.stop_gradient(either(logits.small, lambda *_: zeros, peaks, rows, columns))
 
 
 def needs_tiles(chunk_size: int | None, rows: Items, columns: Items) -> bool:

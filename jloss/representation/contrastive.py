@@ -32,6 +32,7 @@ from jloss.representation._tiles import (
     cosine_logits,
     cosines,
     devices_of,
+    either,
     is_small,
     needs_tiles,
     negatives,
@@ -332,14 +333,14 @@ def siglip(
     mesh = devices_of("siglip", chunk_size, negatives_axis_name, ring)
     rows, columns = (mesh.globally(items(x, mask=mask, unit=chunk_size is None)) for x in (images, texts))
 
-    small = is_small(jnp.abs(scale) + jnp.abs(bias))
+    small = is_small(abs(scale) + abs(bias))
 
     def toward(rows: Items, columns: Items) -> Array:
         logits = scale * cosines(rows, columns, chunk_size) + bias
         return jnp.where(same_item(rows, columns), -logits, logits)
 
     def quick(rows: Items, columns: Items) -> Array:
-        powers = jnp.exp(jnp.where(small, toward(rows, columns), 0.0))
+        powers = jnp.exp(toward(rows, columns) if small is True else jnp.where(small, toward(rows, columns), 0.0))
         return jnp.sum(jnp.where(both_kept(rows, columns), jnp.log1p(powers), 0.0), axis=1)
 
     def slow(rows: Items, columns: Items) -> Array:
@@ -350,7 +351,7 @@ def siglip(
 
     def tile(row: Items, column: Items, *new: Array) -> tuple[list[Array], list[Array]]:
         some, others = row._replace(kept=row.kept & new[0]), column._replace(kept=column.kept & new[1])
-        return [lax.cond(small, quick, slow, some, others)], []
+        return [either(small, quick, slow, some, others)], []
 
     if mesh.axis_name is None and needs_tiles(chunk_size, rows, columns) and is_known(rows.index.shape[0]) and images.shape[0] > 0:
         return value_of_tiles(tile, lambda each, _: mesh.mean(each[0], mask), rows, columns, tile_side(chunk_size, columns) or BLOCK)
@@ -358,7 +359,7 @@ def siglip(
     def against(columns: Items) -> Array:
         if needs_tiles(chunk_size, rows, columns):
             return tiled(rows, columns)
-        return lax.cond(small, quick, jax.checkpoint(tiled), rows, columns)
+        return either(small, quick, jax.checkpoint(tiled), rows, columns)
 
     return mesh.mean(over_devices(against, columns, jnp.add, mesh), mask)
 
