@@ -80,12 +80,19 @@ def few() -> bool:
     return _FEW.get()
 
 
-def as_primitives(core: Callable[..., Any]) -> Any:
+def as_primitives(entry: Any) -> Any:
     """While a `straight` core is traced jax makes no function of each operation, to map and differentiate it alone.
 
-    A third of the time to trace `soft_cross_entropy`: 17 ms for 25. A loop would be unrolled.
+    A third of the time to trace `soft_cross_entropy`: 17 ms for 25. A loop would be unrolled; no elementwise formula of ours has one.
     """
-    return jax.disable_jit() if hints_of(core).straight else contextlib.nullcontext()
+    ours = entry.elementwise and entry.core.__module__.startswith("jloss.")
+    return jax.disable_jit() if ours or hints_of(entry.core).straight else contextlib.nullcontext()
+
+
+def program_of(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], reduction: Any) -> Any:
+    """The program of the formula of a large elementwise loss, to see how its values are best summed; it is what then computes them."""
+    large = entry.elementwise and reduction != "none" and size_of(arrays) >= REORDER_FROM
+    return jax.make_jaxpr(core)(*arrays.values()) if large else None
 
 
 def select(condition: Any, x: Any, y: Any) -> Array:
@@ -288,11 +295,11 @@ class Sum(NamedTuple):
     lanes: bool = False  # as in `sum_in_lanes`
 
 
-def how_to_sum(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], values: Array, where: Any, reduction: Any) -> Sum:
-    """The values of a large batch, such that value and gradient are summed without an array between."""
+def how_to_sum(entry: Any, closed: Any, arrays: dict[str, Any], values: Array, where: Any, reduction: Any) -> Sum:
+    """The values of a large batch, such that value and gradient are summed without an array between; `closed` is of `program_of`."""
     if reduction == "none" or size_of(arrays) < REORDER_FROM:
         return Sum(values)
-    program = jax.make_jaxpr(core)(*arrays.values()).jaxpr if entry.elementwise else None
+    program = None if closed is None else closed.jaxpr
     # Other arithmetic without a select is summed by XLA itself as it computes it.
     squared = program is not None and [eqn.primitive.name for eqn in program.eqns] == ["sub", "square"]
     split = program is not None and (where is not None or squared or _any_select(program))

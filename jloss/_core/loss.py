@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.extend.core import jaxpr_as_fun
 from jax.interpreters.partial_eval import DynamicJaxprTracer
 
 from jloss._core import backend, layout
@@ -174,13 +175,17 @@ def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any
     options = cast_options(entry, given, traced, arithmetic_dtype(batch.arrays))
     core = backend.recomputed_if_large(entry.core, entry.elementwise, batch.arrays)
     few = 0 < backend.size_of(batch.arrays) < backend.REORDER_FROM and is_known(*batch.shape)
-    with backend.few_numbers(few), backend.as_primitives(entry.core):
-        values = map_examples(core, batch.arrays, batch.axes, options, len(batch.shape), entry.elementwise)
+    with backend.few_numbers(few), backend.as_primitives(entry):
+        program = backend.program_of(entry, functools.partial(core, **options), batch.arrays, reduction)
+        if program is not None:
+            (values,) = jaxpr_as_fun(program)(*jax.tree.leaves(batch.arrays))
+        else:
+            values = map_examples(core, batch.arrays, batch.axes, options, len(batch.shape), entry.elementwise)
     if values.shape != batch.shape:
         raise ValueError(f"{entry.name}: one example must give one number; the core gave {values.shape} for batch axes {batch.shape}.")
     if reduction is UNREDUCED:
         return values, where, batch.weights
-    how = backend.how_to_sum(entry, functools.partial(core, **options), batch.arrays, values, where, reduction)
+    how = backend.how_to_sum(entry, program, batch.arrays, values, where, reduction)
     return reduce_values(how.values, where, count, batch.weights, reduction, given["axis_name"], how.sorts, how.lanes)
 
 

@@ -113,7 +113,7 @@ def reduce_values(
     values, where, weights = keep_values(values, where, weights)
     if reduction == "none":
         return values
-    total = backend.sum_in_lanes(values) if lanes else jnp.sum(values)
+    total = backend.sum_in_lanes(values) if lanes else backend.sum_all(values)
     return reduce_total(total, values.size, where, count, weights, reduction, axis_name, sorts)
 
 
