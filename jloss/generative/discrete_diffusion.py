@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jloss._core.backend import select
+from jloss._core.backend import hint
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.generative._numbers import times
@@ -20,6 +21,7 @@ from jloss.numerics._special import exp_remainder, surprisal
 
 
 @loss("(t,k),(t),(t),(),(t)->()", "real class mask nonnegative mask")
+@hint(straight=True)
 def masked_diffusion(
     logits: Array,
     labels: Array,

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.backend import as_primitives
 from jloss._core.arguments import check_static
 from jloss._core.catalogue import BatchTransform
 from jloss._core.catalogue import entry as entry_of
@@ -135,7 +136,8 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
         if axis_name is not None and not elementwise and facts is None and "class_axis_name" not in entry.options:
             raise TypeError(f"linear_head: {entry.name} has no option `class_axis_name`; its classes cannot be sharded.")
         made = dict(fed(heads, given, given["steps"] if "steps" in own else None, axis_name, given.get("held")))
-        return entry.core(**made, **{n: value for n, value in given.items() if n not in of_heads})
+        with as_primitives(entry):
+            return entry.core(**made, **{n: value for n, value in given.items() if n not in of_heads})
 
     def per_token(core: Callable[..., Array], given: dict[str, Any], **settings: Any) -> Array:
         value = per_class(**{**dict.fromkeys(takes.optional), **given, **settings})
