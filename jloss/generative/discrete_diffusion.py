@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._core.backend import select
-from jloss._core.backend import hint
+from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.generative._numbers import times
