@@ -7,8 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._core.backend import as_primitives
 from jloss._core.arguments import check_static
+from jloss._core.backend import as_primitives
 from jloss._core.catalogue import BatchTransform
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.chunks import Backward
