@@ -16,16 +16,17 @@ from tests.cases import case
 IDENTITIES = {
     (backend, "recomputed_if_large"): lambda core, elementwise, arrays: core,
     (backend, "few_numbers"): lambda few: contextlib.nullcontext(),
-    (backend, "how_to_sum"): lambda entry, core, arrays, values, where, reduction: backend.Sum(values, sorts=1, lanes=True),
+    (backend, "program_of"): lambda entry, core, arrays, reduction: None,
+    (backend, "how_to_sum"): lambda entry, program, arrays, values, where, reduction: backend.Sum(values, sorts=1, lanes=True),
     (backend, "sum_in_lanes"): jnp.sum,
-    (backend, "as_primitives"): lambda core: contextlib.nullcontext(),
+    (backend, "as_primitives"): lambda entry: contextlib.nullcontext(),
     (backend, "late_mean"): lambda total, mass, sorts: total / mass,
     (backend, "count_true"): lambda where: (where, jnp.sum(where, dtype=jnp.int32)),
     (backend, "cut_of"): lambda entry, batch, reduction: None,
     (layout, "arrange"): lambda entry, batch, given: batch,
     (layout, "column_inputs"): lambda entry, axes: [],
 }
-FACTS = {"size_of", "REORDER_FROM", "sum_of_blocks"}  # they move nothing; without a cut there are no blocks
+FACTS = {"size_of", "REORDER_FROM", "sum_all", "sum_of_blocks"}  # they move nothing; without a cut there are no blocks
 KINDS = ["huber", "cross_entropy", "giou", "dice", "clip", "ctc"]  # elementwise, classes, boxes, masks with classes, sets, sequences
 OBEYED = [
     "batch_equals_one_by_one",
