@@ -71,6 +71,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: (subject(item) or "~") if item.nodeid.startswith("tests/catalogue/") else "~")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _chunks_of_few_tokens():
+    """What tests call a chunk would otherwise be the whole of their small batches."""
+    from jloss._core import chunks
+
+    chunks.FEWEST = 1
+
+
 def pytest_collection_finish():
     gc.freeze()  # what is there before the tests stays
 

@@ -26,6 +26,7 @@ from jax.custom_derivatives import SymbolicZero
 
 Backward = Literal["cached", "recompute"]
 CHUNKS = 16  # large chunks: matrix products stay efficient, and a sixteenth of the memory is left
+FEWEST = 64  # tokens whose logits are never split by default: a loop over less takes longer to compile and to run than it saves memory
 
 
 def chunked_sum(
@@ -74,7 +75,15 @@ def chunked_map(
 
 def _scan(function: Callable[..., Any], rows: Any, where: Any, shared: Any) -> Any:
     """The results of all chunks, stacked."""
-    return lax.scan(lambda carry, chunk: (carry, function(chunk[0], shared, chunk[1])), None, (rows, where))[1]
+    return _over_chunks(lambda carry, chunk: (carry, function(chunk[0], shared, chunk[1])), None, (rows, where))[1]
+
+
+def _over_chunks(step: Callable[..., Any], carry: Any, chunks: Any) -> Any:
+    """`lax.scan`; a single chunk needs no loop, which is half of the time to compile `linear_head` for a few tokens."""
+    if jax.tree.leaves(chunks)[0].shape[0] != 1:
+        return lax.scan(step, carry, chunks)
+    carry, results = step(carry, _first(chunks))
+    return carry, jax.tree.map(lambda a: jnp.expand_dims(a, 0), results)
 
 
 def _checkpointed(function: Callable[..., Any], rows: Any, where: Any, shared: Any) -> tuple[Callable[..., Any], Any, Any, Any]:
@@ -130,7 +139,7 @@ def _cached(function: Callable[..., Array], layout: "_Layout", rows: Any, where:
             return [_plus(s, g) for s, g in zip(sums, shared_slopes, strict=True)], (value, row_slopes)
 
         zeros = [_zeros(a, in_two) for a in _some(wanted[1], shared)]
-        shared_slopes, (values, row_slopes) = lax.scan(step, zeros, (layout.split(rows), layout.split_where(where)))
+        shared_slopes, (values, row_slopes) = _over_chunks(step, zeros, (layout.split(rows), layout.split_where(where)))
         nothing: list[Any] = [None] * (len(rows) + len(shared))
         row_slopes = lax.optimization_barrier(layout.join(row_slopes))  # or a TPU widens half-precision ones before it joins them
         row_slopes = _merge(wanted[0], row_slopes, nothing[: len(rows)])

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core import chunks
 from jloss._core.arguments import check_static
 from jloss._core.axes import Axes, fill_masked, is_sound, per_example
 from jloss._core.catalogue import Entry
@@ -54,6 +55,7 @@ def in_chunks(
                 where = usable if where is None else where & usable
         is_row = {n: any(at is not None for at in place.batch) or not levels for n, place in checked.axes.items()}
         settings = cast_options(entry, given, traced, dtype)
+        size = chunk_size or _least(batch, [arrays[n].shape[:-1] for n in narrow if is_row.get(n)])
         rows = {
             "inputs": {n: _in_front(arrays[n], checked.axes[n], batch) for n, yes in is_row.items() if yes},
             "where": class_where,
@@ -81,7 +83,7 @@ def in_chunks(
             return each / shared["mass"] if "mass" in shared else each
 
         if given["reduction"] in ("none", UNREDUCED):
-            value = chunked_map(values, rows, shared, where, levels=levels, chunk_size=chunk_size)
+            value = chunked_map(values, rows, shared, where, levels=levels, chunk_size=size)
             keep, weights = _both(where, class_where, value.ndim), _behind(weights, value.ndim)
             keep, weights = (None if a is None else jnp.broadcast_to(a, value.shape) for a in (keep, weights))
             return reduce_values(value, keep, None, weights, given["reduction"])
@@ -91,13 +93,21 @@ def in_chunks(
             mass, kept = lax.psum((mass, kept), axes)
         if given["reduction"] == "mean":  # every chunk is divided by the mass: gradients are then those of the mean, and need no factor
             shared["mass"] = jnp.where(kept > 0, mass, jnp.ones_like(mass))
-        sum_of = chunked_sum(total, rows, shared, where, levels=levels, chunk_size=chunk_size, backward=backward)
+        sum_of = chunked_sum(total, rows, shared, where, levels=levels, chunk_size=size, backward=backward)
         sum_of = lax.psum(sum_of, axes) if axes else sum_of
         if given["reduction"] != "mean":
             return reduced(sum_of, mass, given["reduction"])
         return sum_of if weights is None else jnp.where(kept > 0, sum_of, jnp.zeros_like(sum_of))
 
     return evaluate
+
+
+def _least(batch: tuple[Any, ...], tokens: list[tuple[Any, ...]]) -> int | None:
+    """Examples in a chunk, where all have so few tokens that as many chunks as usual would be of less than `FEWEST`; None: as usual."""
+    if not tokens or not all(isinstance(n, int) and n for shape in (batch, *tokens) for n in shape):
+        return None
+    examples, number = math.prod(batch), max(map(math.prod, tokens))
+    return -(-chunks.FEWEST * examples // number) if number < chunks.CHUNKS * chunks.FEWEST else None
 
 
 def _in_front(array: Array, place: Axes, batch: tuple[Any, ...]) -> Array:

@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core import chunks
 from jloss._core.axes import Dims
 from jloss._core.catalogue import Entry
-from jloss._core.chunks import CHUNKS, Backward, chunked_map
+from jloss._core.chunks import Backward, chunked_map
 from jloss._core.domains import arithmetic_dtype
 from jloss._core.log_probs import LogProbs, Steps, log_probs_of
 from jloss.numerics import below, log_partition, pick, safe_divide
@@ -155,7 +156,7 @@ def in_chunks_of_tokens(chunk_size: int | None, backward: Backward, narrow: froz
         if all(isinstance(size, int) for shape, _ in sizes for size in shape):
             tokens = max(math.prod(shape) for shape, _ in sizes)
             each = max(1, *(math.prod(shape[len(shape) - levels :]) for shape, levels in sizes))
-            limit = chunk_size or max(1, -(-tokens // CHUNKS))
+            limit = chunk_size or max(chunks.FEWEST, -(-tokens // chunks.CHUNKS))
             examples = max(1, limit // each)
             if limit < each:  # a few steps of every sequence at a time: with one sequence after the other, each has a kernel's gradient
                 examples = min(limit, max(1, tokens // each))

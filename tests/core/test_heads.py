@@ -14,6 +14,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 import jloss
+from jloss._core import chunks
 from jloss._core.log_probs import of_log_probs
 from jloss.transforms import chunked, linear_head
 
@@ -424,3 +425,32 @@ def test_forward_mode_under_recompute():
     direction = normal(K, D)
     tangent = jax.jvp(lambda w: given(w, *rest), (KERNEL,), (direction,))[1]
     assert_close(tangent, jnp.vdot(jax.grad(lambda w: given(w, *rest))(KERNEL), direction))
+
+
+@pytest.mark.parametrize("backward", ["cached", "recompute"])
+@pytest.mark.parametrize(("tokens", "loops"), [(1, False), (8, False), (64, False), (65, True), (130, True)])
+def test_few_tokens_need_no_loop(tokens, loops, backward, monkeypatch):
+    monkeypatch.setattr(chunks, "FEWEST", 64)
+    hidden, kernel = jnp.sin(jnp.arange(tokens * 4.0)).reshape(tokens, 4), jnp.cos(jnp.arange(28.0)).reshape(7, 4)
+    labels, where = jnp.arange(tokens) % 7, jnp.arange(tokens) % 3 < 2
+
+    def both(loss):
+        return jax.value_and_grad(loss, (0, 1))
+
+    headed = both(lambda h, k: jloss.linear_head(jloss.cross_entropy, backward=backward)(h, k, labels, where=where))
+    whole = both(lambda h, k: jloss.cross_entropy(h @ k.T, labels, where=where))
+    assert ("scan" in str(jax.make_jaxpr(headed)(hidden, kernel))) == loops
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), jax.jit(headed)(hidden, kernel), whole(hidden, kernel)
+    )
+
+
+def test_few_sequences_of_many_tokens_are_still_apart(monkeypatch):
+    """What counts is how many tokens have their logits at once, not how many examples there are."""
+    monkeypatch.setattr(chunks, "FEWEST", 64)
+    hidden, kernel, mask = jnp.ones((4, 200, 4)), jnp.ones((7, 4)), jnp.ones((4, 200), bool)
+    labels = jnp.zeros((4, 200), int)
+    for loss, given in ((jloss.masked_diffusion, (labels, mask, jnp.ones(4))), (jloss.sequence_cross_entropy, (labels, mask))):
+        program = jax.make_jaxpr(lambda h, k, loss=loss, given=given: jloss.linear_head(loss)(h, k, *given))(hidden, kernel)
+        assert "scan" in str(program), loss
+        assert "4,200,7" not in str(program), loss
