@@ -69,6 +69,7 @@ def verdict(exporter, what, name, rtol=1e-5):
     if any(jax.dtypes.issubdtype(getattr(a, "dtype", np.float32), jax.dtypes.prng_key) for a in leaves):
         return "refused"  # neither has a type for keys
     wanted = [np.asarray(a) for a in jax.jit(function)(*map(jnp.asarray, leaves))]
+    jax.clear_caches()  # jax2onnx puts functions of its own in the place of jax's, and meets only what has not been traced before
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
