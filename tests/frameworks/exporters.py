@@ -70,7 +70,7 @@ def verdict(exporter, what, name, rtol=1e-5):
         return "refused"  # neither has a type for keys
     wanted = [np.asarray(a) for a in jax.jit(function)(*map(jnp.asarray, leaves))]
     jax.clear_caches()  # jax2onnx puts functions of its own in the place of jax's, and meets only what has not been traced before
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # as for their users
         warnings.simplefilter("ignore")
         try:
             run = EXPORTERS[exporter](function, leaves)
