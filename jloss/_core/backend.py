@@ -101,10 +101,10 @@ def select(condition: Any, x: Any, y: Any) -> Array:
     numbers = [v for v in (x, y) if type(v) in (int, float)]
     if not arrays or len(arrays) + len(numbers) < 2 or not isinstance(condition, Array) or condition.dtype != bool:
         return jnp.where(condition, x, y)
-    like = arrays[0]
-    if not jnp.issubdtype(like.dtype, jnp.floating) or any(
-        (v.shape, v.dtype, v.aval.weak_type) != (condition.shape, like.dtype, False) for v in arrays
-    ):
+    like, whole = arrays[0], all(type(v) is int for v in numbers)
+    if not jnp.issubdtype(like.dtype, jnp.floating) and not (whole and jnp.issubdtype(like.dtype, jnp.signedinteger)):
+        return jnp.where(condition, x, y)
+    if any((v.shape, v.dtype, v.aval.weak_type) != (condition.shape, like.dtype, False) for v in arrays):
         return jnp.where(condition, x, y)
     x, y = (v if isinstance(v, Array) else lax.full_like(like, v) for v in (x, y))
     return lax.select_n(condition, y, x)

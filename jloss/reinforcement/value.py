@@ -61,7 +61,7 @@ def q_learning(
         Mnih et al., Human-Level Control through Deep Reinforcement Learning, 2015. https://doi.org/10.1038/nature14236
         van Hasselt, Guez, Silver, Deep Reinforcement Learning with Double Q-Learning, 2016. https://arxiv.org/abs/1509.06461
     """
-    best = jnp.argmax(lax.stop_gradient(next_q if selector_q is None else selector_q), axis=-1).astype(jnp.int32)
+    best = jnp.argmax(lax.stop_gradient(next_q if selector_q is None else selector_q)).astype(jnp.int32)
     return error_loss(one_step_target(rewards, discounts, pick(next_q, best)) - pick(q, actions), delta)
 
 

@@ -373,7 +373,7 @@ def _true_angle(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _cosines(unit: Array, prototypes: Array) -> Array:
-    return jnp.matmul(unit, prototypes.T, precision=lax.Precision.HIGHEST)
+    return lax.dot_general(unit, prototypes, (((unit.ndim - 1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
 
 
 def _margin_softmax(logits: Array, label: Array, target: Array) -> Array:
