@@ -227,7 +227,7 @@ def ctc_greedy_decode(logits: Array, logit_length: Array | None = None, *, blank
     """
     steps, classes = logits.shape
     blank = checked_blank("ctc_greedy_decode", blank, classes)
-    best = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    best = jnp.argmax(logits, axis=1).astype(jnp.int32)
     kept = (best != blank) & (best != delayed(best, blank))
     if logit_length is not None:
         kept = kept & inside(logit_length, steps)
