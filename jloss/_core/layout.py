@@ -17,6 +17,8 @@ def arrange(entry: Any, batch: Any, given: dict[str, Any]) -> Any:
     arrays, axes = columns_first(entry, batch.arrays, batch.axes, batch.where if batch.isolated else None)
     if given.get("axis") is not None and not entry.has_classes:
         arrays, axes = masks_beside_classes(arrays, axes, [n for n in axes if entry.domains[n] == "mask"])
+    if backend.hints_of(entry.core).steps:
+        arrays, axes = steps_first(arrays, axes)
     if backend.hints_of(entry.core).any_pixel_order and backend.size_of(arrays) >= backend.REORDER_FROM:
         arrays, axes = in_long_rows(arrays, axes)
     return batch._replace(arrays=arrays, axes=axes)
@@ -42,6 +44,16 @@ def columns_first(entry: Any, arrays: dict[str, Any], axes: dict[str, Axes], whe
             keep = as_placed(where, axes[name])
             columns = [jnp.where(keep, c, lax.stop_gradient(c)) for c in columns]
         arrays, axes = arrays | {name: jnp.stack(columns) if batch else boxes}, axes | {name: Axes(batch, (0,))}
+    return arrays, axes
+
+
+def steps_first(arrays: dict[str, Any], axes: dict[str, Axes]) -> tuple[dict[str, Any], dict[str, Axes]]:
+    """Sequences (..., t) as (t, ...): all of them take a step at once, and what a loop over the steps needs is computed as it is moved."""
+    for name, (batch, core) in axes.items():
+        if any(at is not None for at in batch):
+            order = (*core, *(at for at in batch if at is not None))
+            moved = Axes(tuple(None if at is None else order.index(at) for at in batch), tuple(range(len(core))))
+            arrays, axes = arrays | {name: arrays[name].transpose(order)}, axes | {name: moved}
     return arrays, axes
 
 

@@ -272,7 +272,7 @@ def evaluate_in_blocks(entry: Entry, given: dict[str, Any], traced: frozenset[st
     places = {n: axes.batch[cut.level] for n, axes in batch.axes.items()} | {"where": cut.level, "weights": cut.level}
     names = [n for n in (*entry.inputs, *entry.options, "where", "weights") if isinstance(given.get(n), Array)]
 
-    def total_of_block(scale: Array, *arrays: Array) -> Array:
+    def total_of_block(scale: Any, *arrays: Array) -> Array:
         inside = given | dict(zip(names, arrays, strict=True))
         block = batch_of(entry, inside)
         block = layout.arrange(entry, mask_inputs(entry, inside, block), inside)
@@ -280,13 +280,17 @@ def evaluate_in_blocks(entry: Entry, given: dict[str, Any], traced: frozenset[st
         values = map_examples(entry.core, block.arrays, block.axes, options, len(block.shape), entry.elementwise)
         return jnp.sum(keep_values(values, block.where, block.weights)[0]) * scale
 
-    def total(scale: Array) -> Array:
-        return backend.sum_of_blocks(total_of_block, [scale, *(given[n] for n in names)], [None, *map(places.get, names)], cut)
+    def total(scale: Any) -> Array:
+        operands, at = [given[n] for n in names], [*map(places.get, names)]
+        if not isinstance(scale, Array):  # a constant, of which XLA makes no array of weights that the blocks read
+            return backend.sum_of_blocks(functools.partial(total_of_block, scale), operands, at, cut)
+        return backend.sum_of_blocks(total_of_block, [scale, *operands], [None, *at], cut)
 
     reduction, size, axis_name = given["reduction"], math.prod(batch.shape), given["axis_name"]
     dtype = arithmetic_dtype(batch.arrays)
     if reduction == "mean" and batch.weights is None:  # each gradient is divided by the mass as it is written
-        mean = total(share_of_example(size, count, dtype, axis_name))
+        is_known_share = cut.small and count is None and axis_name is None
+        mean = total(np.asarray(1 / size, dtype) if is_known_share else share_of_example(size, count, dtype, axis_name))
         return mean if axis_name is None else jax.lax.psum(mean, axis_name)
     weights = batch.weights if batch.weights is None or batch.where is None else jnp.where(batch.where, batch.weights, 0.0)
     return reduce_total(total(jnp.ones((), dtype)), size, batch.where, count, weights, reduction, axis_name)

@@ -212,7 +212,7 @@ def vtrace_targets(
 
 def discounted(discounts: Array, following: Array) -> Array:
     """The product, and 0 behind the end of an episode, whatever is stored there."""
-    return discounts * select(discounts == 0, 0.0, following)
+    return discounts * select(discounts == 0, discounts, following)  # a discount of 0 is the 0 of the batch
 
 
 def backward_recursion(decays: Array, terms: Array, last: Array | None = None) -> Array:

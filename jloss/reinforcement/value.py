@@ -7,15 +7,15 @@ Distributions of returns are in `jloss.reinforcement.distributional`.
 
 from typing import Unpack
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.numerics import log_softmax, logsumexp, pick
 from jloss.numerics.guards import log_odds_to_peak
-from jloss.reinforcement._errors import error_loss, expected, one_step_target
+from jloss.reinforcement._errors import error_loss, expected, of_action, one_step_target
 from jloss.reinforcement._steps import masked_steps, mean_over_steps
 from jloss.reinforcement.returns import backward_recursion, discounted, lambda_returns, vtrace_targets
 
@@ -162,6 +162,7 @@ def expected_sarsa(
 
 
 @loss("(t),(t),(t),(t),(t)->()", "real real unit real mask", constants="rewards discounts next_values", lam="unit", delta="positive")
+@hint(steps=True)
 def td_lambda(
     values: Array,
     rewards: Array,
@@ -209,6 +210,7 @@ def td_lambda(
     clip_c="nonnegative",
     delta="positive",
 )
+@hint(steps=True)
 def vtrace(
     values: Array,
     rewards: Array,
@@ -308,14 +310,14 @@ def retrace(
     References:
         Munos et al., Safe and Efficient Off-Policy Reinforcement Learning, 2016. https://arxiv.org/abs/1606.02647
     """
-    pick_each = jax.vmap(pick)
-    probs, following = pick_each(next_probs, next_actions), pick_each(next_q, next_actions)
+    probs, following = of_action(next_probs, next_actions), of_action(next_q, next_actions)
     unbounded = probs >= behaviour_probs  # no division where the action was never taken
-    trace = lam * jnp.where(unbounded, 1.0, probs / jnp.where(unbounded, 1.0, behaviour_probs))
-    trace = jnp.where(jnp.arange(trace.shape[0]) == trace.shape[0] - 1, 0.0, trace)
+    ones = unbounded.astype(probs.dtype)  # a number would be no array of the batch, next to which vmap moves the others' axes
+    trace = lam * select(unbounded, ones, probs / select(unbounded, ones, behaviour_probs))
+    trace = jnp.pad(trace[:-1], (0, min(1, trace.shape[0])))
     one_step = rewards + discounted(discounts, expected(next_probs, next_q) - trace * following)
     targets = lax.stop_gradient(backward_recursion(discounted(discounts, trace), one_step))
-    errors = masked_steps(targets, mask) - masked_steps(pick_each(q, masked_steps(actions, mask)), mask)
+    errors = masked_steps(targets, mask) - masked_steps(of_action(q, masked_steps(actions, mask)), mask)
     return mean_over_steps(error_loss(errors, delta), mask)
 
 
