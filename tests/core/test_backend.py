@@ -211,6 +211,7 @@ def test_values_with_a_function_in_them_are_added_by_xla(soon):
 def cut(soon, monkeypatch):
     """Cuts what is large into blocks of about a thousand numbers and a smaller one, as on one CPU."""
     monkeypatch.setattr(backend, "BLOCK", 1 << 10)
+    monkeypatch.setattr(backend, "BLOCK_OF_STEPS", 1 << 10)
     monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
     return soon
 
@@ -242,7 +243,9 @@ CUT = [
     "sigmoid_focal",
     "siou",
     "soft_cross_entropy",
+    "td_lambda",
     "unified_focal",
+    "vtrace",
 ]
 
 

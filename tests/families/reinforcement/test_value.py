@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jloss
+from jloss._core import backend
 
 RNG = np.random.default_rng(1)
 
@@ -127,6 +128,58 @@ def test_retrace_of_actions_that_are_never_taken():
         np.testing.assert_allclose(jloss.retrace(*call, even, jnp.full(2, behaviour)), (target**2 + 1) / 4, rtol=1e-6)
     never = jnp.array([[1.0, 0.0], [1.0, 0.0]])
     np.testing.assert_allclose(jloss.retrace(*call, never, jnp.ones(2)), (1 + 1) / 4, rtol=1e-6)
+
+
+def test_many_long_sequences_are_those_one_by_one(monkeypatch):
+    """What one CPU computes a few at a time: with a mask, NaN behind it and behind the ends of episodes, ratios that overflow, bf16."""
+    monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
+    values, rewards, following = (normal(70, 600) for _ in range(3))
+    discounts = jnp.asarray(RNG.uniform(0.9, 1, (70, 600)), jnp.float32).at[:, 100::97].set(0.0)
+    following = jnp.where(discounts == 0, jnp.nan, following)
+    mask = jnp.asarray(RNG.uniform(size=(70, 600)) < 0.8).at[3].set(False)
+    broken = jnp.where(mask, values, jnp.nan)
+    for loss, more in ((jloss.td_lambda, ()), (jloss.vtrace, (200 * normal(70, 600),))):
+        for first, kept in ((values, None), (broken, mask)):
+            step = jax.value_and_grad(loss)
+            given = (rewards, discounts, following, *more, *([] if kept is None else [kept]))
+            assert "length=5\n" in str(jax.make_jaxpr(step)(first, *given))  # blocks of 14
+            value, gradient = jax.jit(step)(first, *given)
+            if kept is not None and loss is jloss.vtrace:
+                assert np.isnan(value)  # its targets are made of the values that the mask drops, too
+                continue
+            rows = [jax.jit(step)(first[i], *(x[i] for x in given)) for i in (0, 3, 69)]
+            np.testing.assert_allclose(gradient[jnp.array([0, 3, 69])], np.stack([g for _, g in rows]) / 70, rtol=1e-4, atol=1e-9)
+            each = loss(first, *given, reduction="none")
+            np.testing.assert_allclose(each[jnp.array([0, 3, 69])], np.stack([v for v, _ in rows]), rtol=1e-5)
+            np.testing.assert_allclose(value, each.mean(), rtol=1e-5)
+            assert np.isfinite(value)
+        half = jax.jit(jax.grad(loss))(values.astype(jnp.bfloat16), rewards, discounts, following, *more)
+        assert half.dtype == jnp.bfloat16 and np.isfinite(half.astype(jnp.float32)).all()
+
+
+@pytest.mark.parametrize("name", ["td_lambda", "vtrace", "retrace"])
+def test_targets_are_constants_so_no_loop_runs_back(name):
+    """One loop over the steps, for value and gradient."""
+    loss = getattr(jloss, name)
+    zeros = jnp.zeros(5)
+    q, actions = jnp.zeros((5, 2)), jnp.zeros(5, int)
+    given = (q, actions, zeros, zeros, q, actions, q, zeros) if name == "retrace" else (zeros,) * (5 if name == "vtrace" else 4)
+    program = jax.jit(jax.value_and_grad(loss)).lower(*given).compile().as_text()
+    assert program.count(" while(") == 1
+
+
+@pytest.mark.parametrize("action", [-1, 2, 4])
+def test_one_action_out_of_range_among_many(action):
+    """Where few actions are selected one by one: NaN in that example alone, value and gradient of the others as ever."""
+    q, even, actions = normal(40, 1000, 2), jnp.full((40, 1000, 2), 0.5), jnp.asarray(RNG.integers(0, 2, (40, 1000)))
+    rewards, discounts, behaviour = normal(40, 1000), jnp.full((40, 1000), 0.9), jnp.full((40, 1000), 0.5)
+    given = rewards, discounts, q, actions, even, behaviour
+    values = jloss.retrace(q, actions.at[7, 3].set(action), *given, reduction="none")
+    np.testing.assert_array_equal(np.isnan(values), np.arange(40) == 7)
+    alone = jax.value_and_grad(jloss.retrace)(q[5], actions[5], *(x[5] for x in given))
+    np.testing.assert_allclose(values[5], alone[0], rtol=1e-5)
+    gradient = jax.jit(jax.grad(lambda q: jloss.retrace(q, actions, *given)))(q)
+    np.testing.assert_allclose(gradient[5] * 40, alone[1], rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("actions", [1, 2, 7, 8, 9, 40])
