@@ -154,7 +154,8 @@ def test_many_long_sequences_are_those_one_by_one(monkeypatch):
             np.testing.assert_allclose(value, each.mean(), rtol=1e-5)
             assert np.isfinite(value)
         half = jax.jit(jax.grad(loss))(values.astype(jnp.bfloat16), rewards, discounts, following, *more)
-        assert half.dtype == jnp.bfloat16 and np.isfinite(half.astype(jnp.float32)).all()
+        assert half.dtype == jnp.bfloat16
+        assert np.isfinite(half.astype(jnp.float32)).all()
 
 
 @pytest.mark.parametrize("name", ["td_lambda", "vtrace", "retrace"])
