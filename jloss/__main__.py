@@ -195,7 +195,7 @@ def _list(arguments: argparse.Namespace) -> None:
     others: list[str] = []
     if arguments.words:
         helpers = [] if any(asked) or arguments.json or arguments.markdown else [n for n in exports("jloss") if n not in CATALOGUE]
-        chosen, others = _found(" ".join(arguments.words), chosen, elsewhere, helpers)
+        chosen, others = _found(" ".join(w.removeprefix("jloss.") for w in arguments.words), chosen, elsewhere, helpers)
     if arguments.json:
         print(json.dumps([_row(e, elsewhere) for e in chosen], indent=1))
         return
@@ -263,7 +263,7 @@ def _row(entry: Entry, elsewhere: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    name, public = arguments.name, exports("jloss")
+    name, public = arguments.name.removeprefix("jloss."), exports("jloss")
     if name not in public and len(known := aliases.find(name)) == 1 and (ours := aliases.name_in(known[0])) in public:
         print(f"`{name}` is `{known[0]}` here.\n")
         name = ours

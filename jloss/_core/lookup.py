@@ -57,7 +57,8 @@ def import_extra(module: str, extra: str) -> Any:
 
 
 def find_entry(name: str) -> Entry:
-    """The catalogue's entry of this name."""
+    """The catalogue's entry of this name, which may be written as in a program: ``jloss.dpo``."""
+    name = name.removeprefix("jloss.")
     if name not in CATALOGUE:
         from jloss._core.aliases import answer
         from jloss._core.exports import exports

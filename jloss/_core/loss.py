@@ -258,13 +258,15 @@ def mask_inputs(entry: Entry, given: dict[str, Any], batch: Batch) -> Batch:
 def cast_options(entry: Entry, given: dict[str, Any], traced: frozenset[str], dtype: Any) -> dict[str, Any]:
     """The options of a call, the traced ones as arrays: Python numbers of that dtype, and known while the core is traced."""
 
-    def cast(value: Any) -> Any:
+    def cast(name: str, value: Any) -> Any:
+        if name == "step" and jnp.issubdtype(jnp.result_type(value), jnp.integer):
+            return jnp.asarray(value)  # of a schedule, which may look it up in a table
         if type(value) in (int, float):
             return np.asarray(value, dtype)
         array = jnp.asarray(value)
         return widen(array.astype(dtype) if array.aval.weak_type else array, dtype)
 
-    return {n: cast(given[n]) if n in traced and given[n] is not None else given[n] for n in entry.options}
+    return {n: cast(n, given[n]) if n in traced and given[n] is not None else given[n] for n in entry.options}
 
 
 def evaluate_in_blocks(entry: Entry, given: dict[str, Any], traced: frozenset[str], batch: Batch, count: Any, cut: Any) -> Any:

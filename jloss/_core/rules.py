@@ -14,6 +14,7 @@ from jloss._core.domains import DOMAINS, Domain
 from jloss._core.loss import Batch, batch_of
 from jloss._core.remedies import of_ignored
 
+BEHIND_A_STEP = ("selector_q", "behaviour_probs")  # as all that is called next: nothing follows a discount of 0, whatever is stored there
 SUM_TOLERANCE = 1e-3  # of probabilities, which come from float32 or half-precision softmaxes
 
 
@@ -83,6 +84,11 @@ def _present(entry: Entry, name: str, batch: Batch, where: Array | None) -> Arra
             missing = [level for level, at in enumerate(batch.axes[other].batch) if at is None]
             mask = jnp.expand_dims(mask, missing)
             found.append(mask.reshape(mask.shape + (1,) * (levels + core - mask.ndim)))
+    discounts, axes = batch.arrays.get("discounts"), entry.inputs.get("discounts", ())
+    if discounts is not None and (name.startswith("next_") or name in BEHIND_A_STEP) and dims[: len(axes)] == axes:
+        follows = aligned(discounts, batch.axes["discounts"]) != 0
+        follows = jnp.expand_dims(follows, [level for level, at in enumerate(batch.axes["discounts"].batch) if at is None])
+        found.append(follows.reshape(follows.shape + (1,) * (levels + core - follows.ndim)))
     for letter, length in _lengths(entry).items():
         array = batch.arrays.get(length)
         for i, dim in enumerate(dims):

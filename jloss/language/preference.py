@@ -107,8 +107,10 @@ def dpo(
         right = -softplus(-z) - jnp.log1p(-label_smoothing)
         return share * right + (1 - share) * (-softplus(z) - jnp.log(label_smoothing))
     if variant == "discopop":
-        blend = jax.nn.sigmoid(z / tau)
-        return softplus(-z) * (1 - blend) + bounded_exp(-z) * blend
+        lost = z == -jnp.inf  # there all is softplus, whose slope is -1; its product with the blend has infinity times 0
+        finite = select(lost, 0.0, z)
+        blend = jax.nn.sigmoid(finite / tau)
+        return select(lost, softplus(-z), softplus(-finite) * (1 - blend) + bounded_exp(-finite) * blend)
     return smoothed_logistic(z, label_smoothing)
 
 

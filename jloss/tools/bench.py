@@ -84,6 +84,7 @@ def measure(name: str, *, size: int = 1 << 20, device: str = "cpu", repeats: int
         device: A JAX platform.
         repeats: Interleaved timings.
     """
+    name = name.removeprefix("jloss.")
     row = ROWS.get(name, Peers())
     entry = entry_of(row.loss) if row.loss else find_entry(name)
     if not can_measure(entry):
@@ -181,7 +182,8 @@ def inputs_of(entry: Entry, row: Peers, size: int, letter: str = "", times: int 
         return tuple(int(letter) if letter.isdigit() else sizes.get(letter, 4) + offset for letter, offset in dims)
 
     names = entry.required
-    examples = max(1, size // math.prod(core(names[0]))) * (times if letter == BATCH else 1)
+    fitting = max(1, size // math.prod(core(names[0])))
+    examples = min(row.examples or fitting, fitting) * (times if letter == BATCH else 1)
     sizes[letter] = sizes.get(letter, 4) * times
     if row.inputs:
         return list(row.inputs(rng, examples))

@@ -111,6 +111,8 @@ def run(
 def resolve(target: str) -> tuple[str, Any]:
     """The module's name and the object of ``module:name``, looked for in the current directory first."""
     module, _, path = target.partition(":")
+    if not path and module.startswith("jloss."):
+        module, _, path = target.partition(".")  # as one of ours is written in a program
     if not module or not path:
         raise UsageError(f"check reads MODULE:LOSS, as mylosses:my_loss; got `{target}`.")
     module = module.removesuffix(".py").replace("\\", "/").removeprefix("./").replace("/", ".")

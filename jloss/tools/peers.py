@@ -36,6 +36,7 @@ class Peers(NamedTuple):
         plain: The formula as one would first write it in JAX; gives a value for each example.
         loss: What is measured, where it is no loss of the catalogue: a transformed one.
         gradients: How many of the inputs, from the first, get a gradient.
+        examples: The largest batch, whatever size is asked for; 0 for any.
     """
 
     optax: Callable[..., Any] | None = None
@@ -46,6 +47,7 @@ class Peers(NamedTuple):
     plain: Callable[..., Any] | None = None
     loss: Callable[..., Any] | None = None
     gradients: int = 1
+    examples: int = 0
     rax: Callable[..., Any] | None = None
     torch_inputs: Callable[..., Sequence[np.ndarray]] | None = None
 
@@ -115,11 +117,11 @@ ROWS: dict[str, Peers] = {
             forms.normal(rng, size, 128),
         ),
     ),
-    # reinforcement: as rlax computes it, vectorised
-    "td_lambda": Peers(plain=lambda *inputs: jax.vmap(forms.plain_td_lambda)(*inputs), sizes={"t": 1000}),
-    "vtrace": Peers(plain=lambda *inputs: jax.vmap(forms.plain_vtrace)(*inputs), sizes={"t": 1000}),
-    "retrace": Peers(plain=lambda *inputs: jax.vmap(forms.plain_retrace)(*inputs), sizes={"t": 1000, "k": 4}),
-    "categorical_td": Peers(plain=lambda *inputs: jax.vmap(forms.plain_categorical_td)(*inputs), sizes={"q": 51}),
+    # reinforcement: as rlax computes it, vectorised; 64 sequences of 1000 steps, 4096 distributions
+    "td_lambda": Peers(plain=lambda *inputs: jax.vmap(forms.plain_td_lambda)(*inputs), sizes={"t": 1000}, examples=64),
+    "vtrace": Peers(plain=lambda *inputs: jax.vmap(forms.plain_vtrace)(*inputs), sizes={"t": 1000}, examples=64),
+    "retrace": Peers(plain=lambda *inputs: jax.vmap(forms.plain_retrace)(*inputs), sizes={"t": 1000, "k": 4}, examples=64),
+    "categorical_td": Peers(plain=lambda *inputs: jax.vmap(forms.plain_categorical_td)(*inputs), sizes={"q": 51}, examples=4096),
     # margin
     "hinge": Peers(optax.losses.hinge_loss),
     "perceptron": Peers(optax.losses.perceptron_loss),

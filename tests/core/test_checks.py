@@ -118,6 +118,24 @@ def test_what_is_masked_or_beyond_a_length_is_not_checked():
     assert "`predictions` must be between 0 and 1, got 7.0 in example 0." in message(lambda: jloss.dice(pixels[None], pixels[None]))
 
 
+def test_what_is_stored_behind_the_end_of_an_episode_is_not_checked():
+    """A discount of 0 cuts it off; a discount above 0 does not."""
+    nan, q, zeros, even = jnp.nan, jnp.zeros((3, 2)), jnp.zeros(3), jnp.full((3, 2), 0.5)
+    ends = jnp.array([0.5, 0.0, 0.5])
+    behind = q.at[1].set(nan), jnp.array([1, -1, 0]), even.at[1].set(nan), jnp.array([0.5, nan, 0.5])
+    with jloss.checks():
+        jloss.td_learning(zeros, zeros, ends, zeros.at[1].set(nan))
+        jloss.td_lambda(zeros, zeros, ends, zeros.at[1].set(nan))
+        jloss.td_lambda(jnp.zeros((2, 3)), jnp.zeros((2, 3)), ends, jnp.zeros((2, 3)).at[:, 1].set(nan))
+        jloss.retrace(q, jnp.zeros(3, int), zeros, ends, *behind)
+        jloss.q_learning(q, jnp.zeros(3, int), zeros, ends, q.at[1].set(nan), q.at[1].set(nan))
+        for ends_too_late in (jnp.array([0.0, 0.5, 0.0]), jnp.full(3, 0.5)):
+            with pytest.raises(ValueError, match="td_lambda: `next_values` must not be NaN"):
+                jloss.td_lambda(zeros, zeros, ends_too_late, zeros.at[1].set(nan))
+        with pytest.raises(ValueError, match="td_learning: `rewards` must not be NaN"):
+            jloss.td_learning(zeros, zeros.at[1].set(nan), ends, zeros)
+
+
 def test_classes_on_any_axis():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(3), (2, 4, 5)).transpose(0, 3, 1, 2).astype(np.float32)

@@ -108,6 +108,16 @@ def test_weighted_sum_returns_total_and_unweighted_parts():
         same(total, 2.0 * parts["near"] + 0.5 * parts["far"])
 
 
+@pytest.mark.parametrize("step", [3, np.int32(3), jnp.int32(3)], ids=lambda step: type(step).__name__)
+def test_a_schedule_may_look_up_its_step(step):
+    """An integer stays one, also where the schedule lies within another transform."""
+    table = jnp.array([0.0, 1.0, 2.0, 5.0])
+    looked_up = weighted_sum({"a": (lambda step: table[step], jloss.huber)})
+    predictions, targets = jnp.array([1.0, 0.0]), jnp.zeros(2)  # 0.5 and 0
+    assert looked_up(predictions, targets, step=step)[0] == 5 * 0.25
+    assert hardest(looked_up, 0.5)(predictions, targets, step=step) == 5 * 0.5
+
+
 def test_weights_may_be_schedules():
     ramp = weighted_sum({"a": (optax.linear_schedule(0.0, 1.0, 10), jloss.huber), "b": (1.0, jloss.absolute_error)})
     traces = 0

@@ -94,6 +94,29 @@ def test_show_prints_signature_docstring_and_shapes(say):
         assert part in out
 
 
+@pytest.mark.parametrize("name", ["dpo", "linear_head"])
+def test_a_name_may_be_written_as_in_a_program(say, name):
+    assert say("show", f"jloss.{name}") == say("show", name)
+    assert say("list", f"jloss.{name}") == say("list", name)
+
+
+def test_rows_of_agents_have_the_sizes_of_their_target():
+    from jloss.tools import bench
+
+    for name, shape in (("td_lambda", (64, 1000)), ("vtrace", (64, 1000)), ("retrace", (64, 1000, 4)), ("categorical_td", (4096, 51))):
+        assert bench.inputs_of(find_entry(name), bench.ROWS[name], 1 << 20)[0].shape == shape
+    assert bench.inputs_of(find_entry("td_lambda"), bench.ROWS["td_lambda"], 1 << 10)[0].shape == (1, 1000)
+
+
+def test_each_command_takes_a_name_as_in_a_program():
+    from jloss.tools import check
+    from jloss.tools.bench import measure
+
+    assert check.resolve("jloss.huber") == ("jloss", jloss.huber)
+    assert find_entry("jloss.huber").public is jloss.huber  # train, new --like
+    assert measure("jloss.huber", size=64, repeats=1).loss == "huber"
+
+
 def test_show_draws(say, tmp_path):
     target = tmp_path / "new" / "huber.png"
     status, out, _ = say("show", "huber", "--plot", str(target))

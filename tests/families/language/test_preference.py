@@ -181,3 +181,15 @@ def test_aot_of_one_pair_is_dpo():
     for paired in (True, False):
         one = jloss.aot(*(x[None] for x in pair), paired=paired)
         np.testing.assert_allclose(one, jloss.dpo(*pair), rtol=1e-6)
+
+
+def test_discopop_of_an_impossible_response_has_the_slope_of_softplus():
+    """At -inf, where its product with the blend is infinity times 0; the other infinity is 0 with gradient 0."""
+    slope = jax.value_and_grad(lambda c, tau: jloss.dpo(c, jnp.float32(-1.0), variant="discopop", beta=0.1, tau=tau), (0, 1))
+    for tau in (0.05, 2.0):
+        value, (by_chosen, by_tau) = slope(jnp.float32(-jnp.inf), jnp.float32(tau))
+        assert (value, by_chosen, by_tau) == (jnp.inf, -jnp.float32(0.1), 0.0)
+    value, (by_chosen, by_tau) = slope(jnp.float32(-1e6), jnp.float32(0.05))
+    assert (by_chosen, by_tau) == (-jnp.float32(0.1), 0.0)
+    reverse = jax.value_and_grad(lambda r: jloss.dpo(jnp.float32(-1.0), r, variant="discopop"))(jnp.float32(-jnp.inf))
+    assert reverse == (0.0, 0.0)
