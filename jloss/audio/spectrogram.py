@@ -18,7 +18,7 @@ from jloss._core.backend import hint, select
 from jloss._core.domains import is_known
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
-from jloss.audio._distances import distances, floored, power, squared, sums_of_terms, weighted
+from jloss.audio._distances import bands, distances, floored, power, squared, sums_of_terms, weighted
 from jloss.audio._fourier import spectrum
 from jloss.audio._mel import MEL_SCALES
 from jloss.numerics import absolute, logsumexp, normalize, safe_divide
@@ -74,8 +74,7 @@ def stft(
     if filters is None:
         (distance,) = distances("stft", predictions, targets, [(fft_size, hop_size, window_length)], weights, epsilon)
         return distance
-    powers = (power(spectrum("stft", s, fft_size, hop_size, window_length), epsilon) for s in (predictions, targets))
-    x, y = (_bands("stft", filters, jnp.sqrt(p)) for p in powers)
+    x, y = (bands("stft", s, filters, fft_size, hop_size, window_length, epsilon) for s in (predictions, targets))
     sums = sums_of_terms(x, y, absolute(jnp.log(floored(x, epsilon) / floored(y, epsilon))), weights)
     return weighted(sums, x.size, weights, jnp.zeros_like(x, shape=()))
 
@@ -168,8 +167,7 @@ def mel(
     References:
         Kong, Kim, Bae, HiFi-GAN, 2020. https://arxiv.org/abs/2010.05646
     """
-    spectra = (spectrum("mel", s, fft_size, hop_size, window_length) for s in (predictions, targets))
-    x, y = (floored(_bands("mel", filters, jnp.sqrt(power(z, 1e-9))), epsilon) for z in spectra)
+    x, y = (floored(bands("mel", s, filters, fft_size, hop_size, window_length, 1e-9), epsilon) for s in (predictions, targets))
     return jnp.mean(absolute(jnp.log(x / y)))
 
 
@@ -439,16 +437,6 @@ def mel_filterbank(
     rising, falling = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
     height = 2 / (edges[2:] - edges[:-2]) if area else 1.0
     return jnp.asarray(height * np.maximum(0, np.minimum(rising, falling)), float)
-
-
-def _bands(name: str, filters: Array, magnitudes: Array) -> Array:
-    """Magnitudes (g, f) in bands (g, b)."""
-    if filters.shape[1] != magnitudes.shape[1]:
-        raise ValueError(
-            f"{name}: `filters` must have a column for each of the fft_size // 2 + 1 = {magnitudes.shape[1]} frequencies, "
-            f"got {filters.shape[1]}."
-        )
-    return _product(magnitudes, filters.T)
 
 
 def _product(a: Array, b: Array) -> Array:

@@ -314,10 +314,10 @@ def _with_delays(s: Array, taps: int) -> tuple[Callable[[Array], Array], Callabl
     length = min(_length(4 * taps), _length(size))
     block = length - taps + 1
     count = max(1, -(-s.shape[0] // block))
-    delays = to_frequencies(frames(s, count, block, 0, block), length)
+    delays = to_frequencies(frames(s, count, block, block), length)
 
     def correlate(x: Array) -> Array:
-        return to_samples(jnp.sum(delays.conj() * to_frequencies(frames(x, count, block, 0, length), length), axis=0), length)[:taps]
+        return to_samples(jnp.sum(delays.conj() * to_frequencies(frames(x, count, block, length), length), axis=0), length)[:taps]
 
     def convolve(weights: Array) -> Array:
         pieces = to_samples(delays * to_frequencies(weights, length)[None], length)
