@@ -35,6 +35,7 @@ class Hints(NamedTuple):
     steps: bool = False  # it runs along the first axis of its inputs, one step after the other
     any_pixel_order: bool = False  # it adds its pixels by `pixel_sum`, so they may be cut into rows
     blocks: int = 0  # value and gradient are computed a block of examples at a time from so small a fraction of `RECOMPUTE_FROM` on
+    keeps: int = 1  # times what a formula usually keeps of a number, so that a block has the less of them
     sizes: Mapping[str, int] = MappingProxyType({})  # of the core axes of samples, where the usual ones are too small for it
     time: str = ""  # sizes with which its operations grow faster than its inputs do: "n^2"
     memory: str = ""  # and what it holds
@@ -81,6 +82,14 @@ def few() -> bool:
     platform, or a derivative of its own.
     """
     return _FEW.get()
+
+
+_IN_BLOCK = contextvars.ContextVar("in_block", default=False)
+
+
+def in_block() -> bool:
+    """Whether a loss is traced for one block of a large batch, of which it may keep what it needs."""
+    return _IN_BLOCK.get()
 
 
 def as_primitives(entry: Any) -> Any:
@@ -228,7 +237,7 @@ def cut_of(entry: Any, batch: Any, reduction: Any) -> Cut | None:
         return None  # the gradient of a sum, which is divided by the mass only afterwards, leaves its range
     level = max(range(len(batch.shape)), key=lambda i: batch.shape[i])
     length = batch.shape[level]
-    wanted = min(length // LANES, size // BLOCK_OF_STEPS) if hints.steps else min(length, size // BLOCK)
+    wanted = min(length // LANES, size // BLOCK_OF_STEPS) if hints.steps else min(length, hints.keeps * size // BLOCK)
     blocks = next((n for n in range(wanted, min(2 * wanted, length) + 1) if n and length % n == 0), wanted)
     return Cut(level, length, blocks, small=hints.steps) if blocks > 1 else None
 
@@ -245,6 +254,7 @@ def sum_of_blocks(function: Callable[..., Array], operands: list[Array], axes: l
     inside of the loop runs on all cores. `sigmoid_focal` of 8M numbers: 16 ms for 40, and 3 MB of temporaries for 34. `axes` says
     where the examples of an operand lie, None that all share it. The derivatives are those of jax, of every order and kind.
     """
+    function = _said_to_be_in_block(function)
     width, rest = divmod(cut.size, cut.blocks)
 
     def block(operands: Sequence[Array], start: Any, length: int) -> list[Array]:
@@ -294,6 +304,17 @@ def sum_of_blocks(function: Callable[..., Array], operands: list[Array], axes: l
 
     total: Array = with_gradients(lambda *operands: lax.platform_dependent(*operands, cpu=value, default=function), both)(*operands)
     return total
+
+
+def _said_to_be_in_block(function: Callable[..., Any]) -> Callable[..., Any]:
+    def inside(*operands: Any) -> Any:
+        token = _IN_BLOCK.set(True)
+        try:
+            return function(*operands)
+        finally:
+            _IN_BLOCK.reset(token)
+
+    return inside
 
 
 class Sum(NamedTuple):

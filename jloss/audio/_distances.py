@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import by_platform, is_known_zero, select
+from jloss._core.backend import by_platform, in_block, is_known_zero, select
 from jloss._core.domains import is_known
 from jloss.audio._fourier import (
     by_matrices,
@@ -23,7 +23,8 @@ from jloss.audio._fourier import (
 )
 from jloss.numerics import absolute, safe_divide, safe_sqrt
 
-STRETCH = 8192  # samples of a signal whose spectrograms of one example stay in the caches of a CPU
+STRETCH = 8192  # samples of a signal whose spectrograms, of a few examples, stay in the caches of a CPU
+BLOCK_STRETCH = 1 << 16  # the same where the examples come in blocks
 
 Weights = tuple[float | Array, float | Array, float | Array]  # of convergence, logarithms, magnitudes
 
@@ -55,7 +56,9 @@ def distances(
     Of long signals CPUs take a stretch at a time, in all resolutions, and again for the gradient: what is large stays in their caches.
     `multi_resolution_stft` of 4 x 65536 samples takes half the time, and a fifth of the memory.
     """
-    parts = -(-predictions.shape[0] // STRETCH) if is_known(predictions.shape[0]) and jax.default_backend() == "cpu" else 1
+    parts, longest = 1, BLOCK_STRETCH if in_block() else STRETCH
+    if is_known(predictions.shape[0]) and jax.default_backend() == "cpu":
+        parts = -(-predictions.shape[0] // longest)
     plans, stretches = [], []
     for fft_size, hop_size, window_length in resolutions:
         window_length = fft_size if window_length is None else window_length

@@ -80,7 +80,7 @@ def stft(
 
 
 @loss("(t),(t)->()", "real real", epsilon="positive")
-@hint(sizes={"t": 1100})
+@hint(sizes={"t": 1100}, blocks=32, keeps=2)
 def multi_resolution_stft(
     predictions: Array,
     targets: Array,
