@@ -7,7 +7,6 @@ from jax import Array, lax
 from jloss._core.backend import by_platform
 from jloss._core.domains import is_known
 
-
 REAL = 256  # samples whose spectrum is one real transform on CPUs
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import jloss
-from jloss.audio import _distances
-from jloss.audio._fourier import by_matrices, frames
+from jloss.audio import _distances, _fourier
+from jloss.audio._fourier import by_matrices, columns_in_parts, frames, spectrum_in_parts
 from jloss.testing import check
 from tests.oracles.audio import spectrogram as oracles
 from tests.peers import agree, draws
@@ -144,7 +144,7 @@ def test_resolutions_come_in_threes():
 def test_frames(hop, length):
     signal, count = np.arange(40.0), (40 - 3 - length) // hop + 1
     wanted = [signal[3 + i * hop : 3 + i * hop + length] for i in range(count)]
-    np.testing.assert_array_equal(frames(jnp.asarray(signal), count, hop, 3, length), wanted)
+    np.testing.assert_array_equal(frames(jnp.asarray(signal[3:]), count, hop, length), wanted)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 12, 16, 49, 600, 1024])
@@ -155,6 +155,70 @@ def test_products_of_matrices_are_the_transform(size):
         padded[:, left : left + length] = x
         wanted = np.fft.rfft(padded)
         np.testing.assert_allclose(by_matrices(jnp.asarray(x), left, size), wanted, atol=2e-6 * np.abs(wanted).max())
+
+
+@pytest.fixture
+def parts_are_small(monkeypatch):
+    """Spectra of more than 8 samples come in parts."""
+    monkeypatch.setattr(_fourier, "REAL", 8)
+
+
+@pytest.mark.parametrize(("size", "counts"), [(8, [5]), (12, [3, 4]), (16, [4, 5]), (64, [16, 8, 4, 5]), (30, [16])])
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 1.0])
+def test_parts_have_each_frequency_once(parts_are_small, size, counts, share):
+    (x,) = draws((3, max(1, int(share * size))))
+    wanted = np.abs(np.fft.rfft(x, size))
+    found = spectrum_in_parts(jnp.asarray(x), size)
+    assert [part.shape for part in found] == [(3, n) for n in counts]
+    for part, columns in zip(found, columns_in_parts(jnp.asarray(wanted), size), strict=True):
+        np.testing.assert_allclose(np.abs(part), columns, atol=1e-5 * wanted.max())
+
+
+def test_what_lies_behind_a_frame_has_no_gradient(parts_are_small):
+    def energy(x):
+        return sum(jnp.sum(jnp.square(jnp.abs(z))) for z in spectrum_in_parts(x, 32))
+
+    (x,) = draws((2, 11))
+    wanted = jax.grad(lambda x: jnp.sum(jnp.square(jnp.abs(jnp.fft.rfft(x, 32)))))(jnp.asarray(x))
+    np.testing.assert_allclose(jax.grad(energy)(jnp.asarray(x)), wanted, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "hop", "window"), [("stft", 50, 240), ("filtered", 129, 512), ("mel", 128, None), ("mel", 700, 300), ("mel", 512, 511)]
+)
+def test_large_batches_have_spectra_in_parts(name, hop, window):
+    """Value and gradients, also of the filters, are those of the examples alone, which are too small for that."""
+    filters = np.abs(draws((7, 257), seed=3)[0]).astype(np.float64)
+    options = {"fft_size": 512, "hop_size": hop, "window_length": window}
+    loss = functools.partial(jloss.mel if name == "mel" else jloss.stft, **options)
+    with jax.enable_x64(True):
+        given = [s.astype(np.float64) for s in draws((2, 40000), (2, 40000))] + [filters] * (name != "stft")
+        every = tuple(range(len(given)))
+        value, gradients = jax.value_and_grad(loss, every)(*given)
+        each = [jax.value_and_grad(loss, every)(*(s[i] for s in given[:2]), *given[2:]) for i in (0, 1)]
+    np.testing.assert_allclose(value, np.mean([v for v, _ in each]), rtol=1e-9)
+    for at, gradient in enumerate(gradients):
+        alone = np.stack([g[at] for _, g in each]) / 2
+        np.testing.assert_allclose(gradient, alone if at < 2 else alone.sum(axis=0), atol=1e-9 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_examples_one_after_another_are_the_same(weighted):
+    """Batches of half a megabyte come in blocks. Reduced to nothing they come at once, in stretches."""
+    signals = draws((3, 70000), (3, 70000))
+    weights = {"weights": jnp.array([0.5, 0.0, 2.0])} if weighted else {}
+
+    def one_after_another(*signals):
+        return jloss.multi_resolution_stft(*signals, **weights)
+
+    def at_once(*signals):
+        values = jloss.multi_resolution_stft(*signals, reduction="none")
+        return jnp.sum(values * weights["weights"]) / 2.5 if weighted else jnp.mean(values)
+
+    (value, gradients), (other, others) = (jax.value_and_grad(f, (0, 1))(*signals) for f in (one_after_another, at_once))
+    np.testing.assert_allclose(value, other, rtol=1e-5)
+    for gradient, wanted in zip(gradients, others, strict=True):
+        np.testing.assert_allclose(gradient, wanted, atol=2e-5 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("name", ["stft", "complex_stft", "compressed_spectral"])
