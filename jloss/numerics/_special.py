@@ -10,6 +10,7 @@ from jax import Array, lax
 
 from jloss._core.backend import by_platform, few, select, with_derivative_of
 from jloss.numerics import below, log1mexp, log_partition, pick, safe_exp
+from jloss.numerics.guards import log1p_of_share, polynomial
 
 
 def arctan2(y: Array, x: Array) -> Array:
@@ -36,10 +37,13 @@ def log_cosh(x: Array) -> Array:
     x = jnp.abs(x)
     near = x < 0.5
     square = jnp.square(select(near, x, 0.0))
-    series = jnp.zeros_like(square)
-    for coefficient in reversed(_log_cosh_series(_terms(x, 8, 16))):
-        series = coefficient + square * series
-    return select(near, square * series, x - (math.log(2) - jnp.log1p(jnp.exp(-2 * x))))
+    terms = _log_cosh_series(16) if x.dtype == jnp.float64 else LOG_COSH
+    series = polynomial(square, *terms)
+    return select(near, square * series, x - (math.log(2) - log1p_of_share(jnp.exp(-2 * x))))
+
+
+# By least squares, weighted such that its relative error is at most 5e-11, that of its derivative 4e-9.
+LOG_COSH = (0.4999999999768596, -0.08333332661430541, 0.02222190512757857, -0.006740528670663923, 0.0021432974105031, -0.000574543783185067)
 
 
 @functools.cache
