@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
+from jax.extend.core import jaxpr_as_fun
 
 REORDER_FROM = 1 << 16  # numbers, from which the order of the arithmetic is worth a thought
 LATE_FROM = 1 << 21  # bytes, from which one more array leaves the caches: `hinge` of 4 MiB takes a quarter longer with it
@@ -101,10 +102,18 @@ def as_primitives(entry: Any) -> Any:
     return jax.disable_jit() if ours or hints_of(entry.core).straight else contextlib.nullcontext()
 
 
-def program_of(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], reduction: Any) -> Any:
-    """The program of the formula of a large elementwise loss, to see how its values are best summed; it is what then computes them."""
-    large = entry.elementwise and reduction != "none" and size_of(arrays) >= REORDER_FROM
-    return jax.make_jaxpr(core)(*arrays.values()) if large else None
+def program_of(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], reduction: Any, where: Any) -> Any:
+    """The program of the formula of a large elementwise loss, to see how its values are best summed; it is what then computes them.
+
+    With a mask the gradient computes functions again: beside bytes LLVM computes 16 at once, for 8 without, so that they cost less than
+    to write what they give. `poisson_nll` of 1M numbers: 0.62 ms of processor time for 1.12.
+    """
+    if not entry.elementwise or reduction == "none" or size_of(arrays) < REORDER_FROM:
+        return None
+    program = jax.make_jaxpr(core)(*arrays.values())
+    if where is None or _is_recomputed(program.jaxpr) or not _is_dear(program.jaxpr) or jax.default_backend() != "cpu":
+        return program
+    return jax.make_jaxpr(jax.checkpoint(jaxpr_as_fun(program)))(*jax.tree.leaves(arrays))
 
 
 def select(condition: Any, x: Any, y: Any) -> Array:
@@ -404,6 +413,11 @@ def calculates_with_selected(jaxpr: Any) -> bool:
         elif any(id(v) in selected for v in eqn.invars):
             return True
     return False
+
+
+def _is_recomputed(jaxpr: Any) -> bool:
+    """Whether a program is under `jax.checkpoint` already, as that of `recomputed_if_large` is."""
+    return [eqn.primitive.name for eqn in jaxpr.eqns] in (["checkpoint"], ["remat2"])
 
 
 def _is_dear(jaxpr: Any) -> bool:

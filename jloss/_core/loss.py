@@ -176,7 +176,7 @@ def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any
     core = backend.recomputed_if_large(entry.core, entry.elementwise, batch.arrays)
     few = 0 < backend.size_of(batch.arrays) < backend.REORDER_FROM and is_known(*batch.shape)
     with backend.few_numbers(few), backend.as_primitives(entry):
-        program = backend.program_of(entry, functools.partial(core, **options), batch.arrays, reduction)
+        program = backend.program_of(entry, functools.partial(core, **options), batch.arrays, reduction, where)
         if program is not None:
             (values,) = jaxpr_as_fun(program)(*jax.tree.leaves(batch.arrays))
         else:
