@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._core.layout import class_sums, pixel_sum
+from jloss._core.layout import class_sums, pixel_sum, pixel_sum_of_terms
 from jloss.numerics import absolute, positive_part, safe_divide
 
 
@@ -58,7 +58,7 @@ def error_and_total(
         both = p * y
         error, first, second = (p - both) + (y - both), p, y
     add_up = class_sums if by_class else pixel_sum
-    return add_up(error), add_up(first) + add_up(second)
+    return (add_up if by_class else pixel_sum_of_terms)(error), add_up(first) + add_up(second)
 
 
 def missed_share(tp: Array, error: Array, smooth_numerator: Array | float, smooth_denominator: Array | float) -> Array:
