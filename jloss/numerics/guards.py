@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import by_platform, few, select, spec_of, with_derivative_of
+from jloss._core.backend import by_platform, computed_again, few, select, spec_of, with_derivative_of
 
 
 def safe_divide(numerator: Array, denominator: Array, fallback: float = 0.0) -> Array:
@@ -40,7 +40,7 @@ def safe_log(x: Array) -> Array:
 def safe_norm(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
     """The Euclidean norm, with gradient 0 at a zero vector; scaled, so that it neither over- nor underflows."""
     scale, inverse = _scale(x, axis)
-    norm = scale * safe_sqrt(jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True))
+    norm = scale * safe_sqrt(_sum_of_squares(x, inverse, axis))
     return norm if keepdims else jnp.squeeze(norm, axis=axis)
 
 
@@ -52,8 +52,17 @@ def normalize(x: Array, axis: int = -1) -> Array:
 def inverse_norm(x: Array, axis: int = -1) -> Array:
     """One over the Euclidean norm, the axis kept; 0 with gradient 0 for a zero vector. Times the vector it is `normalize`."""
     _, inverse = _scale(x, axis)
-    norm = safe_sqrt(jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True))
+    norm = safe_sqrt(_sum_of_squares(x, inverse, axis))
     return inverse * safe_divide(jnp.ones_like(norm), norm)
+
+
+def _sum_of_squares(x: Array, inverse: Array, axis: int | tuple[int, ...] | None) -> Array:
+    """Of ``x * inverse``."""
+
+    def summed(x: Array, inverse: Array) -> Array:
+        return jnp.sum(jnp.square(x * inverse), axis=axis, keepdims=True)
+
+    return computed_again(summed)(x, inverse)
 
 
 def _scale(x: Array, axis: int | tuple[int, ...] | None) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import hint, is_known_zero
+from jloss._core.backend import computed_again, hint, is_known_zero
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss._core.sorting import order_of
@@ -334,19 +334,19 @@ def _cosine_distance(first: Array, second: Array) -> Array:
 def _both_distances(anchor: Array, positive: Array, negative: Array, p: Array | float, swap: bool) -> tuple[Array, Array]:
     """The p-norms to the positive and to the negative; the common norm does not pay for logarithms."""
 
-    def measured(norm: Callable[[Array], Array], *vectors: Array) -> tuple[Array, Array]:
+    def measured(distance: Callable[[Array, Array], Array], *vectors: Array) -> tuple[Array, Array]:
         anchor, positive, negative = vectors
-        near, far = norm(anchor - positive), norm(anchor - negative)
+        near, far = distance(anchor, positive), distance(anchor, negative)
         if swap:
-            other = norm(positive - negative)
+            other = distance(positive, negative)
             far = jnp.where(other < far, other, far)
         return near, far
 
-    def length(x: Array) -> Array:  # unscaled, in half the time of `safe_norm`: below 1e-19 it counts as 0, above 1e19 as infinite
-        return safe_sqrt(jnp.sum(jnp.square(x)))
+    def length(x: Array, y: Array) -> Array:  # unscaled, in half the time of `safe_norm`: below 1e-19 it is 0, above 1e19 infinite
+        return safe_sqrt(computed_again(lambda x, y: jnp.sum(jnp.square(x - y)))(x, y))
 
     def general(vectors: tuple[Array, ...]) -> tuple[Array, Array]:
-        return measured(lambda x: _any_norm(x, p), *vectors)
+        return measured(lambda x, y: _any_norm(x - y, p), *vectors)
 
     vectors = (anchor, positive, negative)
     common = measured(length, *vectors)
