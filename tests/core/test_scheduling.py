@@ -16,7 +16,7 @@ from tests.cases import case
 IDENTITIES = {
     (backend, "recomputed_if_large"): lambda core, elementwise, arrays: core,
     (backend, "few_numbers"): lambda few: contextlib.nullcontext(),
-    (backend, "program_of"): lambda entry, core, arrays, reduction: None,
+    (backend, "program_of"): lambda entry, core, arrays, reduction, where: None,
     (backend, "how_to_sum"): lambda entry, program, arrays, values, where, reduction: backend.Sum(values, sorts=1, lanes=True),
     (backend, "sum_in_lanes"): jnp.sum,
     (backend, "as_primitives"): lambda entry: contextlib.nullcontext(),
