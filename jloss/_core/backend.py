@@ -482,7 +482,8 @@ def count_true(where: Array) -> tuple[Array, Array]:
         return lax.optimization_barrier((where, jnp.sum(counts.astype(exact)).astype(jnp.int32)))
 
     # A last axis that devices share is split evenly into blocks of 512.
-    if not all(isinstance(n, int) for n in where.shape) or not where.ndim or where.shape[-1] % 512 or any(spec_of(where)):
+    known = all(isinstance(n, int) for n in where.shape)
+    if not known or where.size < REORDER_FROM or where.shape[-1] % 512 or any(spec_of(where)):
         return summed(where)
     return lax.platform_dependent(where, cpu=in_bytes, default=summed)
 

@@ -13,7 +13,8 @@ from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss._core.sorting import by_rank
 from jloss.classification.entropy import sigmoid_cross_entropy
-from jloss.numerics import max_or_nan, pick, positive_part, safe_exp, select_by_sign, softplus
+from jloss.numerics import max_or_nan, pick, positive_part, safe_exp, select_by_sign
+from jloss.numerics.guards import softplus_by_series
 
 
 @loss("(),()->()", "real sign")
@@ -124,7 +125,7 @@ def logistic(scores: Array, signs: Array, **reduce: Unpack[Reduce]) -> Array:
     References:
         Cox, The Regression Analysis of Binary Sequences, 1958. https://doi.org/10.1111/j.2517-6161.1958.tb00292.x
     """
-    return softplus(-signs * scores)
+    return softplus_by_series(-signs * scores)
 
 
 @loss("(k),()->()", "real class")

@@ -12,7 +12,7 @@ from jloss._core.signature import Reduce
 from jloss.generative._bins import LOG_ROOT_2PI, binned_normal_nll, bounded
 from jloss.generative._numbers import log1mexp_small
 from jloss.numerics import log_softmax, logsumexp
-from jloss.numerics.guards import softplus
+from jloss.numerics.guards import softplus_by_series
 
 
 @loss("(d),()->()", "real real")
@@ -81,8 +81,8 @@ def discretized_logistic_mixture(
     scales = bounded(select(log_scales <= min_log_scale, min_log_scale, log_scales))
     inverse, gaps = jnp.exp(-scales), targets[:, None] - means
     width, low, high = 2 * half * inverse, (targets < -1 + half)[:, None], (targets > 1 - half)[:, None]
-    below = jnp.where(high, 0.0, softplus(-(gaps + half) * inverse))  # minus the logarithms of what both tails leave
-    above = jnp.where(low, 0.0, softplus((gaps - half) * inverse))
+    below = jnp.where(high, 0.0, softplus_by_series(-(gaps + half) * inverse))  # minus the logarithms of what both tails leave
+    above = jnp.where(low, 0.0, softplus_by_series((gaps - half) * inverse))
     logs = jnp.where(low | high, 0.0, log1mexp_small(width, math.log(2 * half) - scales)) - below - above
     return -logsumexp(jnp.sum(logs, axis=0) + log_softmax(mixture_logits))
 

@@ -125,6 +125,15 @@ def select_by_sign(sign: Array, above: Array, below: Array) -> Array:
 def softplus(x: Array) -> Array:
     """``log(1 + exp(x))`` without overflow; its gradient is the logistic function, also at 0 and at infinity."""
     positive = x > 0  # one comparison for both terms: with `jnp.abs`, whose slope at 0 is +1, they would add up to -1/2 there
+    return select(positive, x, 0.0) + jnp.log1p(jnp.exp(select(positive, -x, x)))
+
+
+def softplus_by_series(x: Array) -> Array:
+    """`softplus` by `log1p_of_share`, where its arithmetic is what a loss costs: `logistic` takes 0.62 of its time.
+
+    Not where values are added up as they are, as over pairs: XLA for CPUs hands sums of its own logarithms to a library.
+    """
+    positive = x > 0
     return select(positive, x, 0.0) + log1p_of_share(jnp.exp(select(positive, -x, x)))
 
 
@@ -280,4 +289,4 @@ def logaddexp(x: Array, y: Array) -> Array:
     high, low = select(first, x, y), select(first, y, x)
     nothing = high == -jnp.inf
     base = select(nothing, 0.0, high)
-    return select(nothing, lax.stop_gradient(low), base + log1p_of_share(jnp.exp(low - base)))  # low may be NaN
+    return select(nothing, lax.stop_gradient(low), base + jnp.log1p(jnp.exp(low - base)))  # low may be NaN

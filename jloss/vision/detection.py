@@ -14,7 +14,8 @@ from jloss._core.assignment import match
 from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
-from jloss.numerics import absolute, clipped, log_softmax, pick, positive_part, safe_divide, softplus
+from jloss.numerics import absolute, clipped, log_softmax, pick, positive_part, safe_divide
+from jloss.numerics.guards import softplus_by_series
 from jloss.vision._geometry import compare, power
 from jloss.vision.boxes import to_center_size
 
@@ -74,8 +75,8 @@ def quality_focal(logits: Array, quality: Array, *, beta: float = 2.0, **reduce:
 
 def _cross_entropy(logits: Array, quality: Array) -> Array:
     """Sigmoid cross entropy; 0 where an infinite logit agrees with its label of 0 or 1, in which 0 * inf would be NaN."""
-    yes = select((quality == 0) & (logits == -jnp.inf), 0.0, softplus(-logits))
-    no = select((quality == 1) & (logits == jnp.inf), 0.0, softplus(logits))
+    yes = select((quality == 0) & (logits == -jnp.inf), 0.0, softplus_by_series(-logits))
+    no = select((quality == 1) & (logits == jnp.inf), 0.0, softplus_by_series(logits))
     return quality * yes + (1 - quality) * no
 
 
@@ -111,8 +112,8 @@ def varifocal(logits: Array, quality: Array, *, alpha: float = 0.75, gamma: floa
     nothing = quality <= 0
     positive = quality * _cross_entropy(select(nothing, 0.0, logits), quality)
     logits = select(nothing, logits, 0.0)
-    log_share = jnp.where(gamma == 0, 0.0, -gamma * softplus(-logits))  # 0 * inf is NaN
-    negative = alpha * _settled(logits, jnp.exp(log_share)) * softplus(logits)
+    log_share = jnp.where(gamma == 0, 0.0, -gamma * softplus_by_series(-logits))  # 0 * inf is NaN
+    negative = alpha * _settled(logits, jnp.exp(log_share)) * softplus_by_series(logits)
     return jnp.where(nothing, negative, positive)
 
 
