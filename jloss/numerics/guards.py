@@ -5,7 +5,6 @@ the rule behind most is the double `where`: the untaken branch must be harmless,
 """
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 from jax import Array, lax
