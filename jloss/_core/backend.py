@@ -451,7 +451,7 @@ def sorts_of(entry: Any, values: Array, arrays: dict[str, Any]) -> int:
     return 1 if size < RECOMPUTE_FROM else 2
 
 
-def late_mean(total: Array, mass: Array, sorts: int) -> Array:
+def late_mean(total: Array, mass: Array | np.ndarray, sorts: int) -> Array:
     """The total over the mass, times a 1 hidden behind sorts, so that XLA computes the gradient after the value and in its place.
 
     With a constant 1 / n it computes the gradient first and holds both. `hinge` of 16M numbers: 39 ms for 66. The longer the way to

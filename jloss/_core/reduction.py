@@ -139,8 +139,8 @@ def reduce_total(
         return total if axis_name is None else lax.psum(total, axis_name)
     every = where is None and is_known(size) and size > 0
     if every and weights is None and axis_name is None and reduction == "mean":  # a constant, which nothing has to trace
-        mass = np.asarray(size, total.dtype)
-        return backend.late_mean(total, mass, sorts) if sorts else lax.div(total, mass)
+        number = np.asarray(size, total.dtype)
+        return backend.late_mean(total, number, sorts) if sorts else lax.div(total, number)
     examples = jnp.asarray(size) if count is None else count
     mass = examples.astype(total.dtype) if weights is None else jnp.sum(weights)
     kept = mass != 0 if weights is None else jnp.any(weights != 0)

@@ -36,7 +36,7 @@ def spectrum_in_parts(frames: Array, size: int) -> list[Array]:
     count = -(-frames.shape[1] // quarter)
     frames = with_zeros(frames, count * quarter)
     pieces = lax.split(frames, (quarter,) * count, axis=1)
-    a, b, c, d = (*pieces, *[0.0] * (4 - count))
+    a, b, c, d = [*pieces, *[jnp.zeros((), frames.dtype)] * (4 - count)]
     real, imaginary = a - c, d - b
     angle = 2 * np.pi / size * np.arange(quarter)[None]
     cos, sin = (f(angle).astype(frames.dtype) for f in (np.cos, np.sin))
