@@ -134,6 +134,79 @@ def sum_over_rows(
     return sums_of(rows, lax.stop_gradient(columns) if same else columns, leaves)
 
 
+def sum_over_rows_sharing(
+    share: Callable[..., Array], function: Callable[..., list[Array]], vectors: Array, given: Any, size: int, part: int, few: int = 16
+) -> list[Array]:
+    """`sum_over_rows` of what ``function(products, index, given, mine, all)`` says of each row, which also knows of all of them what
+    ``share(products, index, given)`` says, a number each: `mine` are those of the rows at hand.
+
+    The gradient first finds out what these numbers are worth, and is then that of one sum over rows.
+
+    Args:
+        share: Gives a number per row.
+        function: Gives a list of arrays with a number per row.
+        vectors: The set, compared with itself.
+        given: Pytree of further arrays.
+        size: As in `sum_over_rows`.
+        part: The same.
+        few: How many rows are multiplied with all at a time to find out what the numbers are worth; twice as many for the numbers.
+    """
+    n = vectors.shape[0]
+    few = min(few, n // 2)
+    axes = frozenset().union(*map(_varying, jax.tree.leaves((vectors, given))))
+    vectors, given = _vary((vectors, jax.tree.map(jnp.asarray, given)), axes)
+    leaves, tree = jax.tree.flatten(given)
+    wanted, steps = [_is_float(a) for a in leaves], np.arange(-(-n // few), dtype=np.int32)
+
+    def shared(vectors: Array, given: Any) -> Array:
+        def step(numbers: Array, i: Array) -> Any:
+            at = _block(i, n, 2 * few)
+            return at.put(numbers, share(_products(at.of(vectors), vectors), at.index, given)), None
+
+        zeros = _nothing([jax.ShapeDtypeStruct((n,), vectors.dtype)], vectors, axes)[0]
+        return lax.scan(step, zeros, np.arange(-(-n // (2 * few)), dtype=np.int32))[0]
+
+    def sums(vectors: Array, given: Any, numbers: Array, i: Any) -> list[Array]:
+        at = _block(i, n, few)
+        found = function(_products(at.of(vectors), vectors), at.index, given, at.of(numbers), numbers)
+        return [jnp.sum(jnp.where(at.new, x, jnp.zeros_like(x))) for x in found]
+
+    def total(vectors: Array, leaves: list[Array]) -> list[Array]:
+        given = jax.tree.unflatten(tree, leaves)
+        of_block = functools.partial(sums, vectors, given, shared(vectors, given))
+        start = _nothing(jax.eval_shape(of_block, 0), vectors, axes)
+        return lax.scan(lambda found, i: (_added(found, of_block(i)), None), start, steps)[0]
+
+    def gradients(_: Any, vectors: Array, leaves: list[Array]) -> Any:
+        given = jax.tree.unflatten(tree, leaves)
+        numbers = shared(vectors, given)
+
+        def step(carry: Any, i: Array) -> Any:
+            def of_first(numbers: Array) -> tuple[Array, list[Array]]:
+                found = sums(vectors, given, numbers, i)
+                return found[0], found
+
+            worths, found = jax.grad(of_first, has_aux=True)(numbers)
+            return (_added(carry[0], found), carry[1] + worths), None
+
+        start = _nothing(jax.eval_shape(functools.partial(sums, vectors, given, numbers), 0), vectors, axes), jnp.zeros_like(numbers)
+        (found, worths), _ = lax.scan(step, start, steps)
+
+        def first(vectors: Array, floats: list[Array]) -> Array:
+            def each(products: Array, index: Array, held: Any) -> list[Array]:
+                given, numbers, worths = held
+                direct, *_ = function(products, index, given, numbers[index], numbers)
+                return [direct + worths[index] * share(products, index, given)]
+
+            given = jax.tree.unflatten(tree, _merge(wanted, floats, leaves))
+            return sum_over_rows(each, vectors, vectors, (given, numbers, worths), size, part)[0]
+
+        slopes, of_given = jax.grad(first, (0, 1))(vectors, _some(wanted, leaves))
+        return found, [slopes, *_merge(wanted, of_given, [None] * len(wanted))]
+
+    return with_gradients(total, gradients)(vectors, leaves)
+
+
 def sum_over_partners(function: Callable[..., Any], rows: Array, partners: Sequence[Array], given: Any, size: int) -> list[Array]:
     """The sums over all rows of what ``function(some, others, given)`` says of each: `some` are a block of rows, `others` a list of the
     rows that are their partners, and of the arrays in `given` it gets the same block. Only the first sum has a derivative, in the rows.
@@ -210,14 +283,19 @@ def map_over_rows(function: Callable[[Any], Any], rows: Any, size: int) -> Any:
     return lax.scan(step, start, jnp.arange(-(-n // size)))[0]
 
 
+def blocks_of(rows: Any, size: int) -> Any:
+    """Blocks of about `size` rows, arrays with one leading axis more; one block if there are few rows, or no such blocks of equal size."""
+    n = jax.tree.leaves(rows)[0].shape[0]
+    count = next((c for c in range(-(-n // size), -(-2 * n // size)) if n % c == 0), 1) if isinstance(n, int) and n else 1
+    return jax.tree.map(lambda a: a.reshape(count, a.shape[0] // count, *a.shape[1:]) if count > 1 else a[None], rows)
+
+
 def sum_over_blocks(function: Callable[[Any], Array], rows: Any, size: int, beside: Array | None = None) -> Array:
     """The sum of ``function(some)``, an array that does not grow with the rows, over blocks of about `size` rows; each is computed again
     for its gradient. At once if there are few rows, or no such blocks of equal size. `beside` is what else the function holds on to."""
-    n = jax.tree.leaves(rows)[0].shape[0]
-    count = next((c for c in range(-(-n // size), -(-2 * n // size)) if n % c == 0), 1) if isinstance(n, int) else 1
-    if count == 1:
+    blocks = blocks_of(rows, size)
+    if jax.tree.leaves(blocks)[0].shape[0] == 1:
         return function(rows)
-    blocks = jax.tree.map(lambda a: a.reshape(count, n // count, *a.shape[1:]), rows)
     start = jax.tree.map(lambda a: a[0], blocks)
     kind, axes = jax.eval_shape(function, start), _varying_axes(function, start)
     (zeros,) = [_vary(jnp.zeros(kind.shape, kind.dtype), axes)] if beside is None else _nothing([kind], beside, axes)

@@ -1,9 +1,12 @@
 """Sets of numbers or rows, of which a mask keeps some, and that may lie on several devices."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array, lax
+
+from jloss._core.pairs import sum_over_blocks
 
 AxisName = str | tuple[str, ...] | None
 
@@ -31,6 +34,16 @@ class Group(NamedTuple):
     def mean(self, values: Array) -> Array:
         """Their mean; 0 if nothing is kept."""
         return self.total(values) / jnp.where(self.none, 1, self.number).astype(values.dtype)
+
+    def mean_of(self, function: Callable[[Array], Array], size: int = 512) -> Array:
+        """``mean(function(items))``, of a large set a block of items at a time, whose gradient computes it again."""
+
+        def sum_of(some: tuple[Array, Array | None]) -> Array:
+            return Group(*some, self.number, None).total(function(some[0]))
+
+        total = sum_over_blocks(sum_of, (self.items, self.kept), size)
+        total = total if self.axis_name is None else lax.psum(total, self.axis_name)
+        return total / jnp.where(self.none, 1, self.number).astype(total.dtype)
 
     def absent(self, fill: float) -> Array:
         """The items, with `fill` for those that are dropped."""

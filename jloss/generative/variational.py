@@ -15,6 +15,7 @@ from jax import Array, lax
 
 from jloss._core.backend import select
 from jloss._core.loss import loss
+from jloss._core.pairs import sum_over_blocks
 from jloss._core.signature import Datum, OverClasses, Reduce
 from jloss.generative._numbers import log_sinhc, times
 from jloss.generative._sets import group
@@ -176,8 +177,8 @@ def vector_quantization(
     References:
         van den Oord, Vinyals, Kavukcuoglu, Neural Discrete Representation Learning, 2017. https://arxiv.org/abs/1711.00937
     """
-    to_codes = jnp.mean(jnp.square(lax.stop_gradient(encoded) - codes))
-    to_encoder = jnp.mean(jnp.square(encoded - lax.stop_gradient(codes)))
+    to_codes = _mean(jnp.square(lax.stop_gradient(encoded) - codes))
+    to_encoder = _mean(jnp.square(encoded - lax.stop_gradient(codes)))
     return codebook * to_codes + commitment * to_encoder
 
 
@@ -264,8 +265,14 @@ def information_maximization(
         Yu et al., Language Model Beats Diffusion: Tokenizer is Key to Visual Generation, 2024. https://arxiv.org/abs/2310.05737
     """
     rows = group(logits, mask, negatives_axis_name)
-    mean = rows.mean(jnp.exp(log_softmax(rows.items)))
-    return rows.mean(jax.vmap(softmax_entropy)(rows.items)) + diversity * jnp.sum(xlogy(mean, mean))
+
+    def each(some: Array) -> Array:
+        """The probabilities of the classes, and at last their entropy."""
+        return jnp.concatenate([jnp.exp(log_softmax(some)), jax.vmap(softmax_entropy)(some)[:, None]], axis=1)
+
+    both = rows.mean_of(each)
+    mean, entropy = both[:-1], both[-1]
+    return entropy + diversity * jnp.sum(xlogy(mean, mean))
 
 
 @loss("(n,k),(n)->()", "real mask")
@@ -295,7 +302,7 @@ def codebook_diversity(
         Baevski et al., wav2vec 2.0, 2020. https://arxiv.org/abs/2006.11477
     """
     rows = group(logits, mask, negatives_axis_name)
-    mean = rows.mean(jnp.exp(log_softmax(rows.items)))
+    mean = rows.mean_of(lambda some: jnp.exp(log_softmax(some)))
     return select(rows.none, 0.0, 1 - jnp.exp(-jnp.sum(xlogy(mean, mean))) / logits.shape[1])
 
 
@@ -318,9 +325,14 @@ def codebook_orthogonality(codes: Array, **reduce: Unpack[Reduce]) -> Array:
         Shin, Lee, Hwang, Park, Kim, Translation-equivariant Image Quantizer for Bi-directional Image-Text Generation, 2021.
         https://arxiv.org/abs/2112.00384
     """
-    units, n = normalize(codes), codes.shape[0]
-    rows = units.T if codes.shape[1] < n else units  # the squares of both products add up to the same
-    gram = jnp.matmul(rows, rows.T, precision=lax.Precision.HIGHEST)
+    n, narrow = codes.shape[0], codes.shape[1] < codes.shape[0]
+
+    def products(some: Array) -> Array:
+        units = normalize(some)
+        rows = units.T if narrow else units  # the squares of both products add up to the same
+        return jnp.matmul(rows, rows.T, precision=lax.Precision.HIGHEST)
+
+    gram = sum_over_blocks(products, codes, 512) if narrow else products(codes)
     return jnp.sum(jnp.square(gram)) / n / n - 1 / n  # n * n as an integer leaves int32 at 65536 codes
 
 
@@ -374,7 +386,13 @@ def optimal_sigma_nll(predictions: Array, targets: Array, *, epsilon: float = 1e
     References:
         Rybkin, Daniilidis, Levine, Simple and Effective VAE Training with Calibrated Decoders, 2021. https://arxiv.org/abs/2006.13202
     """
-    return predictions.size / 2 * safe_log(jnp.mean(jnp.square(predictions - targets)) + epsilon)
+    variance = _mean(jnp.square(predictions - targets)) + epsilon
+    return predictions.size / 2 * safe_log(variance if predictions.size != 0 else jnp.ones_like(variance))
+
+
+def _mean(numbers: Array) -> Array:
+    """The mean; 0 if there are no numbers."""
+    return jnp.mean(numbers) if numbers.size != 0 else jnp.sum(numbers)
 
 
 NODES, NODE_WEIGHTS = ((x + shift) / 2 for x, shift in zip(np.polynomial.legendre.leggauss(160), (1, 0), strict=True))  # on 0..1

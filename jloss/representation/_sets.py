@@ -12,7 +12,7 @@ from jax import Array, lax
 
 from jloss._core.chunks import chunked_map
 from jloss._core.domains import is_known
-from jloss._core.pairs import map_over_rows, sum_over_partners, sum_over_rows
+from jloss._core.pairs import map_over_rows, sum_over_partners, sum_over_rows, sum_over_rows_sharing
 from jloss.numerics import normalize, safe_divide
 
 P = ParamSpec("P")
@@ -118,18 +118,52 @@ def sums_of_rows(
     than the numbers of the set, and so many are multiplied at a time that it pays to add up their gradients. With `after` the sums may be
     arrays, and what it says of them is returned.
     """
-    n, d = given.vectors.shape
-    marks = Marks(given.labels, given.kept, given.index, jnp.sum(jnp.square(given.vectors), axis=-1))
+    n, _ = given.vectors.shape
+    marks = _marks(given)
     if not (is_known(n) and n > UNBLOCKED_ITEMS):
         found = [jnp.sum(x, axis=0) for x in function(marks, marks, dot(given.vectors, given.vectors))]
         return found if after is None else [after(found)]
 
     def each(products: Array, index: Array, marks: Marks) -> list[Array]:
-        return function(jax.tree.map(lambda a: a[index], marks), marks, products)
+        return function(_some(marks, index), marks, products)
 
-    part = 1 << max((SENSIBLE // n).bit_length(), min(5, (d // arrays).bit_length() - 2), 1)
-    size = min(max(32, d // 5, 4 * part), 256 if part < 64 else n, n) // part * part
+    size, part = _sizes(given, arrays)
     return sum_over_rows(each, given.vectors, given.vectors, marks, size, part, after)
+
+
+def _marks(given: Items) -> Marks:
+    return Marks(given.labels, given.kept, given.index, jnp.sum(jnp.square(given.vectors), axis=-1))
+
+
+def _some(marks: Marks, index: Array) -> Marks:
+    return jax.tree.map(lambda a: a[index], marks)
+
+
+def _sizes(given: Items, arrays: int) -> tuple[int, int]:
+    """How many rows are multiplied at a time, and how many of them a function with so many arrays is given."""
+    n, d = given.vectors.shape
+    part = 1 << max((SENSIBLE // n).bit_length(), min(5, (d // arrays).bit_length() - 2), 1)
+    return min(max(32, d // 9, 4 * part), 256 if part < 64 else n, n) // part * part, part
+
+
+def sums_of_rows_sharing(share: Callable[..., Array], function: Callable[..., list[Array]], given: Items, option: Array) -> list[Array]:
+    """`sums_of_rows` of ``function(rows, columns, products, mine, all)``, which also knows of each item the number that
+    ``share(rows, columns, products, option)`` gives: those of the rows, and those of all items."""
+    n, _ = given.vectors.shape
+    marks = _marks(given)
+    if not (is_known(n) and n > UNBLOCKED_ITEMS):
+        products = dot(given.vectors, given.vectors)
+        numbers = share(marks, marks, products, option)
+        return [jnp.sum(x) for x in function(marks, marks, products, numbers, numbers)]
+
+    def of_rows(products: Array, index: Array, held: tuple[Marks, Array]) -> Array:
+        return share(_some(held[0], index), held[0], products, held[1])
+
+    def each(products: Array, index: Array, held: tuple[Marks, Array], mine: Array, numbers: Array) -> list[Array]:
+        return function(_some(held[0], index), held[0], products, mine, numbers)
+
+    size, part = _sizes(given, 40)
+    return sum_over_rows_sharing(of_rows, each, given.vectors, (marks, option), size, part)
 
 
 def mean_of_sums(given: list[Array]) -> Array:
@@ -164,7 +198,7 @@ def choices(function: Callable[[Items], Any], given: Items, size: int | None = N
     n = given.index.shape[0]
     if not is_known(n) or n <= (UNBLOCKED_ITEMS if size is None else size):
         return function(given)
-    return map_over_rows(function, given, 64 if size is None else size)
+    return map_over_rows(function, given, 48 if size is None else size)
 
 
 def sums_of_partners(function: Callable[..., list[Array]], rows: Array, partners: list[Array], *given: Array) -> list[Array]:

@@ -7,7 +7,7 @@ with `negatives_axis_name` take their statistics over the devices of that mesh a
 
 import functools
 from collections.abc import Callable
-from typing import Unpack
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from jloss._core.backend import hint
 from jloss._core.loss import loss
-from jloss._core.pairs import sum_over_blocks
+from jloss._core.pairs import blocks_of, sum_over_blocks
 from jloss._core.signature import Reduce
 from jloss.numerics import log_softmax, logsumexp, normalize, positive_part, safe_norm
 from jloss.representation._sets import (
@@ -28,6 +28,7 @@ from jloss.representation._sets import (
     number_of,
     recentered,
     squared_distances,
+    sum_where,
     sums_of_partners,
 )
 from jloss.representation._tiles import Devices, devices_of, other_items
@@ -180,7 +181,8 @@ def vicreg(
         products = sum_over_blocks(functools.partial(_scatter, centred), x, BLOCK)
         scatter = mesh.total(products) / jnp.maximum(number - 1, 1)
         redundancy += jnp.sum(jnp.where(_is_diagonal(d), 0.0, jnp.square(scatter))) / d
-    difference = mesh.total(jnp.sum(jnp.square(a.vectors - b.vectors))) / (d * jnp.maximum(number, 1))
+    squares = jax.checkpoint(lambda x, y: jnp.sum(jnp.square(x - y)))(a.vectors, b.vectors)  # else their differences are kept
+    difference = mesh.total(squares) / (d * jnp.maximum(number, 1))
     return invariance * difference + jnp.where(number > 1, variance * spread + covariance * redundancy, 0.0)
 
 
@@ -310,11 +312,18 @@ def swav(
     if iterations < 0:
         raise ValueError(f"swav: `iterations` must be 0 or more, got {iterations}.")
     mesh = devices_of("swav", None, negatives_axis_name, False)
-    a, b = items(first, mask=mask), items(second, mask=mask)
-    x, y = a.vectors, b.vectors
-    forward = -jnp.sum(_assigned(y, b.kept, epsilon, iterations, mesh) * log_softmax(x / temperature), axis=1)
-    backward = -jnp.sum(_assigned(x, a.kept, epsilon, iterations, mesh) * log_softmax(y / temperature), axis=1)
-    return mesh.mean(0.5 * (forward + backward), mask)
+    x, y = (items(views, mask=mask) for views in (first, second))
+    balance = functools.partial(_balance, epsilon=epsilon, iterations=iterations, mesh=mesh)
+    of_first, of_second = balance(x), balance(y)
+
+    def swapped(some: tuple[Items, Items]) -> Array:
+        x, y = some
+        forward = jnp.sum(_assigned(y, of_second, epsilon) * log_softmax(x.vectors / temperature), axis=1)
+        backward = jnp.sum(_assigned(x, of_first, epsilon) * log_softmax(y.vectors / temperature), axis=1)
+        return -0.5 * sum_where(forward + backward, x.kept)
+
+    total = mesh.total(sum_over_blocks(swapped, (x, y), BLOCK))
+    return total / jnp.maximum(_count(x, mask, mesh), 1)
 
 
 @loss("(n,d),(n)->()", "real mask", epsilon="nonnegative")
@@ -475,15 +484,28 @@ def _distilled(student: Array, teacher: Array, center: Array, mask: Array | None
     return mean_where(-jnp.sum(targets * log_softmax(student / warm), axis=1), mask)
 
 
-def _assigned(scores: Array, kept: Array, epsilon: Array | float, iterations: int, mesh: Devices) -> Array:
-    """Assignments of items to prototypes, which get about the same number each; a constant."""
+def _balance(given: Items, epsilon: Array | float, iterations: int, mesh: Devices) -> Array:
+    """How often each prototype is asked for (a logarithm), such that less this all have about the same number of items."""
+    blocks = blocks_of(lax.stop_gradient(given), BLOCK)
 
-    def balanced(_: int, logs: Array) -> Array:
-        taken = logsumexp(logs, axis=0, axis_name=mesh.axis_name, keepdims=True)
-        logs = logs - jnp.where(taken > -jnp.inf, taken, 0.0)
-        taken = logsumexp(logs, axis=1, keepdims=True)
-        return logs - jnp.where(taken > -jnp.inf, taken, 0.0)
+    def balanced(i: Any, taken: Array) -> Array:
+        def asked(some: Items) -> Array:
+            logs = _logs(some, taken, epsilon)
+            rows = logsumexp(logs, axis=1, keepdims=True)
+            return logsumexp(logs - jnp.where((i > 0) & (rows > -jnp.inf), rows, 0.0), axis=0)
 
-    logs = jnp.where(kept[:, None], lax.stop_gradient(scores / epsilon), -jnp.inf)
-    logs = lax.fori_loop(0, iterations, balanced, logs, unroll=max(1, min(iterations, 3)))
-    return jnp.where(kept[:, None], jax.nn.softmax(jnp.where(kept[:, None], logs, 0.0), axis=1), 0.0)
+        more = logsumexp(lax.map(asked, blocks), axis=0, axis_name=mesh.axis_name)
+        return taken + jnp.where(more > -jnp.inf, more, 0.0)
+
+    nothing = mesh.total(jnp.zeros_like(given.vectors, shape=given.vectors.shape[1:]))  # of the devices of what is added to it
+    return lax.fori_loop(0, iterations, balanced, nothing)
+
+
+def _assigned(some: Items, taken: Array, epsilon: Array | float) -> Array:
+    """Assignments of items to prototypes; a constant."""
+    logs = _logs(lax.stop_gradient(some), taken, epsilon)
+    return jnp.where(some.kept[:, None], jax.nn.softmax(jnp.where(some.kept[:, None], logs, 0.0), axis=1), 0.0)
+
+
+def _logs(some: Items, taken: Array, epsilon: Array | float) -> Array:
+    return jnp.where(some.kept[:, None], some.vectors / lax.stop_gradient(epsilon), -jnp.inf) - taken[None, :]

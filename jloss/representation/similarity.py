@@ -28,6 +28,7 @@ from jloss.representation._sets import (
     squared_distances,
     squares_of,
     sums_of_rows,
+    sums_of_rows_sharing,
     totals,
 )
 
@@ -179,21 +180,19 @@ def lifted_structure(
     References:
         Song, Xiang, Jegelka, Savarese, Deep Metric Learning via Lifted Structured Feature Embedding, 2016. https://arxiv.org/abs/1511.06452
     """
-    columns = recentered(items(embeddings, labels, mask, unit=True))
 
-    def repulsion(rows: Items) -> Array:
+    def repulsion(rows: Marks, columns: Marks, products: Array, margin: Array) -> Array:
         _, negative = pairs(rows, columns)
-        return _among(margin - _distances(rows, columns), negative)
+        return _among(margin - safe_sqrt(squares_of(rows, columns, products)), negative)
 
-    pushed = by_blocks(repulsion, columns)
-
-    def block(rows: Marks, marks: Marks, products: Array) -> list[Array]:
-        positive, _ = pairs(rows, marks)
-        both = jnp.stack(jnp.broadcast_arrays(pushed[rows.index][:, None], pushed[None, :]))
-        violation = logsumexp(both, axis=0) + safe_sqrt(squares_of(rows, marks, products))
+    def block(rows: Marks, columns: Marks, products: Array, mine: Array, theirs: Array) -> list[Array]:
+        positive, _ = pairs(rows, columns)
+        both = jnp.stack(jnp.broadcast_arrays(mine[:, None], theirs[None, :]))
+        violation = logsumexp(both, axis=0) + safe_sqrt(squares_of(rows, columns, products))
         return [*totals(0.5 * jnp.square(positive_part(violation)), positive)]
 
-    return mean_of_sums(sums_of_rows(block, columns))
+    given = recentered(items(embeddings, labels, mask, unit=True))
+    return mean_of_sums(sums_of_rows_sharing(repulsion, block, given, jnp.asarray(margin)))
 
 
 @loss("(n,d),(n),(n)->()", "real group mask")

@@ -247,6 +247,13 @@ def test_the_density_of_the_continuous_bernoulli_integrates_to_one():
         np.testing.assert_allclose(jnp.trapezoid(density, t), 1.0, rtol=1e-3)
 
 
+@pytest.mark.parametrize("loss", [lambda x, y: jloss.optimal_sigma_nll(x, y, spatial_ndim=1, epsilon=0.0), jloss.vector_quantization])
+def test_vectors_without_features_cost_nothing(loss):
+    value, slope = jax.value_and_grad(loss)(jnp.zeros((3, 0)), jnp.zeros((3, 0)))
+    assert value == 0
+    assert slope.shape == (3, 0)
+
+
 def test_the_optimal_variance_is_the_optimum_of_the_gaussian_likelihood():
     p, y = normal(4, 4, 3), normal(4, 4, 3)
     variance = jnp.mean(jnp.square(p - y))
