@@ -16,7 +16,8 @@ from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jloss._core.backend import with_gradients
-from jloss._core.chunks import _is_float, _merge, _some, _vary, _varying, _varying_axes
+from jloss._core.blocks import _nothing
+from jloss._core.chunks import _is_float, _merge, _some, _vary, _varying
 
 COLUMNS = 512  # the gradients of the products with so many columns are added at once
 
@@ -156,7 +157,7 @@ def sum_over_rows_sharing(
     axes = frozenset().union(*map(_varying, jax.tree.leaves((vectors, given))))
     vectors, given = _vary((vectors, jax.tree.map(jnp.asarray, given)), axes)
     leaves, tree = jax.tree.flatten(given)
-    wanted, steps = [_is_float(a) for a in leaves], np.arange(-(-n // few), dtype=np.int32)
+    wanted, count = [_is_float(a) for a in leaves], -(-n // few)
 
     def shared(vectors: Array, given: Any) -> Array:
         def step(numbers: Array, i: Array) -> Any:
@@ -164,7 +165,7 @@ def sum_over_rows_sharing(
             return at.put(numbers, share(_products(at.of(vectors), vectors), at.index, given)), None
 
         zeros = _nothing([jax.ShapeDtypeStruct((n,), vectors.dtype)], vectors, axes)[0]
-        return lax.scan(step, zeros, np.arange(-(-n // (2 * few)), dtype=np.int32))[0]
+        return lax.scan(step, zeros, jnp.arange(-(-n // (2 * few))))[0]
 
     def sums(vectors: Array, given: Any, numbers: Array, i: Any) -> list[Array]:
         at = _block(i, n, few)
@@ -175,7 +176,7 @@ def sum_over_rows_sharing(
         given = jax.tree.unflatten(tree, leaves)
         of_block = functools.partial(sums, vectors, given, shared(vectors, given))
         start = _nothing(jax.eval_shape(of_block, 0), vectors, axes)
-        return lax.scan(lambda found, i: (_added(found, of_block(i)), None), start, steps)[0]
+        return lax.scan(lambda found, i: (_added(found, of_block(i)), None), start, jnp.arange(count))[0]
 
     def gradients(_: Any, vectors: Array, leaves: list[Array]) -> Any:
         given = jax.tree.unflatten(tree, leaves)
@@ -190,7 +191,7 @@ def sum_over_rows_sharing(
             return (_added(carry[0], found), carry[1] + worths), None
 
         start = _nothing(jax.eval_shape(functools.partial(sums, vectors, given, numbers), 0), vectors, axes), jnp.zeros_like(numbers)
-        (found, worths), _ = lax.scan(step, start, steps)
+        (found, worths), _ = lax.scan(step, start, jnp.arange(count))
 
         def first(vectors: Array, floats: list[Array]) -> Array:
             def each(products: Array, index: Array, held: Any) -> list[Array]:
@@ -281,25 +282,6 @@ def map_over_rows(function: Callable[[Any], Any], rows: Any, size: int) -> Any:
     kinds = jax.eval_shape(function, _block(0, n, size).of(rows))
     start = jax.tree.map(lambda a: _vary(jnp.zeros((n, *a.shape[1:]), a.dtype), axes), kinds)
     return lax.scan(step, start, jnp.arange(-(-n // size)))[0]
-
-
-def blocks_of(rows: Any, size: int) -> Any:
-    """Blocks of about `size` rows, arrays with one leading axis more; one block if there are few rows, or no such blocks of equal size."""
-    n = jax.tree.leaves(rows)[0].shape[0]
-    count = next((c for c in range(-(-n // size), -(-2 * n // size)) if n % c == 0), 1) if isinstance(n, int) and n else 1
-    return jax.tree.map(lambda a: a.reshape(count, a.shape[0] // count, *a.shape[1:]) if count > 1 else a[None], rows)
-
-
-def sum_over_blocks(function: Callable[[Any], Array], rows: Any, size: int, beside: Array | None = None) -> Array:
-    """The sum of ``function(some)``, an array that does not grow with the rows, over blocks of about `size` rows; each is computed again
-    for its gradient. At once if there are few rows, or no such blocks of equal size. `beside` is what else the function holds on to."""
-    blocks = blocks_of(rows, size)
-    if jax.tree.leaves(blocks)[0].shape[0] == 1:
-        return function(rows)
-    start = jax.tree.map(lambda a: a[0], blocks)
-    kind, axes = jax.eval_shape(function, start), _varying_axes(function, start)
-    (zeros,) = [_vary(jnp.zeros(kind.shape, kind.dtype), axes)] if beside is None else _nothing([kind], beside, axes)
-    return lax.scan(lambda total, some: (total + jax.checkpoint(function)(some), None), zeros, blocks)[0]
 
 
 def value_of_tiles(
@@ -433,12 +415,6 @@ def _totals(
     if plan.triangle:
         to_rows = to_columns = jax.tree.map(merge, to_rows, to_columns)
     return to_rows, to_columns
-
-
-def _nothing(kinds: Sequence[Any], beside: Array, axes: frozenset[str]) -> list[Array]:
-    """Zeros of the mesh of an array `beside`: a number, a constant, is otherwise of none, and no loop takes it on an explicit mesh."""
-    zero = jnp.sum(beside[:0])
-    return [_vary(jnp.zeros(a.shape, a.dtype), axes) + zero.astype(a.dtype) for a in kinds]
 
 
 def _floats(tree: Any) -> list[Array]:

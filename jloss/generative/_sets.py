@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.pairs import sum_over_blocks
+from jloss._core.blocks import sum_over_blocks
 
 AxisName = str | tuple[str, ...] | None
 

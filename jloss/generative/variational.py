@@ -14,8 +14,8 @@ import numpy as np
 from jax import Array, lax
 
 from jloss._core.backend import select
+from jloss._core.blocks import sum_over_blocks
 from jloss._core.loss import loss
-from jloss._core.pairs import sum_over_blocks
 from jloss._core.signature import Datum, OverClasses, Reduce
 from jloss.generative._numbers import log_sinhc, times
 from jloss.generative._sets import group

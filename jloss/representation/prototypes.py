@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.backend import hint
+from jloss._core.blocks import sum_over_blocks
 from jloss._core.loss import loss
-from jloss._core.pairs import sum_over_blocks
 from jloss._core.signature import Reduce
 from jloss.numerics import log_softmax, logsumexp, normalize, pick, safe_divide, safe_norm, softplus
 from jloss.representation._sets import Items, by_blocks, dot, items, mean_where, number_of, sum_where

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.backend import hint
+from jloss._core.blocks import blocks_of, sum_over_blocks
 from jloss._core.loss import loss
-from jloss._core.pairs import blocks_of, sum_over_blocks
 from jloss._core.signature import Reduce
 from jloss.numerics import log_softmax, logsumexp, normalize, positive_part, safe_norm
 from jloss.representation._sets import (
