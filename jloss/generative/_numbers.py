@@ -1,10 +1,12 @@
 """Arithmetic that the generative losses share: products with infinite weights, logarithms of hyperbolic functions, means of a datum."""
 
+import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from jloss._core.backend import select
-from jloss.numerics import log1mexp
+from jloss.numerics import log1mexp, log_softmax, normalize
+from jloss.numerics._special import softmax_entropy
 
 # B(2n) / (2n (2n)!): the coefficients of y^2, y^4, ... in log(sinh(y/2) / (y/2)).
 LOG_SINHC = (1 / 24, -1 / 2880, 1 / 181440, -1 / 9676800, 1 / 479001600, -691 / 15692092416000, 1 / 1046139494400)
@@ -39,3 +41,19 @@ def _log_sinhc_series(y: Array) -> Array:
     for coefficient in reversed(LOG_SINHC[:terms]):
         series = square * (coefficient + series)
     return series
+
+
+def mean_or_zero(numbers: Array) -> Array:
+    """The mean; 0 if there are no numbers."""
+    return jnp.mean(numbers) if numbers.size != 0 else jnp.sum(numbers)
+
+
+def probabilities_and_entropy(logits: Array) -> Array:
+    """Of each row the probabilities of the classes, and at last their entropy."""
+    return jnp.concatenate([jnp.exp(log_softmax(logits)), jax.vmap(softmax_entropy)(logits)[:, None]], axis=1)
+
+
+def products_of_units(rows: Array, of_features: bool) -> Array:
+    """The inner products of the unit vectors of rows with each other, or of the features of these."""
+    units = normalize(rows).T if of_features else normalize(rows)
+    return jnp.matmul(units, units.T, precision=lax.Precision.HIGHEST)

@@ -17,10 +17,10 @@ from jloss._core.backend import select
 from jloss._core.blocks import sum_over_blocks
 from jloss._core.loss import loss
 from jloss._core.signature import Datum, OverClasses, Reduce
-from jloss.generative._numbers import log_sinhc, times
+from jloss.generative._numbers import log_sinhc, mean_or_zero, probabilities_and_entropy, products_of_units, times
 from jloss.generative._sets import group
-from jloss.numerics import clipped, log_softmax, logsumexp, normalize, safe_exp, safe_log, xlogy
-from jloss.numerics._special import exp_remainder, scaled_expm1, scaled_log1p, softmax_entropy
+from jloss.numerics import clipped, log_softmax, logsumexp, safe_exp, safe_log, xlogy
+from jloss.numerics._special import exp_remainder, scaled_expm1, scaled_log1p
 
 
 @loss("(d),(d),(d),(d)->()", "real real real real", free_bits="nonnegative", balance="unit")
@@ -177,8 +177,8 @@ def vector_quantization(
     References:
         van den Oord, Vinyals, Kavukcuoglu, Neural Discrete Representation Learning, 2017. https://arxiv.org/abs/1711.00937
     """
-    to_codes = _mean(jnp.square(lax.stop_gradient(encoded) - codes))
-    to_encoder = _mean(jnp.square(encoded - lax.stop_gradient(codes)))
+    to_codes = mean_or_zero(jnp.square(lax.stop_gradient(encoded) - codes))
+    to_encoder = mean_or_zero(jnp.square(encoded - lax.stop_gradient(codes)))
     return codebook * to_codes + commitment * to_encoder
 
 
@@ -265,14 +265,8 @@ def information_maximization(
         Yu et al., Language Model Beats Diffusion: Tokenizer is Key to Visual Generation, 2024. https://arxiv.org/abs/2310.05737
     """
     rows = group(logits, mask, negatives_axis_name)
-
-    def each(some: Array) -> Array:
-        """The probabilities of the classes, and at last their entropy."""
-        return jnp.concatenate([jnp.exp(log_softmax(some)), jax.vmap(softmax_entropy)(some)[:, None]], axis=1)
-
-    both = rows.mean_of(each)
-    mean, entropy = both[:-1], both[-1]
-    return entropy + diversity * jnp.sum(xlogy(mean, mean))
+    both = rows.mean_of(probabilities_and_entropy)
+    return both[-1] + diversity * jnp.sum(xlogy(both[:-1], both[:-1]))
 
 
 @loss("(n,k),(n)->()", "real mask")
@@ -325,14 +319,8 @@ def codebook_orthogonality(codes: Array, **reduce: Unpack[Reduce]) -> Array:
         Shin, Lee, Hwang, Park, Kim, Translation-equivariant Image Quantizer for Bi-directional Image-Text Generation, 2021.
         https://arxiv.org/abs/2112.00384
     """
-    n, narrow = codes.shape[0], codes.shape[1] < codes.shape[0]
-
-    def products(some: Array) -> Array:
-        units = normalize(some)
-        rows = units.T if narrow else units  # the squares of both products add up to the same
-        return jnp.matmul(rows, rows.T, precision=lax.Precision.HIGHEST)
-
-    gram = sum_over_blocks(products, codes, 512) if narrow else products(codes)
+    n, narrow = codes.shape[0], codes.shape[1] < codes.shape[0]  # the squares of both products add up to the same
+    gram = sum_over_blocks(lambda some: products_of_units(some, True), codes, 512) if narrow else products_of_units(codes, False)
     return jnp.sum(jnp.square(gram)) / n / n - 1 / n  # n * n as an integer leaves int32 at 65536 codes
 
 
@@ -386,13 +374,8 @@ def optimal_sigma_nll(predictions: Array, targets: Array, *, epsilon: float = 1e
     References:
         Rybkin, Daniilidis, Levine, Simple and Effective VAE Training with Calibrated Decoders, 2021. https://arxiv.org/abs/2006.13202
     """
-    variance = _mean(jnp.square(predictions - targets)) + epsilon
+    variance = mean_or_zero(jnp.square(predictions - targets)) + epsilon
     return predictions.size / 2 * safe_log(variance if predictions.size != 0 else jnp.ones_like(variance))
-
-
-def _mean(numbers: Array) -> Array:
-    """The mean; 0 if there are no numbers."""
-    return jnp.mean(numbers) if numbers.size != 0 else jnp.sum(numbers)
 
 
 NODES, NODE_WEIGHTS = ((x + shift) / 2 for x, shift in zip(np.polynomial.legendre.leggauss(160), (1, 0), strict=True))  # on 0..1

@@ -7,17 +7,18 @@ with `negatives_axis_name` take their statistics over the devices of that mesh a
 
 import functools
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.backend import hint
-from jloss._core.blocks import blocks_of, sum_over_blocks
+from jloss._core.blocks import sum_over_blocks
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
-from jloss.numerics import log_softmax, logsumexp, normalize, positive_part, safe_norm
+from jloss.numerics import log_softmax, normalize, positive_part, safe_norm
+from jloss.representation._assignments import assigned, balance
 from jloss.representation._sets import (
     Items,
     choices,
@@ -313,13 +314,13 @@ def swav(
         raise ValueError(f"swav: `iterations` must be 0 or more, got {iterations}.")
     mesh = devices_of("swav", None, negatives_axis_name, False)
     x, y = (items(views, mask=mask) for views in (first, second))
-    balance = functools.partial(_balance, epsilon=epsilon, iterations=iterations, mesh=mesh)
-    of_first, of_second = balance(x), balance(y)
+    taken_of = functools.partial(balance, epsilon=epsilon, iterations=iterations, mesh=mesh)
+    of_first, of_second = taken_of(x), taken_of(y)
 
     def swapped(some: tuple[Items, Items]) -> Array:
         x, y = some
-        forward = jnp.sum(_assigned(y, of_second, epsilon) * log_softmax(x.vectors / temperature), axis=1)
-        backward = jnp.sum(_assigned(x, of_first, epsilon) * log_softmax(y.vectors / temperature), axis=1)
+        forward = jnp.sum(assigned(y, of_second, epsilon) * log_softmax(x.vectors / temperature), axis=1)
+        backward = jnp.sum(assigned(x, of_first, epsilon) * log_softmax(y.vectors / temperature), axis=1)
         return -0.5 * sum_where(forward + backward, x.kept)
 
     total = mesh.total(sum_over_blocks(swapped, (x, y), BLOCK))
@@ -482,30 +483,3 @@ def _distilled(student: Array, teacher: Array, center: Array, mask: Array | None
         student, teacher = (jnp.where(mask[:, None], x, 0.0) for x in (student, teacher))
     targets = jax.nn.softmax((teacher - lax.stop_gradient(center)[None, :]) / cool, axis=1)
     return mean_where(-jnp.sum(targets * log_softmax(student / warm), axis=1), mask)
-
-
-def _balance(given: Items, epsilon: Array | float, iterations: int, mesh: Devices) -> Array:
-    """How often each prototype is asked for (a logarithm), such that less this all have about the same number of items."""
-    blocks = blocks_of(lax.stop_gradient(given), BLOCK)
-
-    def balanced(i: Any, taken: Array) -> Array:
-        def asked(some: Items) -> Array:
-            logs = _logs(some, taken, epsilon)
-            rows = logsumexp(logs, axis=1, keepdims=True)
-            return logsumexp(logs - jnp.where((i > 0) & (rows > -jnp.inf), rows, 0.0), axis=0)
-
-        more = logsumexp(lax.map(asked, blocks), axis=0, axis_name=mesh.axis_name)
-        return taken + jnp.where(more > -jnp.inf, more, 0.0)
-
-    nothing = mesh.total(jnp.zeros_like(given.vectors, shape=given.vectors.shape[1:]))  # of the devices of what is added to it
-    return lax.fori_loop(0, iterations, balanced, nothing)
-
-
-def _assigned(some: Items, taken: Array, epsilon: Array | float) -> Array:
-    """Assignments of items to prototypes; a constant."""
-    logs = _logs(lax.stop_gradient(some), taken, epsilon)
-    return jnp.where(some.kept[:, None], jax.nn.softmax(jnp.where(some.kept[:, None], logs, 0.0), axis=1), 0.0)
-
-
-def _logs(some: Items, taken: Array, epsilon: Array | float) -> Array:
-    return jnp.where(some.kept[:, None], some.vectors / lax.stop_gradient(epsilon), -jnp.inf) - taken[None, :]
