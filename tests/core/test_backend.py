@@ -57,7 +57,7 @@ KEPT = {
     "smooth_l1": (0, 0),
     "soft_cross_entropy": (2, 0),
     "squared_error": (0, 0),
-    "triplet_margin": (0.3, 0),
+    "triplet_margin": (2, 0),
     "tukey_biweight": (0, 0),
     "unified_focal": (5, 0),
     "welsch": (2, 0),
