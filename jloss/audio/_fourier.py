@@ -1,5 +1,7 @@
 """Short-time Fourier transforms: frames of a signal, windowed, and their spectra."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -36,7 +38,8 @@ def spectrum_in_parts(frames: Array, size: int) -> list[Array]:
     count = -(-frames.shape[1] // quarter)
     frames = with_zeros(frames, count * quarter)
     pieces = lax.split(frames, (quarter,) * count, axis=1)
-    a, b, c, d = [*pieces, *[jnp.zeros((), frames.dtype)] * (4 - count)]
+    quarters: list[Any] = [*pieces, 0.0, 0.0, 0.0]
+    a, b, c, d = quarters[:4]
     real, imaginary = a - c, d - b
     angle = 2 * np.pi / size * np.arange(quarter)[None]
     cos, sin = (f(angle).astype(frames.dtype) for f in (np.cos, np.sin))
