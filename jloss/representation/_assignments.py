@@ -13,7 +13,10 @@ from jloss.representation._tiles import Devices
 
 
 def balance(given: Items, epsilon: Array | float, iterations: int, mesh: Devices) -> Array:
-    """How often each prototype is asked for (a logarithm), such that less this all have about the same number of items."""
+    """How often each prototype is asked for (a logarithm), such that less this all have about the same number of items.
+
+    It is the sum of two: what the scores alone ask for, which may be large, and the rest, whose digits that would swallow.
+    """
     blocks = blocks_of(lax.stop_gradient(given), 512)
 
     def balanced(i: Any, taken: Array) -> Array:
@@ -23,9 +26,9 @@ def balance(given: Items, epsilon: Array | float, iterations: int, mesh: Devices
             return logsumexp(logs - jnp.where((i > 0) & (rows > -jnp.inf), rows, 0.0), axis=0)
 
         more = logsumexp(lax.map(asked, blocks), axis=0, axis_name=mesh.axis_name)
-        return taken + jnp.where(more > -jnp.inf, more, 0.0)
+        return taken.at[jnp.minimum(i, 1)].add(jnp.where(more > -jnp.inf, more, 0.0))
 
-    nothing = mesh.total(jnp.zeros_like(given.vectors, shape=given.vectors.shape[1:]))  # of the devices of what is added to it
+    nothing = mesh.total(jnp.zeros_like(given.vectors, shape=(2, *given.vectors.shape[1:])))  # of the devices of what is added to it
     return lax.fori_loop(0, iterations, balanced, nothing)
 
 
@@ -36,4 +39,5 @@ def assigned(some: Items, taken: Array, epsilon: Array | float) -> Array:
 
 
 def _logs(some: Items, taken: Array, epsilon: Array | float) -> Array:
-    return jnp.where(some.kept[:, None], some.vectors / lax.stop_gradient(epsilon), -jnp.inf) - taken[None, :]
+    first, rest = taken[:, None, :]
+    return jnp.where(some.kept[:, None], some.vectors / lax.stop_gradient(epsilon), -jnp.inf) - first - rest

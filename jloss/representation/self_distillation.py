@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import hint
+from jloss._core.backend import computed_again, hint
 from jloss._core.blocks import sum_over_blocks
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
@@ -182,7 +182,7 @@ def vicreg(
         products = sum_over_blocks(functools.partial(_scatter, centred), x, BLOCK)
         scatter = mesh.total(products) / jnp.maximum(number - 1, 1)
         redundancy += jnp.sum(jnp.where(_is_diagonal(d), 0.0, jnp.square(scatter))) / d
-    squares = jax.checkpoint(lambda x, y: jnp.sum(jnp.square(x - y)))(a.vectors, b.vectors)  # else their differences are kept
+    squares = computed_again(lambda x, y: jnp.sum(jnp.square(x - y)))(a.vectors, b.vectors)
     difference = mesh.total(squares) / (d * jnp.maximum(number, 1))
     return invariance * difference + jnp.where(number > 1, variance * spread + covariance * redundancy, 0.0)
 
