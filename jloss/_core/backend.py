@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
-from jax.extend.core import jaxpr_as_fun
 
 REORDER_FROM = 1 << 16  # numbers, from which the order of the arithmetic is worth a thought
 LATE_FROM = 1 << 21  # bytes, from which one more array leaves the caches: `hinge` of 4 MiB takes a quarter longer with it
@@ -113,7 +112,7 @@ def program_of(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], r
     program = jax.make_jaxpr(core)(*arrays.values())
     if where is None or _is_recomputed(program.jaxpr) or not _is_dear(program.jaxpr) or jax.default_backend() != "cpu":
         return program
-    return jax.make_jaxpr(jax.checkpoint(jaxpr_as_fun(program)))(*jax.tree.leaves(arrays))
+    return jax.make_jaxpr(jax.checkpoint(functools.partial(run, program)))(*jax.tree.leaves(arrays))
 
 
 def select(condition: Any, x: Any, y: Any) -> Array:
@@ -208,6 +207,13 @@ def _merged(places: Sequence[int], some: Sequence[Any], count: int) -> list[Any]
     """A list of so many entries, with some at their places and None elsewhere."""
     at = dict(zip(places, some, strict=True))
     return [at.get(i) for i in range(count)]
+
+
+def run(program: Any, *arrays: Array) -> Any:
+    """The results of a program of `jax.make_jaxpr`."""
+    from jax.extend.core import jaxpr_as_fun  # here: it takes as long to import as half of jloss
+
+    return jaxpr_as_fun(program)(*arrays)
 
 
 def recomputed_if_large(core: Callable[..., Array], elementwise: bool, arrays: dict[str, Any]) -> Callable[..., Array]:

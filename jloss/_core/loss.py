@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.extend.core import jaxpr_as_fun
 from jax.interpreters.partial_eval import DynamicJaxprTracer
 
 from jloss._core import backend, layout
@@ -178,7 +177,7 @@ def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any
     with backend.few_numbers(few), backend.as_primitives(entry):
         program = backend.program_of(entry, functools.partial(core, **options), batch.arrays, reduction, where)
         if program is not None:
-            (values,) = jaxpr_as_fun(program)(*jax.tree.leaves(batch.arrays))
+            (values,) = backend.run(program, *jax.tree.leaves(batch.arrays))
         else:
             values = map_examples(core, batch.arrays, batch.axes, options, len(batch.shape), entry.elementwise)
     if values.shape != batch.shape:
