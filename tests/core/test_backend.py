@@ -489,3 +489,13 @@ def test_the_short_logarithm_keeps_its_digits():
     np.testing.assert_allclose(jax.jit(guards.log1p_of_share)(share), expected, rtol=2.5e-7)
     slope = jax.jit(jax.grad(lambda x: jnp.sum(guards.log1p_of_share(x))))(share)
     np.testing.assert_allclose(slope, 1 / (1 + share.astype(np.float64)), rtol=2.5e-7)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+def test_a_column_is_summed_and_not_subtracted(count, monkeypatch):
+    """Of few numbers, which XLA adds one after the other: in several rounds a minus would take a minus away."""
+    monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
+    columns = jnp.arange(1.0, 3.0 * count + 1).reshape(3, count)
+    values, slopes = jax.vmap(jax.value_and_grad(backend.sum_of_column))(columns)
+    np.testing.assert_array_equal(values, np.sum(columns, axis=1))
+    np.testing.assert_array_equal(slopes, np.ones_like(columns))
