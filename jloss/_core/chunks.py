@@ -11,7 +11,8 @@ The derivative has two schedules, and both get it from jax:
 
 The gradient of shared half-precision arrays is summed over chunks in float32, or, on one device, in two bfloat16 numbers that are half as
 large where the upper one is already the gradient. Chunks are strided: each takes every c-th row, so
-that rows sharded over devices give each chunk a slice of every shard, and nothing moves between devices. This is the one
+that rows sharded over devices give each chunk a slice of every shard, and nothing moves between devices. On a single CPU
+they are slices, which need not be moved to the front and back. This is the one
 module of jloss with a `custom_vjp`; its rules decide when a derivative is computed, never what it is.
 """
 
@@ -23,6 +24,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
+
+from jloss._core import backend
 
 Backward = Literal["cached", "recompute"]
 CHUNKS = 16  # large chunks: matrix products stay efficient, and a sixteenth of the memory is left
@@ -103,22 +106,23 @@ def _cached(function: Callable[..., Array], layout: "_Layout", rows: Any, where:
     Shared arrays come wide and are narrowed at once, so that devices, too, add up their gradients in float32. float16 stays wide: the
     gradient of a sum over a chunk, which is divided by the mass only afterwards, leaves its range.
     """
-    axes = _varying_axes(function, _first(layout.split(rows)), shared, _first(layout.split_where(where)))
+    axes = _varying_axes(function, layout.one(rows), shared, layout.one(layout.mask(where)))
     rows, where = _vary((rows, where), axes)
     dtypes = [_chunk_dtype(a) for a in jax.tree.leaves(shared)]
     wide = _vary(_widened(shared), axes)
     narrow = jax.tree.map(lambda a, like: a.astype(_chunk_dtype(like)), wide, shared)
-    first = _first(_in_chunk_dtype(layout.split(rows))), narrow, _first(layout.split_where(where))
+    first = _in_chunk_dtype(layout.one(rows)), narrow, layout.one(layout.mask(where))
     closed, found = jax.closure_convert(function, *first)  # it may hold on to what is differentiated
     dtypes += [a.dtype for a in found]
     in_two = _is_on_one_device((rows, shared, where))
     row_leaves, row_tree = jax.tree.flatten(rows)
     shared_leaves, shared_tree = jax.tree.flatten((wide, found))
+    dtype = jnp.float64 if any(a.dtype == jnp.float64 for a in [*row_leaves, *shared_leaves]) else jnp.float32
 
     def call(row_leaves: Sequence[Any], shared_leaves: Sequence[Any], where: Array | None) -> Array:
         row_leaves = _in_chunk_dtype(row_leaves)
         shared, found = jax.tree.unflatten(shared_tree, shared_leaves)
-        return closed(jax.tree.unflatten(row_tree, row_leaves), shared, where, *found)
+        return closed(jax.tree.unflatten(row_tree, row_leaves), shared, where, *found).astype(dtype)
 
     @jax.custom_vjp
     def total(rows: list[Array], shared: list[Array], where: Array | None) -> Array:
@@ -129,21 +133,22 @@ def _cached(function: Callable[..., Array], layout: "_Layout", rows: Any, where:
         rows, shared, where = jax.tree.map(lambda p: p.value, (rows, shared, where), is_leaf=lambda p: hasattr(p, "perturbed"))
         shared = _as(dtypes, shared)
 
-        def step(sums: list[Array], chunk: Any) -> Any:
+        def step(sums: tuple[Array, list[Array]], chunk: Any) -> Any:
             chunk_rows, chunk_where = _in_chunk_dtype(chunk[0]), chunk[1]
 
             def of(row_some: list[Array], shared_some: list[Array]) -> Array:
                 return call(_merge(wanted[0], row_some, chunk_rows), _merge(wanted[1], shared_some, shared), chunk_where)
 
             value, (row_slopes, shared_slopes) = jax.value_and_grad(of, (0, 1))(_some(wanted[0], chunk_rows), _some(wanted[1], shared))
-            return [_plus(s, g) for s, g in zip(sums, shared_slopes, strict=True)], (value, row_slopes)
+            return (sums[0] + value, [_plus(s, g) for s, g in zip(sums[1], shared_slopes, strict=True)]), row_slopes
 
         zeros = [_zeros(a, in_two) for a in _some(wanted[1], shared)]
-        shared_slopes, (values, row_slopes) = _over_chunks(step, zeros, (layout.split(rows), layout.split_where(where)))
+        start = _vary(jnp.zeros((), dtype), axes), zeros
+        (value, shared_slopes), row_slopes = _over_chunks(step, start, (layout.split(rows), layout.split_where(where)))
         nothing: list[Any] = [None] * (len(rows) + len(shared))
         row_slopes = lax.optimization_barrier(layout.join(row_slopes))  # or a TPU widens half-precision ones before it joins them
         row_slopes = _merge(wanted[0], row_slopes, nothing[: len(rows)])
-        return jnp.sum(values), (row_slopes, _merge(wanted[1], shared_slopes, nothing[len(rows) :]))
+        return value, (row_slopes, _merge(wanted[1], shared_slopes, nothing[len(rows) :]))
 
     def backward(kept: Any, cotangent: Any) -> tuple[Any, Any, None]:
         row_slopes, shared_slopes = kept
@@ -265,11 +270,12 @@ def _varying(array: Array) -> frozenset[str]:
 
 
 class _Layout(NamedTuple):
-    """How each batch axis is cut: its size, into how many strides, and its size with the padding."""
+    """How each batch axis is cut: its size, into how many strides, its size with the padding; and whether CPUs take slices."""
 
     sizes: tuple[Any, ...]
     counts: tuple[Any, ...]
     padded: tuple[Any, ...]
+    may_be_slices: bool
 
     def split(self, tree: Any) -> Any:
         """Chunks in front: ``(c, n / c, ...)`` from ``(n, ...)``; padding is zeros."""
@@ -277,29 +283,51 @@ class _Layout(NamedTuple):
 
     def split_where(self, where: Array | None) -> Array | None:
         """The mask in chunks; padded rows do not count. None if there is neither."""
-        if where is None:
-            if self.sizes == self.padded:
-                return None
-            where = jnp.ones(self.sizes, bool)
-        return self._split(where)
+        return self.split(self.mask(where))
+
+    def mask(self, where: Array | None) -> Array | None:
+        """The mask, which there is wherever rows are padded."""
+        return jnp.ones(self.sizes, bool) if where is None and self.sizes != self.padded else where
+
+    def one(self, tree: Any) -> Any:
+        """As many rows as there are in a chunk."""
+        return jax.tree.map(lambda a: a[tuple(slice(0, n) for n in self._inside)], tree)
 
     def join(self, tree: Any) -> Any:
         """The inverse of `split`, without the padding."""
         return jax.tree.map(self._join, tree)
 
+    @property
+    def _inside(self) -> tuple[Any, ...]:
+        return tuple(p // c for p, c in zip(self.padded, self.counts, strict=True))
+
     def _split(self, array: Array) -> Array:
         levels, core = len(self.sizes), array.shape[len(self.sizes) :]
         pads = [(0, p - n) for p, n in zip(self.padded, self.sizes, strict=True)] + [(0, 0)] * len(core)
         array = array if self.sizes == self.padded else jnp.pad(array, pads)
-        inside = tuple(p // c for p, c in zip(self.padded, self.counts, strict=True))
-        array = array.reshape(*(size for pair in zip(inside, self.counts, strict=True) for size in pair), *core)
-        array = jnp.moveaxis(array, range(1, 2 * levels, 2), range(levels))
-        return array.reshape(math.prod(self.counts), *inside, *core)
+        inside = self._inside
+
+        def strided(array: Array) -> Array:
+            array = array.reshape(*(size for pair in zip(inside, self.counts, strict=True) for size in pair), *core)
+            array = jnp.moveaxis(array, range(1, 2 * levels, 2), range(levels))
+            return array.reshape(math.prod(self.counts), *inside, *core)
+
+        def slices(array: Array) -> Array:
+            return array.reshape(self.counts[0], *inside, *core)
+
+        return backend.by_platform(array, cpu=slices, default=strided) if self.may_be_slices else strided(array)
 
     def _join(self, array: Array) -> Array:
         levels, core = len(self.sizes), array.shape[len(self.sizes) + 1 :]
-        array = array.reshape(*self.counts, *array.shape[1 : levels + 1], *core)
-        array = jnp.moveaxis(array, range(levels), range(1, 2 * levels, 2)).reshape(*self.padded, *core)
+
+        def strided(array: Array) -> Array:
+            array = array.reshape(*self.counts, *array.shape[1 : levels + 1], *core)
+            return jnp.moveaxis(array, range(levels), range(1, 2 * levels, 2)).reshape(*self.padded, *core)
+
+        def slices(array: Array) -> Array:
+            return array.reshape(*self.padded, *core)
+
+        array = backend.by_platform(array, cpu=slices, default=strided) if self.may_be_slices else strided(array)
         return array if self.sizes == self.padded else array[tuple(slice(0, n) for n in self.sizes)]
 
 
@@ -317,7 +345,8 @@ def _layout(sizes: tuple[Any, ...], chunk_size: int | None) -> _Layout:
         counts[at] = _count(sizes[at], wanted)
         wanted = -(-wanted // counts[at]) if known else 1
     padded = tuple(-(-n // counts[i]) * counts[i] for i, n in enumerate(sizes))
-    return _Layout(sizes, tuple(counts[i] for i in range(len(sizes))), padded)
+    one = bool(sizes) and known and backend.on_one_cpu() and all(counts[i] == 1 for i in range(1, len(sizes)))
+    return _Layout(sizes, tuple(counts[i] for i in range(len(sizes))), padded, one)
 
 
 def _count(size: Any, wanted: Any) -> Any:

@@ -1,6 +1,7 @@
 """The chunk engine and `linear_head`: equal to full logits in value and every gradient, in a fraction of the memory."""
 
 import inspect
+import math
 import re
 
 import jax
@@ -111,6 +112,27 @@ def test_gradients_of_options_weights_and_targets():
 def test_any_chunk_size(size):
     head = linear_head(jloss.cross_entropy, chunk_size=size)
     assert_close(head(HIDDEN, KERNEL, LABELS, bias=BIAS), jloss.cross_entropy(logits(HIDDEN, KERNEL, BIAS), LABELS))
+
+
+@pytest.mark.parametrize("backward", ["cached", "recompute"])
+@pytest.mark.parametrize("batch", [(21,), (9, 2), (1,), (3, 7)])
+def test_slices_on_one_cpu(monkeypatch, batch, backward):
+    monkeypatch.setattr(chunks.backend, "on_one_cpu", lambda: True)
+    count = math.prod(batch)
+    hidden, labels, where, weights = (
+        a.reshape(21, *a.shape[2:])[:count].reshape(*batch, *a.shape[2:]) for a in (HIDDEN, LABELS, WHERE, WEIGHTS)
+    )
+    head = linear_head(jloss.cross_entropy, chunk_size=4, backward=backward)
+
+    def parts(f):
+        def numbers(h, k):
+            each = jnp.arange(1.0, count + 1).reshape(batch) * f(h, k, reduction="none")
+            return jnp.sum(each) + f(h, k, where=where | (labels == labels[(0,) * len(batch)]), weights=weights), each
+
+        return jax.value_and_grad(numbers, (0, 1), has_aux=True)(hidden, KERNEL)
+
+    got = parts(lambda h, k, **settings: head(h, k, labels, **settings))
+    assert_close(got, parts(lambda h, k, **settings: jloss.cross_entropy(h @ k.T, labels, **settings)))
 
 
 def test_one_example_and_none():
