@@ -100,16 +100,19 @@ def _accepted(annotation: Any) -> tuple[tuple[Any, ...], tuple[type, ...]]:
     return (), sum(types, ())
 
 
-def lists_to_arrays(args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
+def lists_to_arrays(loss: str, args: Any, kwargs: Any, literal: Any, kinds: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
     """Python lists as arrays of the dtype their domain wants."""
 
     def convert(name: str, value: Any) -> Any:
         if type(value) not in (list, tuple):
             return value
         kind = DOMAINS[kinds[name]].kind if name in kinds else ""
-        if kind == "integer" and not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)):
-            return np.asarray(value)  # which holds what 32 bits do not
-        return jnp.asarray(value, float) if kind == "float" else jnp.asarray(value)
+        try:
+            if kind == "integer" and not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)):
+                return np.asarray(value)  # which holds what 32 bits do not
+            return jnp.asarray(value, float) if kind == "float" else jnp.asarray(value)
+        except (TypeError, ValueError) as error:  # of ragged rows, or of what is no number
+            raise type(error)(f"{loss}: `{name}` is a list that makes no array: {error}") from None
 
     names = list(kinds)
     args = [convert(names[i], a) if i < len(names) else a for i, a in enumerate(args)]
@@ -216,7 +219,7 @@ def check_array(name: str, argument: str, value: Any, annotation: Any = float | 
     numbers = jax.Array | np.ndarray | np.generic | int | float | complex | list | tuple
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name}: `{argument}` is a masked array of NumPy; give its .filled(0), and where=~mask.") from None
-    if isinstance(value, np.ndarray | np.generic) and (value.dtype.kind in "OSUMm" or value.dtype.char in "gG"):  # g: 80 bits
+    if isinstance(value, np.ndarray | np.generic) and (value.dtype.kind in "OSUMm" or value.dtype.char in "gG" or value.dtype.names):
         raise TypeError(f"{name}: `{argument}` must be an array of numbers, got one of dtype {value.dtype}.") from None
     if isinstance(value, numbers) or hasattr(value, "__jax_array__") or (value is None and NoneType in accepts):
         return

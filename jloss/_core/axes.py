@@ -167,6 +167,14 @@ def per_example(loss: str, name: str, value: Any, batch: tuple[int, ...], kind: 
             message=lambda: f"{loss}: `{name}` must be boolean, got {array.dtype}{list(array.shape)}.",
             error=TypeError,
         )
+    else:
+        check_chex(
+            "assert_type",
+            0 if jnp.issubdtype(array.dtype, jnp.complexfloating) else 0.0,
+            float,
+            message=lambda: f"{loss}: `{name}` must be real numbers, got {array.dtype}{list(array.shape)}.",
+            error=TypeError,
+        )
     check_chex(
         "assert_equal",
         array.shape,

@@ -112,7 +112,7 @@ def program_of(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], r
     program = jax.make_jaxpr(core)(*arrays.values())
     if where is None or _is_recomputed(program.jaxpr) or not _is_dear(program.jaxpr) or jax.default_backend() != "cpu":
         return program
-    return jax.make_jaxpr(jax.checkpoint(functools.partial(run, program)))(*jax.tree.leaves(arrays))
+    return jax.make_jaxpr(jax.checkpoint(functools.partial(run, program)))(*jax.tree.leaves([*arrays.values()]))  # a dict would be sorted
 
 
 def select(condition: Any, x: Any, y: Any) -> Array:
@@ -277,6 +277,8 @@ def sum_of_blocks(function: Callable[..., Array], operands: list[Array], axes: l
     inside of the loop runs on all cores. `sigmoid_focal` of 8M numbers: 16 ms for 40, and 3 MB of temporaries for 34. `axes` says
     where the examples of an operand lie, None that all share it. The derivatives are those of jax, of every order and kind.
     """
+    # What all share is widened, so that its gradients add up in float32.
+    operands = [x.astype(jnp.float32) if at is None and x.dtype == jnp.bfloat16 else x for x, at in zip(operands, axes, strict=True)]
     function = _said_to_be_in_block(function)
     width, rest = divmod(cut.size, cut.blocks)
 

@@ -105,7 +105,7 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
             if door is not None:
                 door(name, dict(zip(read.inputs, args, strict=False)) | kwargs)
             if any(type(a) in (list, tuple) for a in args) or any(type(kwargs[n]) in (list, tuple) for n in arrays & kwargs.keys()):
-                args, kwargs = lists_to_arrays(args, kwargs, arrays, read.domains)  # type: ignore[assignment]
+                args, kwargs = lists_to_arrays(name, args, kwargs, arrays, read.domains)  # type: ignore[assignment]
             if any(map(is_misread, (*args, *kwargs.values()))):
                 args, kwargs = in_byte_order(name, read.signature, args, kwargs)  # type: ignore[assignment]
             if has_labels and any(map(is_cut_to_32_bits, (*args, *kwargs.values()))):
@@ -177,7 +177,7 @@ def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any
     with backend.few_numbers(few), backend.as_primitives(entry):
         program = backend.program_of(entry, functools.partial(core, **options), batch.arrays, reduction, where)
         if program is not None:
-            (values,) = backend.run(program, *jax.tree.leaves(batch.arrays))
+            (values,) = backend.run(program, *jax.tree.leaves([*batch.arrays.values()]))
         else:
             values = map_examples(core, batch.arrays, batch.axes, options, len(batch.shape), entry.elementwise)
     if values.shape != batch.shape:
@@ -270,7 +270,11 @@ def cast_options(entry: Entry, given: dict[str, Any], traced: frozenset[str], dt
 
 def evaluate_in_blocks(entry: Entry, given: dict[str, Any], traced: frozenset[str], batch: Batch, count: Any, cut: Any) -> Any:
     """The value of one call, a block of examples at a time, from what the call gave: nothing as large as an input lies between."""
+    given = given | {n: jnp.asarray(given[n]) for n in entry.options if isinstance(given[n], np.ndarray)}
     places = {n: axes.batch[cut.level] for n, axes in batch.axes.items()} | {"where": cut.level, "weights": cut.level}
+    for n in entry.options:  # of an elementwise loss they broadcast, and may have one number for each example, or class
+        at = cut.level - len(batch.shape) + np.ndim(given[n]) if entry.elementwise and isinstance(given[n], Array) else -1
+        places[n] = at if at >= 0 and given[n].shape[at] == cut.size else None
     names = [n for n in (*entry.inputs, *entry.options, "where", "weights") if isinstance(given.get(n), Array)]
 
     def total_of_block(scale: Any, *arrays: Array) -> Array:

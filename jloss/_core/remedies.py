@@ -85,7 +85,7 @@ def _of_masks(entry: Entry, shapes: Mapping[str, Any], dtypes: Mapping[str, Any]
     """A mask of pixels or steps in `where`, or class indices in place of a mask for each class."""
     first = next(iter(entry.inputs))
     inside = [n for n in entry.inputs if entry.domains[n] == "mask" and entry.inputs[n]]
-    if "`where` has shape" in said and shapes["where"] and len(inside) == 1:
+    if "`where` has shape" in said and shapes.get("where") and len(inside) == 1:
         mask = inside[0]
         of = {"*s": "Pixels", "t": "Steps"}.get(",".join(entry.inputs[mask]), "Targets" if mask == "target_mask" else "Single items")
         yield f"{of} are masked by `{mask}`; `where` masks whole examples."

@@ -125,7 +125,7 @@ def multivariate_gaussian_kl(
         \qquad M = L'^{-1} L
 
     The covariances are L L' with lower triangular factors of positive diagonal; what stands above the diagonal is ignored. By triangular
-    solves, without an inverse. A diagonal entry of 0 costs infinity, a negative one NaN.
+    solves, without an inverse. A diagonal entry of 0 costs infinity, of the prior without a gradient, a negative one NaN.
 
     Args:
         means: Of the posterior.
@@ -140,16 +140,19 @@ def multivariate_gaussian_kl(
         Kingma, Welling, An Introduction to Variational Autoencoders, 2019. https://arxiv.org/abs/1906.02691
     """
     factor, gap = _below_diagonal(factors), means if prior_means is None else means - prior_means
-    log_ratios = safe_log(_diagonal(factor))
+    log_ratios, singular = safe_log(_diagonal(factor)), None
     if prior_factors is not None:
         prior = _below_diagonal(prior_factors)
+        singular = jnp.any(_diagonal(prior) == 0)
+        prior = jnp.where(singular, (_column_less_row(prior) == 0).astype(prior.dtype), prior)
         unit = 1 / lax.stop_gradient(jnp.max(_diagonal(prior)))  # no scale changes the divergence, but squares of tiny numbers underflow
         solved = _forward_substitution(prior * unit, jnp.concatenate([factor, gap[:, None]], axis=1) * unit)
         most = 2.0 ** (jnp.finfo(means.dtype).maxexp // 2 - 1)  # whose square is finite: beyond it there is no gradient, instead of NaN
         solved = clipped(solved, -most, most)
         factor, gap = solved[:, :-1], solved[:, -1]
         log_ratios = log_ratios - jnp.log(_diagonal(prior))
-    return 0.5 * (jnp.sum(jnp.square(_below_diagonal(factor, -1))) + jnp.sum(jnp.square(gap)) + jnp.sum(exp_remainder(2 * log_ratios)))
+    total = 0.5 * (jnp.sum(jnp.square(_below_diagonal(factor, -1))) + jnp.sum(jnp.square(gap)) + jnp.sum(exp_remainder(2 * log_ratios)))
+    return total if singular is None else select(singular, jnp.inf, total)
 
 
 @loss("(d),(d)->()", "real real", codebook="nonnegative", commitment="nonnegative")

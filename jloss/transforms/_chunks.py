@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from jloss._core import chunks
@@ -56,6 +57,11 @@ def in_chunks(
         is_row = {n: any(at is not None for at in place.batch) or not levels for n, place in checked.axes.items()}
         settings = cast_options(entry, given, traced, dtype)
         size = chunk_size or _least(batch, [arrays[n].shape[:-1] for n in narrow if is_row.get(n)])
+        elementwise = vector is None and not any(entry.inputs.values())
+        cut = levels - _spread(settings) if elementwise else levels  # axes along which an option has several numbers stay whole
+        if cut < levels:
+            where = jnp.ones(batch, bool) if where is None else where
+            size = size and max(1, size // max(1, math.prod(batch[max(cut, 0) :])))
         rows = {
             "inputs": {n: _in_front(arrays[n], checked.axes[n], batch) for n, yes in is_row.items() if yes},
             "where": class_where,
@@ -74,7 +80,13 @@ def in_chunks(
                 inputs = {n: fill_masked(a, where, places[n], entry.domains[n]) if is_row.get(n) else a for n, a in inputs.items()}
             inputs = {n: inputs.get(n) if n in narrow else _widened(inputs.get(n), entry.domains[n], dtype) for n in entry.inputs}
             core = entry.core if vector is None else vector
-            return map_examples(core, inputs, places, settings | shared["options"], levels, not any(entry.inputs.values()))
+            value = map_examples(core, inputs, places, settings | shared["options"], levels, not any(entry.inputs.values()))
+            some = jax.tree.leaves(rows)[0].shape[:levels]
+            if value.shape[:levels] != some or value.ndim != levels + len(classes):
+                raise ValueError(
+                    f"{entry.name}: one example must give one number; the core gave {value.shape} for batch axes {some} of a chunk."
+                )
+            return value
 
         def total(rows: Any, shared: Any, where: Array | None) -> Array:
             value = values(rows, shared, where)
@@ -83,7 +95,7 @@ def in_chunks(
             return each / shared["mass"] if "mass" in shared else each
 
         if given["reduction"] in ("none", UNREDUCED):
-            value = chunked_map(values, rows, shared, where, levels=levels, chunk_size=size)
+            value = chunked_map(values, rows, shared, where, levels=max(cut, 0), chunk_size=size)
             keep, weights = _both(where, class_where, value.ndim), _behind(weights, value.ndim)
             keep, weights = (None if a is None else jnp.broadcast_to(a, value.shape) for a in (keep, weights))
             return reduce_values(value, keep, None, weights, given["reduction"])
@@ -93,13 +105,19 @@ def in_chunks(
             mass, kept = lax.psum((mass, kept), axes)
         if given["reduction"] == "mean":  # every chunk is divided by the mass: gradients are then those of the mean, and need no factor
             shared["mass"] = jnp.where(kept > 0, mass, jnp.ones_like(mass))
-        sum_of = chunked_sum(total, rows, shared, where, levels=levels, chunk_size=size, backward=backward)
+        sum_of = chunked_sum(total, rows, shared, where, levels=max(cut, 0), chunk_size=size, backward=backward)
         sum_of = lax.psum(sum_of, axes) if axes else sum_of
         if given["reduction"] != "mean":
             return reduced(sum_of, mass, given["reduction"])
         return sum_of if weights is None else jnp.where(kept > 0, sum_of, jnp.zeros_like(sum_of))
 
     return evaluate
+
+
+def _spread(options: dict[str, Any]) -> int:
+    """How many of the last batch axes of an elementwise loss there are from the first along which an option has several numbers."""
+    shapes = [v.shape for v in options.values() if isinstance(v, Array | np.ndarray)]
+    return max((len(shape) - at for shape in shapes for at, n in enumerate(shape) if n != 1), default=0)
 
 
 def _least(batch: tuple[Any, ...], tokens: list[tuple[Any, ...]]) -> int | None:

@@ -7,7 +7,7 @@ of one batch make one (`combined`).
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Unpack, get_args
 
 import jax.numpy as jnp
@@ -21,7 +21,6 @@ from jloss._core.loss import at_the_door, door_of, loss, loss_by
 from jloss._core.reduction import mean_of, reduce
 from jloss._core.signature import UNREDUCED, OverClasses, PerClass, Reduce, Reduction, Spatial, SpatialOverClasses
 from jloss._core.types import as_written, meaning
-from jloss.numerics import safe_divide
 
 Loss = Callable[..., Any]
 
@@ -105,6 +104,17 @@ def reduced(total: Array, mass: Array, reduction: Reduction) -> Any:
     if reduction == "parts":
         return total, mass
     return total if reduction == "sum" else mean_of(total, mass, (mass != 0) | (total != 0))
+
+
+def shared_mass(masses: Iterable[Array]) -> Array:
+    """The mass over which several totals are brought together: the first that is not 0."""
+    return functools.reduce(lambda mass, other: jnp.where(mass == 0, other, mass), masses)
+
+
+def over_mass(total: Array, own: Array, mass: Array) -> Array:
+    """A total over its own mass as a total over another; 0 if nothing is kept, and gradient 0."""
+    none = (own == 0) & (total == 0)
+    return jnp.where(none, jnp.zeros_like(total), total * (mass / jnp.where(none, jnp.ones_like(own), own)))
 
 
 def cast_like(values: Array, number: Any) -> Array:
@@ -246,8 +256,8 @@ def combined(
             values, where, weights = next(iter(examples.values()))
             return combine(parts, reduce(jnp.ones_like(values), where, weights, reduction), **chosen), parts
         pairs = {n: member.public(**calls[n], reduction="parts") for n, member in members.items()}
-        mass = next(iter(pairs.values()))[1]
-        total = combine({n: t * safe_divide(mass, m) for n, (t, m) in pairs.items()}, mass, **chosen)
+        mass = shared_mass(m for _, m in pairs.values())
+        total = combine({n: over_mass(t, m, mass) for n, (t, m) in pairs.items()}, mass, **chosen)
         return reduced(total, mass, reduction), {n: reduced(t, m, reduction) for n, (t, m) in pairs.items()}
 
     public.__name__ = public.__qualname__ = name

@@ -16,7 +16,6 @@ from jloss._core.made import made
 from jloss._core.reduction import reduce
 from jloss._core.signature import Reduction
 from jloss._core.types import ArrayLoss, LossWithParts, Number, Weight
-from jloss.numerics import safe_divide
 from jloss.transforms._compose import (
     Loss,
     batch_transform,
@@ -25,8 +24,10 @@ from jloss.transforms._compose import (
     combined,
     example_transform,
     loss_entry,
+    over_mass,
     per_example_values,
     reduced,
+    shared_mass,
 )
 
 
@@ -149,7 +150,10 @@ def deep_supervision(loss: Loss, weights: Sequence[Number] | Array) -> ArrayLoss
 
     def examples(**given: Any) -> Any:
         each = [per_example_values(entry.public, **call) for call in calls(given)]
-        return sum(cast_like(v, w) * v for w, (v, _, _) in zip(factors, each, strict=True)), each[0][1], each[0][2]
+        values, wheres, weights = zip(*each, strict=True)
+        if any(isinstance(given.get(n), list | tuple) for n in ("where", "weights")):  # of each depth
+            values, wheres, weights = [reduce(*depth, "none") for depth in each], (None,), (None,)
+        return sum(cast_like(v, w) * v for w, v in zip(factors, values, strict=True)), wheres[0], weights[0]
 
     def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
         given = bind_call(whole, args, kwargs, reduction)
@@ -157,8 +161,8 @@ def deep_supervision(loss: Loss, weights: Sequence[Number] | Array) -> ArrayLoss
             values, where, weights = examples(**given)
             return reduce(values, where, weights, "none")
         pairs = [entry.public(**call, reduction="parts") for call in calls(given)]
-        mass = pairs[0][1]
-        total = sum(cast_like(t, w) * t * safe_divide(mass, m) for w, (t, m) in zip(factors, pairs, strict=True))
+        mass = shared_mass(m for _, m in pairs)
+        total = sum(cast_like(t, w) * over_mass(t, m, mass) for w, (t, m) in zip(factors, pairs, strict=True))
         return reduced(total, mass, reduction)
 
     return batch_transform(whole, public, examples, loss, functools.partial(deep_supervision, weights=factors))

@@ -462,6 +462,37 @@ def test_any_two_compose(above):
         assert jax.tree.map(jnp.shape, slope) == jax.tree.map(jnp.shape, given), (above, below)
 
 
+@pytest.mark.parametrize("shape", [(8,), (2, 4), (3, 5, 4)])
+@pytest.mark.parametrize("backward", ["cached", "recompute"])
+def test_chunks_of_an_option_with_several_numbers(shape, backward):
+    """They broadcast against the whole batch, not against whatever chunk has as many examples."""
+    rng = np.random.default_rng(0)
+    several = (*(1 for _ in shape[1:]), shape[-1])
+    p, t, delta, weights = (jnp.asarray(rng.uniform(0.1, 2, s), jnp.float32) for s in (shape, shape, several, shape))
+    where = jnp.asarray(rng.uniform(size=shape) < 0.7)
+    for keywords in ({}, {"where": where}, {"where": where, "weights": weights}, {"reduction": "sum"}):
+        steps = [
+            jax.value_and_grad(lambda p, d, f=f, k=keywords: f(p, t, delta=d, **k), (0, 1))
+            for f in (chunked(jloss.huber, 3, backward), jloss.huber)
+        ]
+        for got, want in zip(*(jax.tree.leaves(step(p, delta)) for step in steps), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
+    every = chunked(jloss.huber, 3, backward)(p, t, delta=delta, reduction="none")
+    np.testing.assert_allclose(every, jloss.huber(p, t, delta=delta, reduction="none"), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [chunked(jloss.softmax_focal, 2), jloss.softmax_focal])
+def test_an_option_cannot_have_a_number_for_each_example_of_a_vector(loss):
+    with pytest.raises(ValueError, match="one example must give one number"):
+        loss(jnp.zeros((4, 3)), jnp.zeros(4, int), gamma=jnp.ones(4))
+
+
+def test_an_option_cannot_have_a_number_for_each_token_of_a_head():
+    loss = linear_head(jloss.sigmoid_cross_entropy, 2)
+    with pytest.raises(ValueError, match="one example must give one number"):
+        loss(jnp.ones((4, 2)), jnp.ones((3, 2)), jnp.ones((4, 3)), positive_weight=jnp.ones((4, 3)))
+
+
 def test_nested_transforms_of_one_kind():
     """Chunks in chunks are chunks, a second penalty is added, a schedule within a schedule asks at the same step."""
     same(gradient(chunked(chunked(jloss.huber, 2), 3), P, T, where=WHERE), gradient(jloss.huber, P, T, where=WHERE))

@@ -100,6 +100,26 @@ def test_a_singular_factor_is_infinitely_far_and_a_negative_one_is_none():
     assert np.isnan(jloss.multivariate_gaussian_kl(jnp.ones(2), -jnp.eye(2)))
 
 
+def test_a_singular_prior_costs_infinity():
+    value, slopes = jax.value_and_grad(jloss.multivariate_gaussian_kl, (0, 1, 2, 3))(
+        jnp.ones(2), jnp.eye(2), jnp.zeros(2), jnp.diag(jnp.arange(2.0))
+    )
+    assert value == inf
+    for slope in slopes:
+        assert not np.any(slope)
+
+
+@pytest.mark.parametrize("shared", [[0], [1], [2], [3], [0, 1], [2, 3], [0, 1, 2]])
+def test_a_masked_prior_does_not_reach_what_data_share(shared):
+    """Of a masked datum the prior is filled with zeros, which is singular."""
+    every = [normal(2, 3), jnp.tril(normal(2, 3, 3)) + 3 * jnp.eye(3), normal(2, 3), jnp.tril(normal(2, 3, 3)) + 3 * jnp.eye(3)]
+    some = [x[0] if i in shared else x.at[1].set(nan) for i, x in enumerate(every)]
+    slopes = jax.grad(lambda *x: jloss.multivariate_gaussian_kl(*x, where=jnp.array([True, False])), (0, 1, 2, 3))(*some)
+    alone = jax.grad(jloss.multivariate_gaussian_kl, (0, 1, 2, 3))(*(x[0] for x in every))
+    for i, (got, want) in enumerate(zip(slopes, alone, strict=True)):
+        np.testing.assert_allclose(got if i in shared else got[0], want, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("thin", [1e-20, 1e-36])
 @pytest.mark.parametrize("rest", [1.0, None])
 def test_a_prior_too_thin_for_the_arithmetic_is_infinitely_far_without_a_slope_that_is_not_a_number(thin, rest):
