@@ -92,6 +92,24 @@ def test_weights_of_the_wrong_shape():
     )
 
 
+def test_where_that_is_one_boolean():
+    with pytest.raises(ValueError, match=r"cross_entropy: `where` has shape \(\), but there is one value per example: \(4,\)"):
+        jloss.cross_entropy(jnp.zeros((4, 3)), jnp.zeros(4, int), where=True)
+
+
+@pytest.mark.parametrize("loss", [jloss.huber, chunked(jloss.huber, 2)])
+def test_complex_weights(loss):
+    with pytest.raises(TypeError, match=r"huber.*: `weights` must be real numbers, got complex64\[3\]"):
+        loss(jnp.zeros(3), jnp.zeros(3), weights=jnp.ones(3, jnp.complex64))
+
+
+@pytest.mark.parametrize(("argument", "value"), [("targets", [[1.0, 2.0], [1.0]]), ("weights", [1.0, None, 2.0])])
+def test_a_list_that_makes_no_array(argument, value):
+    given = {"predictions": jnp.zeros(3), "targets": jnp.zeros(3), argument: value}
+    with pytest.raises((TypeError, ValueError), match=f"huber: `{argument}` is a list that makes no array"):
+        jloss.huber(**given)
+
+
 def test_unknown_reduction():
     assert message(ValueError, lambda: jloss.huber(f(8), f(8), reduction="avg")) == (
         "huber: `reduction` must be one of ('mean', 'sum', 'none', 'parts'), got 'avg'."

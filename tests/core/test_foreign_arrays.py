@@ -46,6 +46,7 @@ def test_views_and_memory_maps(tmp_path):
         (np.ma.masked_array(PREDICTIONS, [0, 1, 0]), "is a masked array of NumPy; give its .filled(0), and where=~mask."),
         (PREDICTIONS.astype(object), "must be an array of numbers, got one of dtype object."),
         (np.array(["a", "b", "c"]), "must be an array of numbers, got one of dtype <U1."),
+        (np.zeros(3, [("x", "f4")]), "must be an array of numbers, got one of dtype [('x', '<f4')]."),
         (PREDICTIONS.astype(np.complex64), "must be floating, got complex64[3]."),
         (PREDICTIONS.astype(np.int64), "must be floating, got int"),
         (PREDICTIONS > 0, "must be floating, got bool[3]."),

@@ -488,9 +488,47 @@ def test_an_option_cannot_have_a_number_for_each_example_of_a_vector(loss):
 
 
 def test_an_option_cannot_have_a_number_for_each_token_of_a_head():
-    loss = linear_head(jloss.sigmoid_cross_entropy, 2)
-    with pytest.raises(ValueError, match="one example must give one number"):
-        loss(jnp.ones((4, 2)), jnp.ones((3, 2)), jnp.ones((4, 3)), positive_weight=jnp.ones((4, 3)))
+    loss = linear_head(jloss.sigmoid_focal, 2)
+    with pytest.raises(ValueError, match="one example must give one number"), jax.numpy_rank_promotion("allow"):
+        loss(jnp.ones((4, 2)), jnp.ones((3, 2)), jnp.ones((4, 3)), gamma=jnp.ones((4, 3)))
+
+
+@pytest.mark.parametrize("kept", [(True, True), (False, True), (True, False), (False, False)])
+def test_a_depth_of_which_nothing_is_kept_is_0_and_no_other(kept):
+    """Also the first, over whose mass the others are brought."""
+    loss, whole = deep_supervision(jloss.huber, (1.0, 0.5)), jnp.array([True, False, True, True, False])
+    where = tuple(whole if keep else jnp.zeros(5, bool) for keep in kept)
+
+    def each(p, **keywords):
+        return sum(w * jloss.huber(p, T, where=m, **keywords) for w, m in zip((1.0, 0.5), where, strict=True))
+
+    same(jax.value_and_grad(lambda p: loss((p, p), T, where=where))(P), jax.value_and_grad(each)(P))
+    total, mass = loss((P, P), T, where=where, reduction="parts")
+    same(total, each(P) * mass)
+    same(loss((P, P), T, where=where, reduction="none"), each(P, reduction="none"))
+
+
+def test_depths_with_weights_of_their_own():
+    loss, weights = deep_supervision(jloss.huber, (1.0, 0.5)), (jnp.array([1.0, 0.0, 2.0, 3.0, 0.0]), jnp.array([2.0, 1.0, 0.0, 1.0, 1.0]))
+    for reduction in ("mean", "none"):
+        each = [jloss.huber(P, T, weights=w, reduction=reduction) for w in weights]
+        same(loss((P, P), T, weights=weights, reduction=reduction), each[0] + 0.5 * each[1])
+
+
+def test_a_task_without_data_is_0_and_no_other():
+    empty = jnp.zeros(0)
+    total, parts = weighted_sum({"a": (1.0, jloss.huber), "b": (0.5, jloss.absolute_error)})(a=(empty, empty), b=(P, T))
+    same(total, 0.5 * jloss.absolute_error(P, T))
+    assert parts["a"] == 0
+    learned = uncertainty_weighted({"a": jloss.huber, "b": jloss.absolute_error})
+    total, _ = learned(a=(empty, empty), b=(P, T), log_variances=[0.3, 0.4])
+    same(total, 0.5 * (0.3 + np.exp(-0.4) * jloss.absolute_error(P, T) + 0.4))
+
+
+def test_weights_that_cancel_are_no_number_in_a_sum_of_losses_either():
+    weights = jnp.array([1.0, -1.0, 2.0, -2.0, 0.0])
+    assert not np.isfinite(jloss.huber(P, T, weights=weights))
+    assert not np.isfinite(weighted_sum({"a": (1.0, jloss.huber), "b": (0.5, jloss.absolute_error)})(P, T, weights=weights)[0])
 
 
 def test_nested_transforms_of_one_kind():
