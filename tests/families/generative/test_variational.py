@@ -112,7 +112,7 @@ def test_a_singular_prior_costs_infinity():
 @pytest.mark.parametrize("shared", [[0], [1], [2], [3], [0, 1], [2, 3], [0, 1, 2]])
 def test_a_masked_prior_does_not_reach_what_data_share(shared):
     """Of a masked datum the prior is filled with zeros, which is singular."""
-    every = [normal(2, 3), jnp.tril(normal(2, 3, 3)) + 3 * jnp.eye(3), normal(2, 3), jnp.tril(normal(2, 3, 3)) + 3 * jnp.eye(3)]
+    every = [normal(2, 3), jnp.tril(normal(2, 3, 3)) + 3 * jnp.eye(3)[None], normal(2, 3), jnp.tril(normal(2, 3, 3)) + 3 * jnp.eye(3)[None]]
     some = [x[0] if i in shared else x.at[1].set(nan) for i, x in enumerate(every)]
     slopes = jax.grad(lambda *x: jloss.multivariate_gaussian_kl(*x, where=jnp.array([True, False])), (0, 1, 2, 3))(*some)
     alone = jax.grad(jloss.multivariate_gaussian_kl, (0, 1, 2, 3))(*(x[0] for x in every))
