@@ -287,6 +287,8 @@ def evaluate_in_blocks(entry: Entry, given: dict[str, Any], traced: frozenset[st
 
     def total(scale: Any) -> Array:
         operands, at = [given[n] for n in names], [*map(places.get, names)]
+        # What all share is widened, so that its gradients add up in float32.
+        operands = [x.astype(jnp.float32) if i is None and x.dtype == jnp.bfloat16 else x for x, i in zip(operands, at, strict=True)]
         if not isinstance(scale, Array):  # a constant, of which XLA makes no array of weights that the blocks read
             return backend.sum_of_blocks(functools.partial(total_of_block, scale), operands, at, cut)
         return backend.sum_of_blocks(total_of_block, [scale, *operands], [None, *at], cut)

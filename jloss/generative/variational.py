@@ -19,6 +19,7 @@ from jloss._core.loss import loss
 from jloss._core.signature import Datum, OverClasses, Reduce
 from jloss.generative._numbers import log_sinhc, mean_or_zero, probabilities_and_entropy, products_of_units, times
 from jloss.generative._sets import group
+from jloss.generative._triangular import below_diagonal, column_less_row, diagonal, forward_substitution
 from jloss.numerics import clipped, log_softmax, logsumexp, safe_exp, safe_log, xlogy
 from jloss.numerics._special import exp_remainder, scaled_expm1, scaled_log1p
 
@@ -139,19 +140,19 @@ def multivariate_gaussian_kl(
     References:
         Kingma, Welling, An Introduction to Variational Autoencoders, 2019. https://arxiv.org/abs/1906.02691
     """
-    factor, gap = _below_diagonal(factors), means if prior_means is None else means - prior_means
-    log_ratios, singular = safe_log(_diagonal(factor)), None
+    factor, gap = below_diagonal(factors), means if prior_means is None else means - prior_means
+    log_ratios, singular = safe_log(diagonal(factor)), None
     if prior_factors is not None:
-        prior = _below_diagonal(prior_factors)
-        singular = jnp.any(_diagonal(prior) == 0)
-        prior = jnp.where(singular, (_column_less_row(prior) == 0).astype(prior.dtype), prior)
-        unit = 1 / lax.stop_gradient(jnp.max(_diagonal(prior)))  # no scale changes the divergence, but squares of tiny numbers underflow
-        solved = _forward_substitution(prior * unit, jnp.concatenate([factor, gap[:, None]], axis=1) * unit)
+        prior = below_diagonal(prior_factors)
+        singular = jnp.any(diagonal(prior) == 0)
+        prior = jnp.where(singular, (column_less_row(prior) == 0).astype(prior.dtype), prior)
+        unit = 1 / lax.stop_gradient(jnp.max(diagonal(prior)))  # no scale changes the divergence, but squares of tiny numbers underflow
+        solved = forward_substitution(prior * unit, jnp.concatenate([factor, gap[:, None]], axis=1) * unit)
         most = 2.0 ** (jnp.finfo(means.dtype).maxexp // 2 - 1)  # whose square is finite: beyond it there is no gradient, instead of NaN
         solved = clipped(solved, -most, most)
         factor, gap = solved[:, :-1], solved[:, -1]
-        log_ratios = log_ratios - jnp.log(_diagonal(prior))
-    total = 0.5 * (jnp.sum(jnp.square(_below_diagonal(factor, -1))) + jnp.sum(jnp.square(gap)) + jnp.sum(exp_remainder(2 * log_ratios)))
+        log_ratios = log_ratios - jnp.log(diagonal(prior))
+    total = 0.5 * (jnp.sum(jnp.square(below_diagonal(factor, -1))) + jnp.sum(jnp.square(gap)) + jnp.sum(exp_remainder(2 * log_ratios)))
     return total if singular is None else select(singular, jnp.inf, total)
 
 
@@ -452,33 +453,6 @@ def _relative_entropy(log_q: Array, log_p: Array) -> Array:
     terms = select(rare, jnp.exp(p) * (1 + jnp.exp(below) * (below - 1)), common)
     total = jnp.sum(select(absent, jnp.exp(select(absent, log_p, 0.0)), terms))
     return select(jnp.any((log_p == -jnp.inf) & ~absent & ~jnp.isnan(log_q)), jnp.inf, total)
-
-
-def _below_diagonal(matrix: Array, offset: int = 0) -> Array:
-    """The lower triangle, zeros above it (`jnp.tril` does not know how a batch is sharded)."""
-    return jnp.where(_column_less_row(matrix) <= offset, matrix, 0.0)
-
-
-def _diagonal(matrix: Array) -> Array:
-    """The diagonal (`jnp.diagonal` depends on the platform)."""
-    return jnp.sum(jnp.where(_column_less_row(matrix) == 0, matrix, 0.0), axis=1)
-
-
-def _column_less_row(matrix: Array) -> Array:
-    row, column = (lax.broadcasted_iota(jnp.int32, matrix.shape, axis) for axis in (0, 1))
-    return column - row
-
-
-def _forward_substitution(lower: Array, right: Array) -> Array:
-    """The X of ``lower X = right``, by halves: products and quotients alone, the same on every platform."""
-    n = lower.shape[0]
-    if n == 1:
-        scale = 1 / select(lower == 0, 1.0, lax.stop_gradient(lower))  # first, as the derivative would square a tiny number
-        return right * scale / (lower * scale)
-    half = n // 2
-    top = _forward_substitution(lower[:half, :half], right[:half])
-    product = jnp.matmul(lower[half:, :half], top, precision=lax.Precision.HIGHEST)
-    return jnp.concatenate([top, _forward_substitution(lower[half:, half:], right[half:] - product)])
 
 
 def _largest(logs: Array, present: Array) -> Array:
