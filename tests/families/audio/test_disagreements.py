@@ -16,7 +16,13 @@ LOUD_AND_QUIET = [[2.0, 1, 4], [0.01, 0.03, 0.01]], [[2.0, 1, 2], [0.02, 0.01, 0
 
 
 def number(text):
-    return float(re.search(r"-?\d+\.\d+", text)[0])
+    return float(re.search(r"nan|-?\d+\.\d+", text)[0])
+
+
+def said_of(example, peer):
+    """The number of the peer in the row whose example begins so."""
+    said = next(row[2] for row in ROWS if row[0].startswith(f"`jloss.{example}"))
+    return number(said.partition(peer)[2].partition(": ")[2])
 
 
 @pytest.mark.parametrize("row", ROWS, ids=range(len(ROWS)))
@@ -40,6 +46,11 @@ def test_what_it_says_of_torchmetrics():
 
     said = [number(row[2].partition("torchmetrics")[2].partition(": ")[2]) for row in ROWS[:3]]
     np.testing.assert_allclose([loss(TONE, [0.0] * 4), loss(TONE, TONE), loss(OFFSET, TONE)], said, atol=2e-4)
+    exact = torch.tensor(OFFSET)
+    found = -audio.signal_distortion_ratio(exact, exact, filter_length=2)
+    np.testing.assert_array_equal(found, said_of("ci_sdr(jnp.array([2.0", "torchmetrics"))
+    with pytest.raises(RuntimeError, match="singular"):
+        audio.signal_distortion_ratio(torch.tensor(TONE), torch.zeros(4), filter_length=2)
 
 
 def test_what_it_says_of_auraloss():
@@ -47,4 +58,5 @@ def test_what_it_says_of_auraloss():
     import torch
 
     signals = (torch.tensor(s)[:, None] for s in LOUD_AND_QUIET)
-    np.testing.assert_allclose(auraloss.freq.STFTLoss(4, 2, 4, w_log_mag=0.0)(*signals), number(ROWS[3][2].partition(": ")[2]), atol=2e-4)
+    found = auraloss.freq.STFTLoss(4, 2, 4, w_log_mag=0.0)(*signals)
+    np.testing.assert_allclose(found, said_of("stft(jnp.array([[2.0", "auraloss"), atol=2e-4)
