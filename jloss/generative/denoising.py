@@ -24,7 +24,7 @@ from jloss._core.domains import arithmetic_dtype
 from jloss._core.loss import loss
 from jloss._core.signature import Datum
 from jloss.generative._bins import binned_normal_nll
-from jloss.generative._numbers import times
+from jloss.generative._numbers import mean_or_zero, times
 from jloss.numerics import safe_divide, safe_exp, safe_sqrt
 from jloss.numerics._special import exp_remainder
 
@@ -339,9 +339,9 @@ def variational_bound(
 
     mean, log_variance, true_mean, true_log_variance = given(~first, means, log_variances, true_means, true_log_variances)
     far = times(safe_exp(-log_variance), jnp.square(true_mean - mean))
-    divergence = jnp.mean(far + exp_remainder(true_log_variance - log_variance)) / 2
+    divergence = mean_or_zero(far + exp_remainder(true_log_variance - log_variance)) / 2
     mean, log_variance, target = given(first, means, log_variances, targets)
-    surprise = jnp.mean(binned_normal_nll(mean, log_variance / 2, target, 1 / (bins - 1)))
+    surprise = mean_or_zero(binned_normal_nll(mean, log_variance / 2, target, 1 / (bins - 1)))
     return select(first, surprise, divergence) / math.log(2)
 
 

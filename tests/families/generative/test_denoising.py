@@ -262,6 +262,11 @@ def test_the_first_step_is_a_likelihood_and_the_others_are_divergences():
     np.testing.assert_allclose(later, kl / 4 / math.log(2), rtol=1e-5)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_datum_without_numbers_costs_nothing(first):
+    assert jloss.variational_bound(*jnp.zeros((5, 0, 2, 3)), first) == 0
+
+
 def test_the_term_that_is_not_taken_reaches_no_gradient():
     def slopes(first, *inputs):
         return jax.grad(lambda *given: jloss.variational_bound(*given, first), (0, 1, 2, 3, 4))(*inputs)
