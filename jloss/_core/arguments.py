@@ -183,6 +183,10 @@ def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any
     check_arrays(name, list(shown.parameters.values()), given)
     for argument in () if is_ours else _without_classes(entry, given):
         raise ValueError(f"{name}: `{argument}` has no classes, got shape {given[argument].shape}.") from None
+    for option in () if is_ours or type(error) not in (TypeError, ValueError) else entry.options:
+        if np.ndim(given.get(option, 0)):
+            fits = "the whole batch" if entry.elementwise else "one example"
+            raise type(error)(f"{name}: does `{option}` of shape {np.shape(given[option])} fit {fits}? {error}") from None
     if is_ours:
         sentences = list(of_shapes(entry, given, str(error)))
         if sentences:
@@ -221,6 +225,8 @@ def check_array(name: str, argument: str, value: Any, annotation: Any = float | 
         raise TypeError(f"{name}: `{argument}` is a masked array of NumPy; give its .filled(0), and where=~mask.") from None
     if isinstance(value, np.ndarray | np.generic) and (value.dtype.kind in "OSUMm" or value.dtype.char in "gG" or value.dtype.names):
         raise TypeError(f"{name}: `{argument}` must be an array of numbers, got one of dtype {value.dtype}.") from None
+    if float in accepts and (isinstance(value, complex) or jnp.issubdtype(getattr(value, "dtype", float), jnp.complexfloating)):
+        raise TypeError(f"{name}: `{argument}` must be real, got {value!r}.") from None
     if isinstance(value, numbers) or hasattr(value, "__jax_array__") or (value is None and NoneType in accepts):
         return
     wants = "a number or an array" if float in accepts else "an array"

@@ -150,10 +150,9 @@ def deep_supervision(loss: Loss, weights: Sequence[Number] | Array) -> ArrayLoss
 
     def examples(**given: Any) -> Any:
         each = [per_example_values(entry.public, **call) for call in calls(given)]
-        values, wheres, weights = zip(*each, strict=True)
         if any(isinstance(given.get(n), list | tuple) for n in ("where", "weights")):  # of each depth
-            values, wheres, weights = [reduce(*depth, "none") for depth in each], (None,), (None,)
-        return sum(cast_like(v, w) * v for w, v in zip(factors, values, strict=True)), wheres[0], weights[0]
+            each = [(reduce(*depth, "none"), None, None) for depth in each]
+        return sum(cast_like(v, w) * v for w, (v, _, _) in zip(factors, each, strict=True)), each[0][1], each[0][2]
 
     def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
         given = bind_call(whole, args, kwargs, reduction)
@@ -162,7 +161,7 @@ def deep_supervision(loss: Loss, weights: Sequence[Number] | Array) -> ArrayLoss
             return reduce(values, where, weights, "none")
         pairs = [entry.public(**call, reduction="parts") for call in calls(given)]
         mass = shared_mass(m for _, m in pairs)
-        total = sum(cast_like(t, w) * over_mass(t, m, mass) for w, (t, m) in zip(factors, pairs, strict=True))
+        total: Any = sum(cast_like(t, w) * over_mass(t, m, mass) for w, (t, m) in zip(factors, pairs, strict=True))
         return reduced(total, mass, reduction)
 
     return batch_transform(whole, public, examples, loss, functools.partial(deep_supervision, weights=factors))

@@ -110,6 +110,19 @@ def test_a_list_that_makes_no_array(argument, value):
         jloss.huber(**given)
 
 
+@pytest.mark.parametrize("delta", [1j, jnp.ones(3, jnp.complex64)])
+def test_complex_options(delta):
+    with pytest.raises(TypeError, match="huber: `delta` must be real"):
+        jloss.huber(jnp.zeros(3), jnp.zeros(3), delta=delta)
+
+
+def test_an_option_of_a_shape_that_does_not_fit():
+    with pytest.raises(ValueError, match=r"sigmoid_focal: does `alpha` of shape \(2,\) fit the whole batch\?"):
+        jloss.sigmoid_focal(jnp.zeros(3), jnp.zeros(3), alpha=jnp.ones(2))
+    with pytest.raises((TypeError, ValueError), match=r"siglip: does `scale` of shape \(2,\) fit one example\?"):
+        jloss.siglip(jnp.eye(3), jnp.eye(3), scale=jnp.ones(2))
+
+
 def test_unknown_reduction():
     assert message(ValueError, lambda: jloss.huber(f(8), f(8), reduction="avg")) == (
         "huber: `reduction` must be one of ('mean', 'sum', 'none', 'parts'), got 'avg'."
