@@ -374,21 +374,33 @@ def lanes_of(x: Array) -> int:
     return next((n for n in (512, 256, 128, 64) if size and size % (4 * n * shares) == 0), 0)
 
 
-def sum_in_lanes(x: Array) -> Array:
+def sum_in_lanes(x: Array, where: Array | None = None) -> Array:
     """The sum of what is cheap to compute: in the loop that computes it four numbers are added, and only their sum is written.
 
-    XLA's sum on CPUs reads numbers that another loop has written. `squared_error` of 1M numbers: 0.31 ms for 0.42, with a mask
-    0.34 ms for 0.43. A select as the last step keeps that sum from taking the additions.
+    XLA's sum on CPUs reads numbers that another loop has written. `squared_error` of 1M numbers: 0.31 ms for 0.42. A select as the
+    last step keeps that sum from taking the additions. Of the numbers that a mask drops CPUs clear the bits, which takes fewer
+    operations than to select: `hinge_embedding` with a mask, on one core, 0.33 ms for 0.35.
     """
 
-    def in_lanes(x: Array) -> Array:
+    def in_lanes(x: Array, *where: Array) -> Array:
+        kept = with_cleared_bits(x, *where) if where else x
         lanes = lanes_of(x)
-        columns = x.reshape(*(() if on_one_cpu() else x.shape[:-1]), -1, 4, lanes)
+        columns = kept.reshape(*(() if on_one_cpu() else x.shape[:-1]), -1, 4, lanes)
         first, *others = (lax.index_in_dim(columns, i, -2, keepdims=False) for i in range(4))
         sums = functools.reduce(lax.add, others, first)
         return sum_all(select(lax.eq(sums, sums), sums, math.nan))
 
-    return with_derivative_of(sum_all, lambda x: by_platform(x, cpu=in_lanes, default=sum_all))(x)
+    def plain(x: Array, *where: Array) -> Array:
+        return sum_all(select(*where, x, 0.0) if where else x)
+
+    return with_derivative_of(plain, lambda *inputs: by_platform(*inputs, cpu=in_lanes, default=plain))(x, *() if where is None else (where,))
+
+
+def with_cleared_bits(x: Array, where: Array) -> Array:
+    """`x`, and 0 where a mask is False."""
+    integers = jnp.dtype(f"int{8 * x.dtype.itemsize}")
+    ones = lax.neg(where.astype(jnp.int8).astype(integers))  # -1, all of whose bits are 1, or 0
+    return lax.bitcast_convert_type(lax.bitcast_convert_type(x, integers) & ones, x.dtype)
 
 
 def sum_all(x: Array) -> Array:

@@ -110,10 +110,13 @@ def reduce_values(
     """One value per example, reduced; `count` is how many there are, where the caller knows, the rest as in `backend.Sum`."""
     if reduction is UNREDUCED:
         return values, where, weights
-    values, where, weights = keep_values(values, where, weights)
     if reduction == "none":
-        return values
-    total = backend.sum_in_lanes(values) if lanes else backend.sum_all(values)
+        return keep_values(values, where, weights)[0]
+    if lanes and weights is None:
+        total = backend.sum_in_lanes(values, where)
+    else:
+        values, where, weights = keep_values(values, where, weights)
+        total = backend.sum_in_lanes(values) if lanes else backend.sum_all(values)
     return reduce_total(total, values.size, where, count, weights, reduction, axis_name, sorts)
 
 
