@@ -382,18 +382,19 @@ def sum_in_lanes(x: Array, where: Array | None = None) -> Array:
     operations than to select: `hinge_embedding` with a mask, on one core, 0.33 ms for 0.35.
     """
 
-    def in_lanes(x: Array, *where: Array) -> Array:
-        kept = with_cleared_bits(x, *where) if where else x
+    def in_lanes(x: Array, where: Array | None = None) -> Array:
+        kept = x if where is None else with_cleared_bits(x, where)
         lanes = lanes_of(x)
         columns = kept.reshape(*(() if on_one_cpu() else x.shape[:-1]), -1, 4, lanes)
         first, *others = (lax.index_in_dim(columns, i, -2, keepdims=False) for i in range(4))
         sums = functools.reduce(lax.add, others, first)
         return sum_all(select(lax.eq(sums, sums), sums, math.nan))
 
-    def plain(x: Array, *where: Array) -> Array:
-        return sum_all(select(*where, x, 0.0) if where else x)
+    def plain(x: Array, where: Array | None = None) -> Array:
+        return sum_all(x if where is None else select(where, x, 0.0))
 
-    return with_derivative_of(plain, lambda *inputs: by_platform(*inputs, cpu=in_lanes, default=plain))(x, *() if where is None else (where,))
+    inputs = (x,) if where is None else (x, where)
+    return with_derivative_of(plain, lambda *inputs: by_platform(*inputs, cpu=in_lanes, default=plain))(*inputs)
 
 
 def with_cleared_bits(x: Array, where: Array) -> Array:
