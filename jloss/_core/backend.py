@@ -18,6 +18,8 @@ import numpy as np
 from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
 
+from jloss._core.programs import any_select, calculates_with_selected, is_dear, is_recomputed
+
 REORDER_FROM = 1 << 16  # numbers, from which the order of the arithmetic is worth a thought
 LATE_FROM = 1 << 21  # bytes, from which one more array leaves the caches: `hinge` of 4 MiB takes a quarter longer with it
 RECOMPUTE_FROM = 1 << 24  # bytes, from which it is cheaper to compute twice than to keep
@@ -110,7 +112,7 @@ def program_of(entry: Any, core: Callable[..., Array], arrays: dict[str, Any], r
     if not entry.elementwise or reduction == "none" or size_of(arrays) < REORDER_FROM:
         return None
     program = jax.make_jaxpr(core)(*arrays.values())
-    if where is None or _is_recomputed(program.jaxpr) or not _is_dear(program.jaxpr) or jax.default_backend() != "cpu":
+    if where is None or is_recomputed(program.jaxpr) or not is_dear(program.jaxpr) or jax.default_backend() != "cpu":
         return program
     return jax.make_jaxpr(jax.checkpoint(functools.partial(run, program)))(*jax.tree.leaves([*arrays.values()]))  # a dict would be sorted
 
@@ -355,15 +357,12 @@ def how_to_sum(entry: Any, closed: Any, arrays: dict[str, Any], values: Array, w
     program = None if closed is None else closed.jaxpr
     # Other arithmetic without a select is summed by XLA itself as it computes it.
     squared = program is not None and [eqn.primitive.name for eqn in program.eqns] == ["sub", "square"]
-    split = program is not None and (where is not None or squared or _any_select(program))
-    if program is not None and split and lanes_of(values) and not _is_dear(program):
+    split = program is not None and (where is not None or squared or any_select(program))
+    if program is not None and split and lanes_of(values) and not is_dear(program):
         return Sum(values, lanes=True)
     if where is not None:
         return Sum(values)
     return Sum(fused(values) if program is not None and calculates_with_selected(program) else values, sorts_of(entry, values, arrays))
-
-
-DEAR = {"rem", "exp", "exp2", "expm1", "log", "log1p", "logistic", "tanh", "pow", "sqrt", "rsqrt", "cbrt", "sin", "cos", "atan2", "erf"}
 
 
 def lanes_of(x: Array) -> int:
@@ -426,36 +425,6 @@ def fused(x: Array) -> Array:
     `binary_cross_entropy` of 16M numbers: 56 ms for 151.
     """
     return x if few() else with_derivative_of(lambda x: x, lambda x: select(x == x, x, math.nan))(x)
-
-
-def calculates_with_selected(jaxpr: Any) -> bool:
-    """Whether a program goes on with what it selected, also in what it calls: XLA's sum on CPUs takes the arithmetic, not the select."""
-    selected: set[int] = set()
-    for eqn in jaxpr.eqns:
-        inner = [getattr(p, "jaxpr", p) for v in eqn.params.values() for p in (v if isinstance(v, list | tuple) else [v])]
-        if any(_any_select(j) for j in inner if hasattr(j, "eqns")):
-            return True
-        if eqn.primitive is lax.select_n_p:
-            selected |= {id(v) for v in eqn.outvars}
-        elif any(id(v) in selected for v in eqn.invars):
-            return True
-    return False
-
-
-def _is_recomputed(jaxpr: Any) -> bool:
-    """Whether a program is under `jax.checkpoint` already, as that of `recomputed_if_large` is."""
-    return [eqn.primitive.name for eqn in jaxpr.eqns] in (["checkpoint"], ["remat2"])
-
-
-def _is_dear(jaxpr: Any) -> bool:
-    """Whether a program, or what it calls, has a function or a quotient in it, which XLA on CPUs computes in a loop of its own."""
-    inner = (getattr(p, "jaxpr", p) for eqn in jaxpr.eqns for v in eqn.params.values() for p in (v if isinstance(v, list | tuple) else [v]))
-    dear = (e.primitive.name in DEAR or (e.primitive.name == "div" and e.invars[1].aval.shape) for e in jaxpr.eqns)
-    return any(dear) or any(_is_dear(j) for j in inner if hasattr(j, "eqns"))
-
-
-def _any_select(jaxpr: Any) -> bool:
-    return any(eqn.primitive is lax.select_n_p for eqn in jaxpr.eqns) or calculates_with_selected(jaxpr)
 
 
 def sorts_of(entry: Any, values: Array, arrays: dict[str, Any]) -> int:

@@ -127,9 +127,9 @@ def keep_values(values: Array, where: Array | None, weights: Array | None) -> tu
         harmless = (weights != 0) | jnp.isfinite(values)  # a weight of 0 removes what is not a number
         where = harmless if where is None else where & harmless
     if where is not None:
-        values = jnp.where(where, values, jnp.zeros_like(values))
+        values = backend.select(where, values, 0.0)
     if weights is not None:
-        weights = jnp.where(where, weights, jnp.zeros_like(weights))  # type: ignore[arg-type]
+        weights = backend.select(where, weights, 0.0)
         values = weights * values
     return values, where, weights
 
@@ -166,4 +166,4 @@ def share_of_example(size: Any, count: Array | None, dtype: Any, axis_name: Any)
 
 def mean_of(total: Array, mass: Array, kept: Array) -> Array:
     """The total over the mass; 0 with gradient 0 where nothing is kept. Weights that cancel (a mass of 0) give inf or NaN."""
-    return jnp.where(kept, total / jnp.where(kept, mass, jnp.ones_like(mass)), jnp.zeros_like(total))
+    return backend.select(kept, total / backend.select(kept, mass, 1.0), 0.0)
