@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.backend import select
 from jloss._core.domains import DOMAINS, check_chex
 
 Dims = tuple[str, ...]
@@ -203,13 +204,13 @@ def fill_masked(array: Any, where: Array, place: Axes, domain: str, isolated: bo
         return array
     keep = jnp.expand_dims(as_placed(where, place), place.core)
     if isolated and jnp.issubdtype(array.dtype, jnp.floating):
-        return jnp.where(keep, array, jax.lax.stop_gradient(array))
+        return select(keep, array, jax.lax.stop_gradient(array))
     fill = jnp.asarray(DOMAINS[domain].fill, array.dtype)
     if fill.ndim:
         shape = [1] * array.ndim
         shape[place.core[-1]] = fill.size
         fill = jnp.broadcast_to(fill.reshape(shape), array.shape)
-    return jnp.where(keep, array, fill)
+    return select(keep, array, fill)
 
 
 def as_placed(where: Array, place: Axes) -> Array:

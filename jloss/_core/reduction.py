@@ -110,10 +110,13 @@ def reduce_values(
     """One value per example, reduced; `count` is how many there are, where the caller knows, the rest as in `backend.Sum`."""
     if reduction is UNREDUCED:
         return values, where, weights
-    values, where, weights = keep_values(values, where, weights)
     if reduction == "none":
-        return values
-    total = backend.sum_in_lanes(values) if lanes else backend.sum_all(values)
+        return keep_values(values, where, weights)[0]
+    if lanes and weights is None:
+        total = backend.sum_in_lanes(values, where)
+    else:
+        values, where, weights = keep_values(values, where, weights)
+        total = backend.sum_in_lanes(values) if lanes else backend.sum_all(values)
     return reduce_total(total, values.size, where, count, weights, reduction, axis_name, sorts)
 
 
@@ -124,9 +127,9 @@ def keep_values(values: Array, where: Array | None, weights: Array | None) -> tu
         harmless = (weights != 0) | jnp.isfinite(values)  # a weight of 0 removes what is not a number
         where = harmless if where is None else where & harmless
     if where is not None:
-        values = jnp.where(where, values, jnp.zeros_like(values))
+        values = backend.select(where, values, 0.0)
     if weights is not None:
-        weights = jnp.where(where, weights, jnp.zeros_like(weights))  # type: ignore[arg-type]
+        weights = backend.select(where, weights, 0.0)
         values = weights * values
     return values, where, weights
 
@@ -163,4 +166,4 @@ def share_of_example(size: Any, count: Array | None, dtype: Any, axis_name: Any)
 
 def mean_of(total: Array, mass: Array, kept: Array) -> Array:
     """The total over the mass; 0 with gradient 0 where nothing is kept. Weights that cancel (a mass of 0) give inf or NaN."""
-    return jnp.where(kept, total / jnp.where(kept, mass, jnp.ones_like(mass)), jnp.zeros_like(total))
+    return backend.select(kept, total / backend.select(kept, mass, 1.0), 0.0)

@@ -114,6 +114,7 @@ def soft_cross_entropy(
 
 
 @loss("(k),()->()", "log_prob class")
+@hint(straight=True)
 def nll(log_probs: Array, labels: Array, *, class_axis_name: str | None = None, **reduce: Unpack[OverClasses]) -> Array:
     r"""Negative log-likelihood of the label, from log-probabilities that are normalised already.
 

@@ -189,7 +189,8 @@ def test_cheap_values_are_added_by_fours(shape, alone, soon, monkeypatch):
     rng = np.random.default_rng(0)
     p, t = rng.normal(size=(2, *shape)).astype(np.float32)
     where = rng.uniform(size=shape) < 0.9
-    p[(0,) * p.ndim], where[(0,) * p.ndim] = np.nan, False
+    for place, dropped in (((0,) * p.ndim, np.nan), ((-1,) * p.ndim, -np.inf)):
+        p[place], where[place] = dropped, False
     step = jax.jit(jax.value_and_grad(lambda p, t: jloss.huber(p, t, where=where)))
     assert (", 4, " in str(jax.make_jaxpr(step)(p, t)).replace(",", ", ")) == (alone or shape[-1] >= 2048)
     value, gradient = step(p, t)
@@ -197,6 +198,8 @@ def test_cheap_values_are_added_by_fours(shape, alone, soon, monkeypatch):
     expected = np.where(np.abs(error) <= 1, error**2 / 2, np.abs(error) - 0.5).sum() / where.sum()
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     np.testing.assert_allclose(gradient, np.clip(error, -1, 1) / where.sum(), rtol=1e-5)
+    change = jax.jit(lambda p: jax.jvp(lambda p: jloss.squared_error(p, t, where=where), (p,), (jnp.ones_like(p),))[1])(p)
+    np.testing.assert_allclose(change, 2 * error.sum() / where.sum(), rtol=1e-4, atol=1e-6)  # times 0 what is dropped would be NaN
     bent = jax.jit(lambda p: jax.jvp(jax.grad(lambda p: jloss.huber(p, t, where=where)), (p,), (jnp.ones_like(p),))[1])(p)
     np.testing.assert_allclose(bent, (where & (np.abs(error) <= 1)) / where.sum(), rtol=1e-5)
     jax.clear_caches()

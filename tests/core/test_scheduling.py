@@ -18,7 +18,7 @@ IDENTITIES = {
     (backend, "few_numbers"): lambda few: contextlib.nullcontext(),
     (backend, "program_of"): lambda entry, core, arrays, reduction, where: None,
     (backend, "how_to_sum"): lambda entry, program, arrays, values, where, reduction: backend.Sum(values, sorts=1, lanes=True),
-    (backend, "sum_in_lanes"): jnp.sum,
+    (backend, "sum_in_lanes"): lambda x, where=None: jnp.sum(x if where is None else jnp.where(where, x, 0.0)),
     (backend, "as_primitives"): lambda entry: contextlib.nullcontext(),
     (backend, "late_mean"): lambda total, mass, sorts: total / mass,
     (backend, "count_true"): lambda where: (where, jnp.sum(where, dtype=jnp.int32)),
@@ -26,7 +26,7 @@ IDENTITIES = {
     (layout, "arrange"): lambda entry, batch, given: batch,
     (layout, "column_inputs"): lambda entry, axes: [],
 }
-FACTS = {"run", "size_of", "REORDER_FROM", "sum_all", "sum_of_blocks"}  # they move nothing; without a cut there are no blocks
+FACTS = {"run", "select", "size_of", "REORDER_FROM", "sum_all", "sum_of_blocks"}  # they move nothing; without a cut there are no blocks
 KINDS = ["huber", "cross_entropy", "giou", "dice", "clip", "ctc"]  # elementwise, classes, boxes, masks with classes, sets, sequences
 OBEYED = [
     "batch_equals_one_by_one",

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import csv
+import functools
 import importlib.util
 import inspect
 import io
@@ -481,6 +482,16 @@ def test_bench_says_how_memory_grows():
     found = {(name, *pair.split()[:1]): float(pair.split()[1]) for name, said in grown.items() for pair in said.split(", ")}
     assert 1.3 < found["angular_prototypical", "n"] < 2.1
     assert all(0.7 < found[key] < 1.2 for key in (("angular_prototypical", "batch"), ("brier", "k"), ("brier", "batch")))
+
+
+def test_nobody_is_timed_beside_the_threads_of_torch(monkeypatch):
+    from jloss.tools import bench
+
+    heard = []
+    monkeypatch.setattr(bench.time, "sleep", lambda seconds: heard.append("wait"))
+    bench._interleaved({by: functools.partial(heard.append, by) for by in ("jloss", "masked", "torch", "plain")}, 1)
+    assert {after for by, after in itertools.pairwise(heard) if by == "torch"} == {"torch", "wait", "plain"}
+    assert sum(pair == ("torch", "plain") for pair in itertools.pairwise(heard)) == 1  # to see how long each takes
 
 
 def test_show_says_what_grows_faster_than_the_inputs(say):
