@@ -39,11 +39,19 @@ def _terms(probs: Array, values: Array) -> Array:
 
 def of_action(values: Array, actions: Array) -> Array:
     """The value of the action of each step; NaN for one out of range. A few are selected one by one, as they are added."""
-    count, picked = values.shape[-1], jax.vmap(pick)
+    count = values.shape[-1]
+    if few() or not 0 < count <= FEW_ACTIONS:
+        return jax.vmap(pick)(values, actions)
+
+    def nan_outside(chosen: Array, actions: Array) -> Array:
+        return chosen + select((actions >= 0) & (actions < count), jnp.zeros_like(chosen), jnp.nan)
 
     def selected(values: Array, actions: Array) -> Array:
-        inside = (actions >= 0) & (actions < count)
         chosen = functools.reduce(lambda chosen, c: select(actions == c, values[..., c], chosen), range(1, count), values[..., 0])
-        return select(inside, chosen, chosen * jnp.nan)
+        return nan_outside(chosen, actions)
 
-    return with_derivative_of(picked, selected)(values, actions) if 0 < count <= FEW_ACTIONS and not few() else picked(values, actions)
+    def summed(values: Array, actions: Array) -> Array:
+        own = actions[..., None] == jnp.arange(count, dtype=actions.dtype)
+        return nan_outside(jnp.sum(jnp.where(own, values, 0.0), axis=-1), actions)
+
+    return with_derivative_of(summed, selected)(values, actions)
