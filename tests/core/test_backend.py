@@ -538,7 +538,7 @@ def test_the_short_logarithm_keeps_its_digits():
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
 def test_a_column_is_summed_and_not_subtracted(count, monkeypatch):
     """Of few numbers, which XLA adds one after the other: in several rounds a minus would take a minus away."""
-    monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
+    monkeypatch.setattr(backend, "in_block", lambda: True)
     columns = jnp.arange(1.0, 3.0 * count + 1).reshape(3, count)
     values, slopes = jax.vmap(jax.value_and_grad(backend.sum_of_column))(columns)
     np.testing.assert_array_equal(values, np.sum(columns, axis=1))
