@@ -267,7 +267,7 @@ def gradient_penalty(
         return jnp.reshape(value, ())
 
     slopes = jax.vmap(jax.grad(one))(rows_of("gradient_penalty", "inputs", inputs, **reduction))
-    excess = safe_norm(_wide(slopes).reshape(slopes.shape[0], -1)) - target
+    excess = safe_norm(_wide(slopes).reshape(len(slopes), math.prod(slopes.shape[1:]))) - target
     return reduce(jnp.square(positive_part(excess) if one_sided else excess), **reduction)  # type: ignore[arg-type]
 
 

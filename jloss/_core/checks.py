@@ -73,12 +73,31 @@ def checked_call(entry: Entry, static: Iterable[str], call: Callable[..., Any], 
         found = _judge(entry.public, frozenset(static))(*args, **kwargs)
     finally:
         _is_on.reset(token)
-    raise_broken = functools.partial(_raise, entry.name.lstrip("_"))
+    _report(entry.name.lstrip("_"), found)
+    return value
+
+
+def checked_penalty(entry: Entry, call: Callable[..., Any], given: dict[str, Any]) -> Any:
+    """The value of a penalty, whose chosen leaves, examples that count and options are then checked."""
+    from jloss._core.rules import rules_of_penalty
+
+    token = _is_on.set(False)
+    try:
+        value = call()
+        found = {rule.text: (rule.broken.any(), rule.value, rule.examples) for rule in rules_of_penalty(entry, given)}
+    finally:
+        _is_on.reset(token)
+    _report(entry.name, found)
+    return value
+
+
+def _report(name: str, found: dict[str, Any]) -> None:
+    """Raises what is broken, in a compiled program by a callback."""
+    raise_broken = functools.partial(_raise, name)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(found)):
         jax.debug.callback(raise_broken, found)
     else:
         raise_broken(found)
-    return value
 
 
 @functools.cache

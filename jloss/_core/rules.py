@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -57,6 +58,32 @@ def rules(entry: Entry, args: Any, kwargs: Any, public: Callable[..., Any] | Non
                 value = rows.reshape(broken.size, *rows.shape[broken.ndim :])[jnp.argmax(broken.reshape(-1))]
             core = tuple(range(count, broken.ndim))
             yield Rule(name, broken, value, f"`{name}` {text}", jnp.any(broken, axis=core), remedy)
+    yield from _of_options(entry, given)
+
+
+def rules_of_penalty(entry: Entry, given: dict[str, Any]) -> Iterator[Rule]:
+    """Every demand of a penalty: no chosen leaf of a pytree and no example that counts is NaN, and what its options are."""
+    where, weights = given.get("where"), given.get("weights")
+    for name, domain in entry.domains.items():
+        leaves = jax.tree_util.tree_flatten_with_path(given[name])[0] if domain in ("tree", "real") else []
+        for path, leaf in leaves:
+            text = jax.tree_util.keystr(path, simple=True, separator="/")
+            if not isinstance(leaf, jax.Array | np.ndarray) or not jnp.issubdtype(leaf.dtype, jnp.inexact):
+                continue
+            if domain == "tree" and callable(where) and not where(text):
+                continue
+            broken, examples = jnp.isnan(leaf), jnp.zeros((), bool)
+            if domain == "real":  # examples along the first axis
+                examples = jnp.any(broken, axis=tuple(range(1, broken.ndim)))
+                for kept in (where, None if weights is None else jnp.asarray(weights) != 0):
+                    examples = examples if kept is None else examples & jnp.asarray(kept)
+                broken = examples
+            named = f"`{name}` must not be NaN" + (f" in {text}" if text else "")
+            yield Rule(name, broken, jnp.full((), jnp.nan), named, examples, "")
+    yield from _of_options(entry, given)
+
+
+def _of_options(entry: Entry, given: dict[str, Any]) -> Iterator[Rule]:
     for option, domain in entry.limits.items():
         value, limits = given.get(option), DOMAINS[domain]
         if value is not None and not isinstance(value, bool | str):

@@ -12,6 +12,7 @@ from jax import Array, lax
 from jloss._core.arguments import bound_to, check_option
 from jloss._core.axes import Dims, parse
 from jloss._core.catalogue import CATALOGUE, Entry
+from jloss._core.checks import are_on, checked_penalty
 from jloss._core.loss import batch_of
 from jloss._core.made import Made, arguments
 from jloss._core.signature import with_keywords
@@ -60,6 +61,9 @@ def listed_as(kind: str, signature: str, domains: str, **limits: str) -> Callabl
             for option in limits.keys() & given.keys():
                 check_option(name, option, given[option], limits[option])
             if kind != "stateful":
+                if are_on():
+                    keywords = given.get("reduction", {})  # `where` and its kin, of those that have examples
+                    return checked_penalty(entry, functools.partial(function, *args, **kwargs), options | given | keywords)
                 return function(*args, **kwargs)
             settings = arguments(shown, args, kwargs)
             init, apply = make(**settings)

@@ -227,3 +227,36 @@ def test_labels_to_ignore_are_left_out_where_the_loss_has_a_place_for_them():
         jloss.sequence_cross_entropy(jnp.zeros((1, 2, 3)), labels)
     with jloss.checks(), pytest.raises(ValueError, match="labels to ignore are masked, as in where=labels != -100"):
         jloss.cross_entropy(jnp.zeros((1, 2, 3)), labels)
+
+
+BROKEN = {"dense": {"kernel": np.float32([[1, np.nan], [2, 3]]), "bias": np.float32([1, 2])}}
+POINTS = np.float32([[1, 2], [3, np.nan], [5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: jloss.l2(BROKEN), "l2: `params` must not be NaN in dense/kernel, got nan."),
+        (lambda: jax.jit(jloss.l1)(BROKEN), "l1: `params` must not be NaN in dense/kernel, got nan."),
+        (lambda: jax.grad(jloss.group_lasso)(BROKEN), "group_lasso: `params` must not be NaN in dense/kernel, got nan."),
+        (lambda: jloss.elastic_net(np.ones(2), l1_ratio=jnp.float32(2)), "elastic_net: `l1_ratio` must be between 0 and 1, got 2.0."),
+        (lambda: jloss.gradient_penalty(jnp.sum, POINTS), "gradient_penalty: `inputs` must not be NaN, got nan in example 1."),
+        (
+            lambda: jloss.jacobian_penalty(jnp.sin, POINTS, jax.random.key(0)),
+            "jacobian_penalty: `inputs` must not be NaN, got nan in example 1.",
+        ),
+    ],
+)
+def test_penalties_are_checked_like_losses(call, said):
+    assert message(call) == said
+
+
+def test_of_penalties_only_what_counts_is_checked():
+    kept = np.array([True, False, True])
+    with jloss.checks():
+        assert jloss.l2(BROKEN, where=lambda path: "bias" in path) == 5
+        assert np.isfinite(jloss.gradient_penalty(jnp.sum, POINTS, where=kept))
+        assert np.isfinite(jloss.gradient_penalty(jnp.sum, POINTS, weights=kept.astype(np.float32)))
+        assert jloss.gradient_penalty(jnp.sum, np.zeros((0, 2), np.float32)) == 0  # no examples
+        assert jloss.l2({"kernel": np.float32([3]), "count": 7, "none": None}) == 9
+    assert np.isnan(jloss.l2(BROKEN))
