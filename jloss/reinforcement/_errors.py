@@ -51,7 +51,7 @@ def of_action(values: Array, actions: Array) -> Array:
         return nan_outside(chosen, actions)
 
     def summed(values: Array, actions: Array) -> Array:
-        own = actions[..., None] == jnp.arange(count, dtype=actions.dtype)
+        own = actions[..., None] == lax.broadcasted_iota(actions.dtype, values.shape, values.ndim - 1)
         return nan_outside(jnp.sum(jnp.where(own, values, 0.0), axis=-1), actions)
 
     return with_derivative_of(summed, selected)(values, actions)

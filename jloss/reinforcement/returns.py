@@ -65,7 +65,11 @@ def group_advantages(
     gaps = select(kept, rewards - lax.stop_gradient(first), 0.0)  # equal rewards are exact zeros from here on
     gaps = select(kept, gaps - safe_divide(over_kept(gaps), count), 0.0)
     advantages = gaps if baseline == "mean" else gaps * safe_divide(count, count - 1)
-    return advantages / (safe_sqrt(safe_divide(over_kept(jnp.square(gaps)), count - 1)) + epsilon) if scale else advantages
+    if not scale:
+        return advantages
+    return safe_divide(
+        advantages, safe_sqrt(safe_divide(over_kept(jnp.square(gaps)), count - 1)) + epsilon
+    )  # 0 of equals, also without epsilon
 
 
 @jax.jit

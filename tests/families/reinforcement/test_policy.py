@@ -201,6 +201,16 @@ def test_one_response_and_equal_rewards_have_no_advantage(options):
     assert not jloss.group_advantages(jnp.ones(3), jnp.zeros(3, bool), **options).any()
 
 
+@pytest.mark.parametrize("mask", [None, np.zeros(3, bool)])
+@pytest.mark.parametrize("reward", [0.0, 0.1, 1e30])
+def test_equal_rewards_have_advantage_0_without_epsilon_too(reward, mask):
+    for rewards in (jnp.full(3, reward), jnp.full(1, reward)):
+        kept = mask if mask is None else mask[: len(rewards)]
+        found, pull = jax.vjp(lambda r, kept=kept: jloss.group_advantages(r, kept, epsilon=0.0), rewards)
+        np.testing.assert_array_equal(found, 0)
+        assert np.isfinite(pull(jnp.ones_like(found))[0]).all()
+
+
 def test_a_mask_of_a_group_is_boolean():
     wanted = [0.5, 0.0, -0.5]
     np.testing.assert_array_equal(jloss.group_advantages([1.0, 7.0, 0.0], [True, False, True], scale=False), wanted)

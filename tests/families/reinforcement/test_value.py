@@ -9,6 +9,7 @@ import pytest
 
 import jloss
 from jloss._core import backend
+from jloss.reinforcement._errors import of_action
 
 RNG = np.random.default_rng(1)
 
@@ -181,6 +182,17 @@ def test_one_action_out_of_range_among_many(action):
     np.testing.assert_allclose(values[5], alone[0], rtol=1e-5)
     gradient = jax.jit(jax.grad(lambda q: jloss.retrace(q, actions, *given)))(q)
     np.testing.assert_allclose(gradient[5] * 40, alone[1], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 9])
+def test_the_value_of_an_action_has_a_gradient_there_alone(count):
+    """Also beside infinite values and NaN of other actions; one out of range has none."""
+    actions = jnp.arange(-1, count + 1)
+    values = normal(count + 2, count).at[1 : count + 1].set(jnp.where(jnp.eye(count) == 1, 2.0, jnp.array([jnp.nan, jnp.inf] * 5)[:count]))
+    found, pull = jax.jit(lambda v: jax.vjp(lambda v: of_action(v, actions), v))(values)
+    np.testing.assert_array_equal(found, [np.nan, *[2.0] * count, np.nan])
+    np.testing.assert_array_equal(pull(jnp.full(count + 2, 3.0))[0][1:-1], 3 * np.eye(count))
+    np.testing.assert_array_equal(pull(jnp.full(count + 2, 3.0))[0][:: count + 1], 0)
 
 
 @pytest.mark.parametrize("actions", [1, 2, 7, 8, 9, 40])
