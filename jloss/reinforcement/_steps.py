@@ -1,10 +1,15 @@
-"""Sums over the steps of a sequence that count."""
+"""Sums over the steps of a sequence that count, and loops over the steps of many."""
 
+from collections.abc import Callable, Sequence
+
+import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._core.backend import select, sum_of_column
+from jloss._core.backend import few, on_one_cpu, select, sum_of_column
 from jloss.numerics import safe_divide
+
+GROUP = 32  # sequences of which a step of a loop with two inputs touches less than 1 KiB
 
 
 def masked_steps(values: Array, mask: Array | None) -> Array:
@@ -17,3 +22,24 @@ def mean_over_steps(values: Array, mask: Array | None) -> Array:
     if mask is None:
         return sum_of_column(values) / max(values.size, 1)
     return safe_divide(sum_of_column(masked_steps(values, mask)), jnp.sum(mask.astype(values.dtype)))
+
+
+def in_groups(function: Callable[..., Array]) -> Callable[..., Array]:
+    """`function` of arrays without a gradient, a loop over steps: of a few dozen sequences CPUs run it for 32 at a time.
+
+    XLA compiles a loop that touches less than 1 KiB in a step as one function; else each step starts several kernels. `retrace` of
+    64 x 1000: 0.22 ms for 0.27.
+    """
+    if few() or not on_one_cpu():
+        return function
+    grouped = jax.custom_batching.custom_vmap(lambda *arrays: function(*arrays))
+
+    @grouped.def_vmap
+    def over_batch(size: int, is_batched: Sequence[bool], *arrays: Array) -> tuple[Array, bool]:
+        whole = jax.vmap(function, in_axes=[0 if at else None for at in is_batched])
+        if not all(is_batched) or arrays[0].ndim != 2 or size not in range(2 * GROUP, 5 * GROUP, GROUP):
+            return whole(*arrays), True
+        return jnp.concatenate([whole(*(x[i : i + GROUP] for x in arrays)) for i in range(0, size, GROUP)]), True
+
+    grouped_function: Callable[..., Array] = grouped
+    return grouped_function

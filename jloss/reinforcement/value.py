@@ -16,7 +16,7 @@ from jloss._core.signature import OverClasses, Reduce
 from jloss.numerics import log_softmax, logsumexp, pick
 from jloss.numerics.guards import log_odds_to_peak
 from jloss.reinforcement._errors import error_loss, expected, of_action, one_step_target
-from jloss.reinforcement._steps import masked_steps, mean_over_steps
+from jloss.reinforcement._steps import in_groups, masked_steps, mean_over_steps
 from jloss.reinforcement.returns import backward_recursion, discounted, lambda_returns, vtrace_targets
 
 
@@ -316,7 +316,7 @@ def retrace(
     trace = lam * select(unbounded, ones, probs / select(unbounded, ones, behaviour_probs))
     trace = jnp.pad(trace[:-1], (0, min(1, trace.shape[0])))
     one_step = rewards + discounted(discounts, expected(next_probs, next_q) - trace * following)
-    targets = lax.stop_gradient(backward_recursion(discounted(discounts, trace), one_step))
+    targets = lax.stop_gradient(in_groups(backward_recursion)(discounted(discounts, trace), one_step))
     errors = masked_steps(targets, mask) - masked_steps(of_action(q, masked_steps(actions, mask)), mask)
     return mean_over_steps(error_loss(errors, delta), mask)
 

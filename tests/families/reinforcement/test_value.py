@@ -9,6 +9,7 @@ import pytest
 
 import jloss
 from jloss._core import backend
+from jloss.reinforcement import _steps
 from jloss.reinforcement._errors import of_action
 
 RNG = np.random.default_rng(1)
@@ -193,6 +194,26 @@ def test_the_value_of_an_action_has_a_gradient_there_alone(count):
     np.testing.assert_array_equal(found, [np.nan, *[2.0] * count, np.nan])
     np.testing.assert_array_equal(pull(jnp.full(count + 2, 3.0))[0][1:-1], 3 * np.eye(count))
     np.testing.assert_array_equal(pull(jnp.full(count + 2, 3.0))[0][:: count + 1], 0)
+
+
+@pytest.mark.parametrize("sequences", [63, 64, 96, 192])
+def test_retrace_of_groups_of_sequences_is_that_of_each(sequences, monkeypatch):
+    """Loops over 32 sequences at a time, where their number is two to four times that; targets stay constants."""
+    monkeypatch.setattr(_steps, "on_one_cpu", lambda: True)
+    t = 600
+    q, next_q, rewards = normal(sequences, t, 2), normal(sequences, t, 2), normal(sequences, t)
+    actions, even = jnp.asarray(RNG.integers(0, 2, (sequences, t))), jnp.full((sequences, t, 2), 0.5)
+    discounts = jnp.full((sequences, t), 0.9).at[:, 100::97].set(0.0)
+    given = q, actions, rewards, discounts, next_q, actions, even, jnp.full((sequences, t), 0.6)
+    step = jax.jit(jax.value_and_grad(jloss.retrace, argnums=(0, 2, 4, 6)))
+    assert str(jax.make_jaxpr(step)(*given)).count("length=600") == {64: 2, 96: 3}.get(sequences, 1)
+    value, (slopes, *others) = step(*given)
+    each = jax.vmap(jax.value_and_grad(jloss.retrace))(*given)
+    alone = jax.value_and_grad(jloss.retrace)(*(x[-1] for x in given))
+    np.testing.assert_allclose(value, each[0].mean(), rtol=1e-5)
+    np.testing.assert_allclose(slopes * sequences, each[1], rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(slopes[-1] * sequences, alone[1], rtol=1e-4, atol=1e-8)
+    assert not any(jnp.any(other) for other in others)
 
 
 @pytest.mark.parametrize("actions", [1, 2, 7, 8, 9, 40])
