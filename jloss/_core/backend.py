@@ -310,9 +310,7 @@ def sum_of_blocks(function: Callable[..., Array], operands: list[Array], axes: l
         total: Array = lax.fori_loop(0, cut.blocks, lambda i, total: add(total, i * width, width), nothing)
         return add(total, width * cut.blocks, rest) if rest else total
 
-    def slopes(
-        wanted: list[int], operands: Sequence[Array], function: Callable[..., Array] = function
-    ) -> tuple[Array, tuple[Array, ...]]:
+    def slopes(wanted: list[int], operands: Sequence[Array], function: Callable[..., Array] = function) -> tuple[Array, tuple[Array, ...]]:
         def of_wanted(*some: Array) -> Array:
             replaced = dict(zip(wanted, some, strict=True))
             return function(*(replaced.get(i, x) for i, x in enumerate(operands)))

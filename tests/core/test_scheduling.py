@@ -92,7 +92,9 @@ def test_values_are_those_of_the_scheduled_loss(name, called, monkeypatch):
     cases.close((subject.run(inputs), subject.run(inputs, where=where)), plain, "a step changed a number", inputs)
 
 
-@pytest.mark.parametrize("name", ["gaussian_nll", "js_divergence", "sigmoid_focal", "siou", "soft_dtw", "soft_dtw_divergence", "unified_focal", "vtrace"])
+@pytest.mark.parametrize(
+    "name", ["gaussian_nll", "js_divergence", "sigmoid_focal", "siou", "soft_dtw", "soft_dtw_divergence", "unified_focal", "vtrace"]
+)
 def test_laws_hold_in_blocks(name, monkeypatch):
     """Of two examples, as far as a batch has more than one."""
     blocks = []

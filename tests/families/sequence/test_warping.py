@@ -163,8 +163,7 @@ def test_blocks_of_examples_are_the_batch(rng, loss):
             np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
     along = jnp.cos(jnp.arange(first.size, dtype=jnp.float32)).reshape(first.shape)
     bent = [
-        jax.jit(lambda x, f=f: jax.jvp(jax.grad(lambda x: f(x, second, weights, 1.0)), (x,), (along,))[1])(first)
-        for f in (blocks, at_once)
+        jax.jit(lambda x, f=f: jax.jvp(jax.grad(lambda x: f(x, second, weights, 1.0)), (x,), (along,))[1])(first) for f in (blocks, at_once)
     ]
     np.testing.assert_allclose(*bent, rtol=1e-3, atol=1e-4)
 
