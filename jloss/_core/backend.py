@@ -26,7 +26,7 @@ RECOMPUTE_FROM = 1 << 24  # bytes, from which it is cheaper to compute twice tha
 BLOCK = 1 << 17  # numbers that fit into the caches with what a formula keeps of them
 BLOCK_OF_STEPS = 1 << 13  # numbers of a block of sequences: to start a kernel of so few on several cores takes longer than to run it
 LANES = 8  # sequences of such a block, or more: XLA compiles the whole loop over their steps as one function
-BLOCK_OF_PAIRS = 1 << 18  # cells of the tables of a block, which the caches hold with their gradient
+BLOCK_OF_PAIRS = 1 << 18  # pairs in the tables of a block, which stay in the caches: `soft_dtw` of 64 x 128 x 128 takes 0.4 of the time
 
 
 class Hints(NamedTuple):

