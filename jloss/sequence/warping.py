@@ -6,16 +6,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import hint
+from jloss._core.backend import hint, in_block
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import logaddexp, logsumexp
-from jloss.sequence._recursion import LOG_ZERO, delayed, diagonals, inside, log_add, over_batch, recursion
+from jloss.sequence._recursion import LOG_ZERO, WEIGHTS, delayed, diagonals, inside, log_add, over_batch, recursion
 
 FAR = 1e30  # the cost of a point outside the matrix; none is ever an end
 
 
 @loss("(t,d),(u,d),(),()->()", "real real length length", gamma="positive")
+@hint(table="t u")
 def soft_dtw(
     first: Array,
     second: Array,
@@ -54,7 +55,7 @@ def soft_dtw(
 
 
 @loss("(t,d),(u,d),(),()->()", "real real length length", gamma="positive")
-@hint(time="t^2 u^2", memory="t^2 u^2")
+@hint(time="t^2 u^2", memory="t^2 u^2", table="t u")
 def soft_dtw_divergence(
     first: Array,
     second: Array,
@@ -216,7 +217,8 @@ def _soft_dtw(costs: Array, first_length: Array | None, second_length: Array | N
     ends = [jnp.asarray(size, jnp.int32) if n is None else n for n, size in ((first_length, rows), (second_length, columns))]
     if first_length is not None or second_length is not None:
         steps = (*steps, inside(ends[0] + ends[1] - 2, 2 * pairs).reshape(pairs, 2))
-    last, before = recursion(two_steps, (table[0], jnp.full_like(table[0], FAR)), steps)
+    # A block keeps the exponentials in the caches: a fifth less time than to compute them again from the states.
+    last, before = recursion(two_steps, (table[0], jnp.full_like(table[0], FAR)), steps, kept=WEIGHTS if in_block() else ())
     if second_length is None and first_length is None:
         return last[-1] if later == 2 * pairs else before[-1]
     end = jnp.take(last, ends[1] - 1, mode="clip")

@@ -92,7 +92,9 @@ def test_values_are_those_of_the_scheduled_loss(name, called, monkeypatch):
     cases.close((subject.run(inputs), subject.run(inputs, where=where)), plain, "a step changed a number", inputs)
 
 
-@pytest.mark.parametrize("name", ["gaussian_nll", "js_divergence", "sigmoid_focal", "siou", "unified_focal", "vtrace"])
+@pytest.mark.parametrize(
+    "name", ["gaussian_nll", "js_divergence", "sigmoid_focal", "siou", "soft_dtw", "soft_dtw_divergence", "unified_focal", "vtrace"]
+)
 def test_laws_hold_in_blocks(name, monkeypatch):
     """Of two examples, as far as a batch has more than one."""
     blocks = []
@@ -105,6 +107,7 @@ def test_laws_hold_in_blocks(name, monkeypatch):
     monkeypatch.setattr(backend, "BLOCK", 2)
     monkeypatch.setattr(backend, "BLOCK_OF_STEPS", 1)
     monkeypatch.setattr(backend, "LANES", 1)
+    monkeypatch.setattr(backend, "BLOCK_OF_PAIRS", 1)
     monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
     monkeypatch.setattr(backend, "sum_of_blocks", counted)
     forget()

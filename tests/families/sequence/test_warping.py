@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jloss
+from jloss._core import backend
 from tests.oracles.sequence import warping as oracles
 
 
@@ -127,6 +128,54 @@ def test_soft_dtw_keeps_each_diagonal_once():
     compiled = jax.jit(jax.value_and_grad(lambda x, y: jloss.soft_dtw(x, y), argnums=(0, 1))).lower(series, series).compile()
     table = 4 * 127 * 64 * 4
     assert compiled.memory_analysis().temp_size_in_bytes < 5 * table
+
+
+@pytest.fixture
+def in_blocks(monkeypatch):
+    """Batches of a few examples are computed one example at a time."""
+    monkeypatch.setattr(backend, "BLOCK_OF_PAIRS", 1)
+    monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
+
+
+@pytest.mark.usefixtures("in_blocks")
+@pytest.mark.parametrize("loss", [jloss.soft_dtw, jloss.soft_dtw_divergence])
+def test_blocks_of_examples_are_the_batch(rng, loss):
+    """Against all examples at once: lengths of 0 and 1, ties, a NaN under a mask, a weight of 0, a gamma near 0, every derivative."""
+    first = jnp.asarray(np.round(rng.normal(size=(6, 5, 2)), 1), jnp.float32)
+    second = jnp.asarray(np.round(rng.normal(size=(6, 7, 2)), 1), jnp.float32).at[1].set(first[1, :1])
+    ends = jnp.array([5, 5, 1, 3, 0, 4]), jnp.array([7, 7, 4, 1, 0, 2])
+    where, weights = jnp.array([1, 1, 1, 1, 1, 0], bool), jnp.array([1.0, 2.0, 0.5, 0.0, 1.0, 3.0])
+    poisoned = first.at[5].set(jnp.nan)
+
+    def blocks(first, second, weights, gamma):
+        return loss(first, second, *ends, gamma=gamma, where=where, weights=weights)
+
+    def at_once(first, second, weights, gamma):
+        kept = jnp.where(where[:, None, None], first, 0.0)
+        values = loss(kept, second, *ends, gamma=gamma, reduction="none")
+        return jnp.sum(jnp.where(where, values * weights, 0.0)) / jnp.sum(jnp.where(where, weights, 0.0))
+
+    assert "length=6" in str(jax.make_jaxpr(blocks)(first, second, weights, 1.0))  # of the loop over the examples
+    for gamma in (1.0, 1e-3, 1e-15):
+        given = poisoned, second, weights, jnp.float32(gamma)
+        got, want = (jax.jit(jax.value_and_grad(f, (0, 1, 2, 3)))(*given) for f in (blocks, at_once))
+        for x, y in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
+    along = jnp.cos(jnp.arange(first.size, dtype=jnp.float32)).reshape(first.shape)
+    bent = [
+        jax.jit(lambda x, f=f: jax.jvp(jax.grad(lambda x: f(x, second, weights, 1.0)), (x,), (along,))[1])(first) for f in (blocks, at_once)
+    ]
+    np.testing.assert_allclose(*bent, rtol=1e-3, atol=1e-4)
+
+
+def test_a_large_batch_holds_the_tables_of_one_example(monkeypatch):
+    """What one example of 512 x 512 needs, not 16 times as much: the cells of its slanted table, and what the gradient keeps of each."""
+    monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
+    series = jax.ShapeDtypeStruct((16, 512, 2), np.float32)
+    table = 1023 * 512 * 4
+    for loss, tables in ((jloss.soft_dtw, 8), (jloss.soft_dtw_divergence, 20)):
+        compiled = jax.jit(jax.value_and_grad(lambda x, y, loss=loss: loss(x, y), argnums=(0, 1))).lower(series, series).compile()
+        assert compiled.memory_analysis().temp_size_in_bytes < tables * table
 
 
 def test_divergence_is_least_at_a_match(rng):
