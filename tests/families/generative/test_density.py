@@ -157,6 +157,26 @@ def test_a_scale_of_nothing(log_scale):
     assert not np.isnan(slopes).any()
 
 
+@pytest.mark.parametrize("log_scale", [0.0, math.inf, -math.inf])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_mean_at_infinity_is_sure_of_the_last_bin(side, log_scale):
+    """Of two components, equally likely, it has all of the last bin on its side and nothing of the others."""
+    targets = jnp.array([side, 1 / 255, -side], jnp.float32)
+
+    def loss(means, log_scales):
+        return jax.vmap(lambda x: jloss.discretized_logistic_mixture(jnp.zeros(2), means, log_scales, x[None]))(targets)
+
+    given = jnp.array([[side * math.inf, 0.0]]), jnp.array([[log_scale, 0.0]])
+    other = np.asarray(logistic(0.0, 0.0, targets))
+    np.testing.assert_allclose(loss(*given), math.log(2) - np.log(np.exp(-other) + np.eye(3)[0]), rtol=1e-5)
+    for slope in jax.jacobian(loss, (0, 1))(*given):
+        assert np.isfinite(slope).all()
+        np.testing.assert_array_equal(slope[:, 0, 0], np.zeros(3))
+    value, slopes = jax.value_and_grad(lambda m: logistic(m, 0.0, -targets[:1])[0])(side * math.inf)
+    assert value == math.inf
+    assert slopes == 0
+
+
 def test_second_derivatives_of_bins():
     """Of a density: 1 / s^2 of the normal one, and twice the density at the middle over the scale of the logistic one."""
     for law, wanted in ((gaussian, math.exp(-2)), (logistic, math.exp(-2) / 2)):
