@@ -329,7 +329,7 @@ def _in_range(signal: Array, epsilon: float | Array) -> tuple[Array, Array]:
 def _projection(p: Array, s: Array, epsilon: float | Array) -> tuple[Array, Array]:
     """By how much the target is to be scaled to be nearest to the prediction, and its energy then."""
     energy = _energy(s)
-    a = jnp.vdot(s, p, precision=lax.Precision.HIGHEST) / (energy + epsilon)
+    a = quotient(jnp.vdot(s, p, precision=lax.Precision.HIGHEST), energy + epsilon)
     return a, a * (a * energy)
 
 
