@@ -57,8 +57,8 @@ def discretized_logistic_mixture(
 
     One pixel of c channels; one mixture of m for all of them. The lowest bin reaches to minus infinity, the highest to infinity. A
     channel's mean also depends on the channels before it, where `coefficients` are given: ``mean_1 + tanh(a) x_0`` and so on. Exact
-    everywhere, where PixelCNN++'s code takes the density instead of a difference below 1e-5. Scales at the floor have no gradient, nor
-    have those of an infinite mean, all of whose mass is in the last bin on its side.
+    everywhere, where PixelCNN++'s code takes the density instead of a difference below 1e-5. Scales at the floor have no gradient.
+    An infinite mean has none, either, and all of its mass is in the last bin on its side.
 
     Args:
         mixture_logits: Scores of the components.
@@ -80,13 +80,13 @@ def discretized_logistic_mixture(
     if coefficients is not None:
         means = means + _earlier_channels(coefficients, targets)
     scales = bounded(select(log_scales <= min_log_scale, min_log_scale, log_scales))
-    endless = jnp.isinf(means)
-    inverse, gaps = jnp.exp(-scales), targets[:, None] - select(endless, 0.0, means)
+    far = 0.5 * float(jnp.finfo(means.dtype).max)  # in place of infinity, whose product with a derivative of 0 is NaN
+    means = select(means > far, far, select(means < -far, -far, means))
+    inverse, gaps = jnp.exp(-scales), targets[:, None] - means
     width, low, high = 2 * half * inverse, (targets < -1 + half)[:, None], (targets > 1 - half)[:, None]
     below = jnp.where(high, 0.0, softplus_by_series(-(gaps + half) * inverse))  # minus the logarithms of what both tails leave
     above = jnp.where(low, 0.0, softplus_by_series((gaps - half) * inverse))
     logs = jnp.where(low | high, 0.0, log1mexp_small(width, math.log(2 * half) - scales)) - below - above
-    logs = select(endless, jnp.where(jnp.where(means > 0, high, low), 0.0, -jnp.inf), logs)
     return -logsumexp(jnp.sum(logs, axis=0) + log_softmax(mixture_logits))
 
 
