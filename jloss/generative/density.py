@@ -58,6 +58,7 @@ def discretized_logistic_mixture(
     One pixel of c channels; one mixture of m for all of them. The lowest bin reaches to minus infinity, the highest to infinity. A
     channel's mean also depends on the channels before it, where `coefficients` are given: ``mean_1 + tanh(a) x_0`` and so on. Exact
     everywhere, where PixelCNN++'s code takes the density instead of a difference below 1e-5. Scales at the floor have no gradient.
+    An infinite mean has none, either, and all of its mass is in the last bin on its side.
 
     Args:
         mixture_logits: Scores of the components.
@@ -79,6 +80,8 @@ def discretized_logistic_mixture(
     if coefficients is not None:
         means = means + _earlier_channels(coefficients, targets)
     scales = bounded(select(log_scales <= min_log_scale, min_log_scale, log_scales))
+    far = 0.5 * float(jnp.finfo(means.dtype).max)  # in place of infinity, whose product with a derivative of 0 is NaN
+    means = select(means > far, far, select(means < -far, -far, means))
     inverse, gaps = jnp.exp(-scales), targets[:, None] - means
     width, low, high = 2 * half * inverse, (targets < -1 + half)[:, None], (targets > 1 - half)[:, None]
     below = jnp.where(high, 0.0, softplus_by_series(-(gaps + half) * inverse))  # minus the logarithms of what both tails leave

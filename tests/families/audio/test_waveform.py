@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jloss
+from tests.oracles.audio import waveform as oracles
 from tests.peers import agree, draws
 
 RATIOS = [jloss.si_sdr, jloss.snr, jloss.sd_sdr]
@@ -123,6 +124,46 @@ def test_scale_invariance():
         np.testing.assert_allclose(jloss.si_sdr(prediction, factor * TONE), wanted, rtol=1e-4)
     gradient = jax.grad(jloss.si_sdr)(jnp.asarray(prediction), TONE)
     np.testing.assert_allclose(np.vdot(gradient, prediction), 0, atol=1e-5)
+
+
+LOUDNESS = [0.0, 1e-30, 1e-6, 1.0, 1e12, 1e18, 1e30]
+
+
+@pytest.mark.parametrize("name", ["si_sdr", "snr", "sd_sdr", "esr", "dc_error", "sa_sdr", "ci_sdr"])
+def test_loud_and_quiet_signals_are_those_of_float64(name):
+    """Squares of 1e18 overflow in float32, those of 1e-30 underflow."""
+    options = {"filter_length": 4} if name == "ci_sdr" else {}
+    noise, target = draws((20,), (20,))
+    pairs = [(a * (target + noise), b * target) for a in LOUDNESS for b in LOUDNESS]
+    given = [np.float32([pair[i] for pair in pairs])[:, None if name == "sa_sdr" else slice(None)] for i in (0, 1)]
+    wanted = np.array([getattr(oracles, name)(p, t, **options) for p, t in zip(*np.float64(given), strict=True)])
+    fits = wanted < 1e30  # of a silent target the error may be 1e68 times the signal
+    loss = functools.partial(getattr(jloss, name), **options)
+    values = loss(*given, reduction="none")
+    np.testing.assert_allclose(values[fits], wanted[fits], rtol=2e-4, atol=1e-3)
+    assert np.isinf(values[wanted > 1e40]).all()
+    gradients = jax.grad(lambda *signals: jnp.sum(jnp.where(fits, loss(*signals, reduction="none"), 0)), (0, 1))(*map(jnp.asarray, given))
+    assert all(np.isfinite(g[fits]).all() for g in gradients)
+
+
+@pytest.mark.parametrize("loudness", [1.0, 1e6, 1e18, 1e30])
+def test_ratios_of_loud_signals_keep_their_gradient(loudness):
+    near, target = np.float32(loudness) * (TONE + OTHER / 10), np.float32(loudness) * TONE
+    for loss in (*RATIOS, functools.partial(jloss.ci_sdr, filter_length=1)):
+        value, (slope, _) = both(loss, near, target)
+        np.testing.assert_allclose(value, -20, rtol=1e-4)
+        wanted = jax.grad(loss)(jnp.asarray(TONE + OTHER / 10), jnp.asarray(TONE))
+        np.testing.assert_allclose(loudness * np.float64(slope), wanted, rtol=1e-3, atol=1e-3)
+        value, gradients = both(loss, target, target)
+        assert np.isfinite(value)
+        assert value < -79
+        assert np.isfinite(gradients).all()
+
+
+def test_a_loud_mean_alone_is_silence():
+    value, gradients = both(jloss.si_sdr, np.full(8, 2.0**60), np.full(8, 2.0**60))
+    np.testing.assert_allclose(value, 80, rtol=1e-6)
+    np.testing.assert_array_equal(gradients, np.zeros((2, 8)))
 
 
 def test_sources_in_one_ratio():

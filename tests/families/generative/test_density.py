@@ -157,6 +157,34 @@ def test_a_scale_of_nothing(log_scale):
     assert not np.isnan(slopes).any()
 
 
+@pytest.mark.parametrize("log_scale", [0.0, 3.0, -math.inf])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_mean_at_infinity_is_sure_of_the_last_bin(side, log_scale):
+    """Of two components, equally likely, it has all of the last bin on its side and nothing of the others."""
+    targets = jnp.array([side, 1 / 255, -side], jnp.float32)
+
+    def loss(means, log_scales):
+        return jax.vmap(lambda x: jloss.discretized_logistic_mixture(jnp.zeros(2), means, log_scales, x[None]))(targets)
+
+    given = jnp.array([[side * math.inf, 0.0]]), jnp.array([[log_scale, 0.0]])
+    other = np.asarray(logistic(0.0, 0.0, targets))
+    np.testing.assert_allclose(loss(*given), math.log(2) - np.log(np.exp(-other) + np.eye(3)[0]), rtol=1e-5)
+    for slope in jax.jacobian(loss, (0, 1))(*given):
+        assert np.isfinite(slope).all()
+        np.testing.assert_array_equal(slope[:, 0, 0], np.zeros(3))
+    value, slope = jax.value_and_grad(lambda m: logistic(m, log_scale, -targets[:1])[0])(side * math.inf)
+    assert value > 1e36
+    assert slope == 0
+
+
+def test_a_mean_and_a_scale_at_infinity_have_no_nan():
+    for given in ((math.inf, math.inf), (-math.inf, 1e30), (math.inf, 80.0)):
+        for target in (-1.0, 1 / 255, 1.0):
+            value, slopes = jax.value_and_grad(lambda m, s, x=target: logistic(m, s, jnp.array([x]))[0], (0, 1))(*given)
+            assert not np.isnan(value)
+            assert not np.isnan(slopes).any()
+
+
 def test_second_derivatives_of_bins():
     """Of a density: 1 / s^2 of the normal one, and twice the density at the middle over the scale of the logistic one."""
     for law, wanted in ((gaussian, math.exp(-2)), (logistic, math.exp(-2) / 2)):
