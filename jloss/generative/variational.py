@@ -126,7 +126,7 @@ def multivariate_gaussian_kl(
         \qquad M = L'^{-1} L
 
     The covariances are L L' with lower triangular factors of positive diagonal; what stands above the diagonal is ignored. By triangular
-    solves, without an inverse. A diagonal entry of 0 costs infinity, of the prior without a gradient, a negative one NaN.
+    solves, without an inverse. A diagonal entry of 0 costs infinity, of the prior without a gradient; a negative one is NaN.
 
     Args:
         means: Of the posterior.
@@ -141,10 +141,11 @@ def multivariate_gaussian_kl(
         Kingma, Welling, An Introduction to Variational Autoencoders, 2019. https://arxiv.org/abs/1906.02691
     """
     factor, gap = below_diagonal(factors), means if prior_means is None else means - prior_means
-    log_ratios, singular = safe_log(diagonal(factor)), None
+    log_ratios = safe_log(diagonal(factor))
+    singular = broken = jnp.zeros((), bool)
     if prior_factors is not None:
         prior = below_diagonal(prior_factors)
-        singular = jnp.any(diagonal(prior) == 0)
+        singular, broken = jnp.any(diagonal(prior) == 0), jnp.any(diagonal(prior) < 0) | jnp.any(jnp.isnan(prior))
         prior = jnp.where(singular, (column_less_row(prior) == 0).astype(prior.dtype), prior)
         unit = 1 / lax.stop_gradient(jnp.max(diagonal(prior)))  # no scale changes the divergence, but squares of tiny numbers underflow
         solved = forward_substitution(prior * unit, jnp.concatenate([factor, gap[:, None]], axis=1) * unit)
@@ -153,7 +154,9 @@ def multivariate_gaussian_kl(
         factor, gap = solved[:, :-1], solved[:, -1]
         log_ratios = log_ratios - jnp.log(diagonal(prior))
     total = 0.5 * (jnp.sum(jnp.square(below_diagonal(factor, -1))) + jnp.sum(jnp.square(gap)) + jnp.sum(exp_remainder(2 * log_ratios)))
-    return total if singular is None else select(singular, jnp.inf, total)
+    if prior_factors is None:
+        return total
+    return select(singular, jnp.where(broken | jnp.isnan(total), jnp.nan, jnp.inf).astype(total.dtype), total)
 
 
 @loss("(d),(d)->()", "real real", codebook="nonnegative", commitment="nonnegative")

@@ -71,9 +71,9 @@ def multivariate_gaussian_kl(means, factors, prior_means=None, prior_factors=Non
     d = len(means)
     ours = np.tril(np.asarray(factors, float))
     theirs = np.eye(d) if prior_factors is None else np.tril(np.asarray(prior_factors, float))
-    if min(np.diag(ours)) < 0 or min(np.diag(theirs)) <= 0:
+    if min(*np.diag(ours), *np.diag(theirs)) < 0:
         return math.nan
-    if min(np.diag(ours)) == 0:
+    if 0 in np.diag(ours) or 0 in np.diag(theirs):
         return math.inf
     inverse = np.linalg.inv(theirs)
     gap = inverse @ (means - (0 if prior_means is None else prior_means))
