@@ -29,18 +29,28 @@ class Mutant(NamedTuple):
 MUTANTS = [
     # the heart
     Mutant("_core/reduction.py", "return total if axis_name is None else lax.psum(total, axis_name)", "return total", "huber"),
-    Mutant("_core/reduction.py", "total / jnp.where(kept, mass, jnp.ones_like(mass))", "total / jnp.maximum(mass, 1)", "huber"),
+    Mutant("_core/reduction.py", "total / backend.select(kept, mass, 1.0)", "total / jnp.maximum(mass, 1)", "huber"),
     Mutant("_core/reduction.py", "total, mass = lax.psum((total, mass), axis_name)", "total = lax.psum(total, axis_name)", "huber"),
     Mutant("_core/reduction.py", "harmless if where is None else where & harmless", "harmless", "huber", "tests/core/test_reduction.py"),
     Mutant("_core/loss.py", "if batch.where is None:", "if True:", "gaussian_nll"),
     Mutant("_core/loss.py", "usable if where is None else where & usable", "usable", "gaussian_nll"),
-    Mutant("_core/axes.py", "return jnp.where(keep, array, jax.lax.stop_gradient(array))", "return array", "kl_divergence"),
+    Mutant("_core/axes.py", "return select(keep, array, jax.lax.stop_gradient(array))", "return array", "kl_divergence"),
     Mutant(
         "_core/loss.py",
         "jnp.zeros((), first.dtype) if first.shape[at] == 0",
         "jnp.ones((), first.dtype) if first.shape[at] == 0",
         "",
         "tests/families/representation/test_sets.py",
+    ),
+    Mutant(
+        "_core/loss.py", "*jax.tree.leaves([*batch.arrays.values()])", "*jax.tree.leaves(batch.arrays)", "", "tests/core/test_backend.py"
+    ),
+    Mutant(
+        "_core/chunks.py",
+        "return array.reshape(self.counts[0], *inside, *core)",
+        "return array[::-1].reshape(self.counts[0], *inside, *core)",
+        "",
+        "tests/core/test_chunks.py",
     ),
     # elementwise
     Mutant("regression/robust.py", "2 * width - 1)", "width - 1)", "cauchy"),

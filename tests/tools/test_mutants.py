@@ -11,6 +11,7 @@ from jax import Array, lax
 from jloss import Reduce, loss
 from jloss._core.signature import OverClasses
 from jloss.testing import LAWS, Case, LawError, check
+from tests.tools.mutants import MUTANTS, ROOT
 
 
 @loss("(k),()->()", "real class")
@@ -313,3 +314,9 @@ def test_check_of_a_sound_plain_function():
 
 
 ARRAYS = (np.array([0.7, -0.4, 1.3], np.float32), np.array([0.1, 0.2, 1.3], np.float32))
+
+
+def test_each_fault_still_has_its_line():
+    """Or the tool, which is not part of a run, stops where the code has moved on."""
+    gone = [(m.file, m.old) for m in MUTANTS if m.old not in (ROOT / "jloss" / m.file).read_text()]
+    assert not gone
