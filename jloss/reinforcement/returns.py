@@ -67,9 +67,8 @@ def group_advantages(
     advantages = gaps if baseline == "mean" else gaps * safe_divide(count, count - 1)
     if not scale:
         return advantages
-    return safe_divide(
-        advantages, safe_sqrt(safe_divide(over_kept(jnp.square(gaps)), count - 1)) + epsilon
-    )  # 0 of equals, also without epsilon
+    deviation = safe_sqrt(safe_divide(over_kept(jnp.square(gaps)), count - 1))
+    return safe_divide(advantages, deviation + epsilon)  # 0 of equals, also without epsilon
 
 
 @jax.jit
