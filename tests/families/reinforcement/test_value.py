@@ -196,9 +196,9 @@ def test_the_value_of_an_action_has_a_gradient_there_alone(count):
     np.testing.assert_array_equal(pull(jnp.full(count + 2, 3.0))[0][:: count + 1], 0)
 
 
-@pytest.mark.parametrize("sequences", [63, 64, 96, 192])
+@pytest.mark.parametrize("sequences", [63, 80, 96, 257])
 def test_retrace_of_groups_of_sequences_is_that_of_each(sequences, monkeypatch):
-    """Loops over 32 sequences at a time, where their number is two to four times that; targets stay constants."""
+    """Loops over 32 sequences at a time, where they make two to eight groups, the last maybe smaller; targets stay constants."""
     monkeypatch.setattr(_steps, "on_one_cpu", lambda: True)
     t = 600
     q, next_q, rewards = normal(sequences, t, 2), normal(sequences, t, 2), normal(sequences, t)
@@ -206,7 +206,7 @@ def test_retrace_of_groups_of_sequences_is_that_of_each(sequences, monkeypatch):
     discounts = jnp.full((sequences, t), 0.9).at[:, 100::97].set(0.0)
     given = q, actions, rewards, discounts, next_q, actions, even, jnp.full((sequences, t), 0.6)
     step = jax.jit(jax.value_and_grad(jloss.retrace, argnums=(0, 2, 4, 6)))
-    assert str(jax.make_jaxpr(step)(*given)).count("length=600") == {64: 2, 96: 3}.get(sequences, 1)
+    assert str(jax.make_jaxpr(step)(*given)).count("length=600") == {80: 3, 96: 3}.get(sequences, 1)
     value, (slopes, *others) = step(*given)
     each = jax.vmap(jax.value_and_grad(jloss.retrace))(*given)
     alone = jax.value_and_grad(jloss.retrace)(*(x[-1] for x in given))
