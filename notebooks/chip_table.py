@@ -1,7 +1,8 @@
 """What a loss of each family costs on one TPU chip of four kinds, from the real TPU compiler, and how large a batch fits; no TPU is needed.
 
-``python notebooks/chip_table.py`` (with the extra `tpu`, a quarter of an hour) compiles all rows and writes chip_table.csv and the table in
-docs/scale.md. Nothing is timed: temporaries, bytes moved and operations are what the compiler plans and counts.
+``python notebooks/chip_table.py`` (with the extras `tpu` and `examples`, a quarter of an hour) compiles all rows and writes
+chip_table.csv and the table in docs/scale.md. Nothing is timed: temporaries, bytes moved and operations are what the compiler plans
+and counts.
 """
 
 import csv
@@ -44,7 +45,8 @@ def rows(chip):
     """A line for the first loss of each family, in a process whose TPU_ACCELERATOR_TYPE is that of the chip."""
     import jax
     from jax.experimental import topologies
-    from tqdm import tqdm
+    from rich.console import Console
+    from rich.progress import track
 
     import jloss
 
@@ -54,7 +56,8 @@ def rows(chip):
     for name, entry in jloss.CATALOGUE.items():
         if entry.kind == "loss" and not {"tree", "key"} & {*entry.domains.values()}:
             first.setdefault((entry.domain, entry.family), name)
-    for (domain, family), name in tqdm({**first, ("transforms", "memory"): HEAD}.items(), desc=chip, disable=None):
+    losses = [*first.items(), (("transforms", "memory"), HEAD)]
+    for (domain, family), name in track(losses, chip, console=Console(stderr=True)):
         yield {"family": f"{domain}.{family}", "loss": name, "chip": chip, **row(name, chip, place)}
 
 

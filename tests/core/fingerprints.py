@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
+from rich.progress import track
 
 from tests.cases import LOSSES, case
 
@@ -54,7 +54,7 @@ def main(paths: list[str]) -> None:
         differ = [program for program in before.keys() | after.keys() if before.get(program) != after.get(program)]
         print(*sorted(differ), f"{len(differ)} of {len(before)} programs differ", sep="\n")
         sys.exit(bool(differ))
-    found = {f"{name} {kind}": fingerprint(text) for name in tqdm(LOSSES) for kind, text in programs(name)}
+    found = {f"{name} {kind}": fingerprint(text) for name in track(LOSSES) for kind, text in programs(name)}
     Path(paths[0]).write_text(json.dumps(found, indent=0))
 
 
