@@ -14,8 +14,9 @@ from jloss._core.backend import few, hint, select, with_derivative_of
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
 from jloss._core.sorting import order_of
-from jloss.numerics import absolute, logsumexp, positive_part, safe_divide, safe_exp, safe_log, safe_norm, safe_sqrt
+from jloss.numerics import absolute, logsumexp, positive_part, safe_divide, safe_log, safe_norm, safe_sqrt
 from jloss.numerics._special import exp_remainder, power_divergence, scaled_expm1, scaled_log1p, small_exp_remainder
+from jloss.numerics.guards import exp_plus
 
 
 @loss("(k),(k)->()", "log_prob prob")
@@ -110,7 +111,7 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
     """
 
     def formula(log_predictions: Array, targets: Array) -> Array:
-        return _relative_entropies(targets, safe_log(targets), log_predictions) - targets + safe_exp(log_predictions)
+        return exp_plus(log_predictions, _relative_entropies(targets, safe_log(targets), log_predictions) - targets)
 
     def accurate(log_predictions: Array, targets: Array) -> Array:
         gap = log_predictions - safe_log(targets)

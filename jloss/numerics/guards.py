@@ -298,6 +298,18 @@ def safe_exp(x: Array) -> Array:
     return select(fits, jnp.exp(select(fits, x, 0.0)), select(jnp.isnan(x), x, jnp.inf))
 
 
+def exp_plus(x: Array, rest: Array, factor: Array | None = None) -> Array:
+    """``factor * exp(x) + rest`` of a positive factor; where the exponential overflows it is inf, with gradient 0.
+
+    Of `safe_exp(x) + rest` the gradient would be that of the rest, which leads further into the overflow. A NaN in `x` is to be one in the
+    rest, too.
+    """
+    fits = x < math.log(float(jnp.finfo(x.dtype).max))
+    power = jnp.exp(select(fits, x, 0.0))
+    total = (power if factor is None else factor * power) + rest
+    return select(fits, total, select(jnp.isnan(rest), rest, jnp.inf))
+
+
 def logaddexp(x: Array, y: Array) -> Array:
     """``log(exp(x) + exp(y))``; two equal numbers share the gradient evenly, two -inf have gradient 0 (not NaN)."""
     first = x > y
