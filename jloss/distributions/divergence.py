@@ -14,8 +14,8 @@ from jloss._core.backend import few, hint, select, with_derivative_of
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
 from jloss._core.sorting import order_of
-from jloss.numerics import absolute, logsumexp, positive_part, safe_divide, safe_log, safe_norm, safe_sqrt
-from jloss.numerics._special import exp_remainder, power_divergence, scaled_expm1, scaled_log1p, small_exp_remainder
+from jloss.numerics import absolute, logsumexp, positive_part, safe_divide, safe_exp, safe_log, safe_norm, safe_sqrt
+from jloss.numerics._special import power_divergence, scaled_expm1, scaled_log1p, small_exp_remainder
 from jloss.numerics.guards import exp_plus
 
 
@@ -309,7 +309,9 @@ def itakura_saito(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
         https://doi.org/10.1162/neco.2008.04-08-771
     """
     scale = 1 / lax.stop_gradient(jnp.maximum(p, q))  # the larger becomes 1, so that the logarithms do not cancel
-    return jnp.sum(exp_remainder(jnp.log(p * scale) - jnp.log(q * scale)))
+    gaps = jnp.log(p * scale) - jnp.log(q * scale)
+    near = jnp.abs(gaps) < 0.5
+    return jnp.sum(select(near, small_exp_remainder(select(near, gaps, 0.0)), safe_exp(gaps) - 1 - gaps))
 
 
 @loss("(k),(k)->()", "prob prob")

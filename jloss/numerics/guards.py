@@ -80,7 +80,7 @@ def _scale(x: Array, axis: int | tuple[int, ...] | None) -> tuple[Array, Array]:
     It goes by the sum of sizes, which is faster than a maximum. Its own square is in range, too, as XLA may multiply it out; that of the
     largest vectors is not, whose derivatives of `normalize` are below 1e-37 anyway.
     """
-    range_of = jnp.finfo(x.dtype).maxexp  # 128 in float32
+    range_of = jnp.finfo(jnp.result_type(x)).maxexp  # 128 in float32
     size = jnp.sum(jnp.abs(lax.stop_gradient(x)), axis=axis, keepdims=True)
     half, more = range_of // 2 - 1, range_of * 9 // 16  # 63 and 72
     large, small, largest = size > 2.0 ** (range_of // 4), size < 2.0 ** -(range_of // 4), size > 2.0 ** (range_of - 3)
@@ -294,20 +294,22 @@ def _gather(values: Array, index: Array) -> Array:
 
 def safe_exp(x: Array) -> Array:
     """The exponential; where it overflows it is inf, with gradient 0 (not inf, which times 0 is NaN)."""
-    fits = x < math.log(float(jnp.finfo(x.dtype).max))
+    fits = x < _largest_exponent(x)
     return select(fits, jnp.exp(select(fits, x, 0.0)), select(jnp.isnan(x), x, jnp.inf))
+
+
+def _largest_exponent(x: Array) -> float:
+    """From here on the exponential overflows."""
+    return math.log(float(jnp.finfo(jnp.result_type(x)).max))  # of NumPy's float64, too, JAX makes float32
 
 
 def exp_plus(x: Array, rest: Array, factor: Array | None = None) -> Array:
     """``factor * exp(x) + rest`` of a positive factor; where the exponential overflows it is inf, with gradient 0.
 
-    Of `safe_exp(x) + rest` the gradient would be that of the rest, which leads further into the overflow. A NaN in `x` is to be one in the
-    rest, too.
+    Of `safe_exp(x) + rest` the gradient would be that of the rest, which leads further into the overflow.
     """
-    fits = x < math.log(float(jnp.finfo(x.dtype).max))
-    power = jnp.exp(select(fits, x, 0.0))
-    total = (power if factor is None else factor * power) + rest
-    return select(fits, total, select(jnp.isnan(rest), rest, jnp.inf))
+    fits, power = x < _largest_exponent(x), safe_exp(x)
+    return (power if factor is None else factor * power) + select(fits, rest, lax.stop_gradient(rest))
 
 
 def logaddexp(x: Array, y: Array) -> Array:

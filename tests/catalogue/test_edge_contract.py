@@ -146,7 +146,6 @@ def test_sigmoid_cross_entropy_at_infinite_and_saturated_logits(logit, target, v
     ("loss", "x"),
     [
         (lambda x: jloss.poisson_nll(x, 2.0), 100.0),
-        (lambda x: jloss.poisson_nll(x, 1e30), 1e30),
         (lambda x: jloss.gamma_nll(x, 2.0), -100.0),
         (lambda x: jloss.linex(x, 0.0), 100.0),
         (lambda x: jloss.linex(x, 0.0, a=-1.0), -100.0),

@@ -82,6 +82,13 @@ def test_a_hundred_numbers_in_float16_are_normalised():
         np.testing.assert_allclose(np.float64(slopes), wanted, rtol=2e-3, atol=6e-8)
 
 
+def test_arrays_of_numpy_in_float64_have_the_range_of_float32():
+    """That is what JAX makes of them."""
+    vector = np.array([3e30, 4e30])
+    np.testing.assert_allclose(numerics.safe_norm(vector), 5e30, rtol=1e-6)
+    np.testing.assert_allclose(numerics.normalize(vector), [0.6, 0.8], rtol=1e-6)
+
+
 @pytest.mark.parametrize("size", [1e-36, 1e-30, 1e-12, 1.0, 1e12, 1e30, 1e36])
 def test_norms_neither_overflow_nor_underflow(size):
     vector = jnp.array([3.0, 4.0, 0.0]) * jnp.float32(size)
