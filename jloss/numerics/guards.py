@@ -264,6 +264,8 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
     Inside `jax.shard_map` with the classes sharded over `axis_name`, `label` counts over all shards.
     """
     k = values.shape[-1]
+    label = jnp.asarray(label)
+    label = label.astype(jnp.int32) if label.dtype.itemsize < 4 else label  # int8 does not count to 300
     if axis_name is not None:
         shards = lax.psum(1, axis_name)
         local = label - k * lax.axis_index(axis_name)

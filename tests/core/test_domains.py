@@ -175,3 +175,12 @@ def test_what_is_no_random_key_is_named(key, got):
         assert str(error.value) in [f"{name}: `key` must be a random key, as of jax.random.key(0), got {word}." for word in shown]
     with pytest.raises(ValueError, match="jacobian_penalty: `key` must be one random key"):
         jloss.jacobian_penalty(jnp.square, x, jax.random.split(jax.random.key(0), 3))
+
+
+def test_integers_of_64_bits_are_numbers_also_where_jax_has_32():
+    """Half of each would be dropped: 2**40 nanoseconds would be 0."""
+    targets = np.array([2**40, -(2**40), 3])
+    np.testing.assert_allclose(jloss.absolute_error(np.zeros(3, np.float32), targets, reduction="none"), np.abs(targets), rtol=1e-6)
+    np.testing.assert_allclose(jloss.poisson_nll(np.ones(3, np.float32), targets=targets, reduction="none"), np.e - targets, rtol=1e-6)
+    mean = jloss.absolute_error(np.array([1.0, 3.0], np.float32), np.zeros(2), weights=np.array([2**40, 2**40]))
+    np.testing.assert_allclose(mean, 2, rtol=1e-6)

@@ -89,6 +89,17 @@ def test_arrays_of_numpy_in_float64_have_the_range_of_float32():
     np.testing.assert_allclose(numerics.normalize(vector), [0.6, 0.8], rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.int16, jnp.uint32])
+def test_a_label_of_few_bits_picks_among_many(dtype):
+    """Counted in int8, the classes 10 and 266 were one, and 300 classes were 44."""
+    scores = jnp.arange(300.0)
+    for label in (10, 100):
+        value, gradient = jax.value_and_grad(numerics.pick)(scores, dtype(label))
+        assert value == label
+        np.testing.assert_array_equal(gradient, np.eye(300)[label])
+    assert np.isnan(numerics.pick(scores[:5], dtype(10)))
+
+
 @pytest.mark.parametrize("size", [1e-36, 1e-30, 1e-12, 1.0, 1e12, 1e30, 1e36])
 def test_norms_neither_overflow_nor_underflow(size):
     vector = jnp.array([3.0, 4.0, 0.0]) * jnp.float32(size)
