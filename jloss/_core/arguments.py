@@ -120,11 +120,16 @@ def lists_to_arrays(loss: str, args: Any, kwargs: Any, literal: Any, kinds: dict
 
 
 def keep_within_32_bits(args: Any, kwargs: Any, kinds: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
-    """NumPy labels that keep their meaning where jax, without 64 bits, drops the upper half of each.
+    """NumPy integers that keep their meaning where jax, without 64 bits, drops the upper half of each.
 
-    An index that int32 cannot hold becomes -1, so that NaN follows. Of labels that say what belongs together, the ranks do.
+    An index that int32 cannot hold becomes -1, so that NaN follows. Of labels that say what belongs together, the ranks do. Targets and
+    weights that are numbers, such as times in nanoseconds, become floats.
     """
-    given = dict(zip(kinds, args, strict=False)) | {n: kwargs[n] for n in kinds if n in kwargs}
+    predictions = next(iter(kinds), "")  # are to be floating
+    given = dict(zip(kinds, args, strict=False)) | {n: kwargs[n] for n in (*kinds, "weights") if n in kwargs}
+    numbers = {n for n in given if n == "weights" or (n != predictions and DOMAINS[kinds[n]].kind in ("float", "number"))}
+    floats = {n: given[n].astype(np.float32) for n in numbers if is_cut_to_32_bits(given[n])}
+    given = {n: value for n, value in given.items() if n not in numbers}
     wide = {n for n, value in given.items() if DOMAINS[kinds[n]].kind == "integer" and is_cut_to_32_bits(value)}
     indices = {n: given[n] for n in wide if kinds[n] != "group"}
     fitting = {n: np.where((i < 0) | (i > _TOP), np.int32(-1), i.astype(np.int32)) for n, i in indices.items()}
@@ -135,6 +140,7 @@ def keep_within_32_bits(args: Any, kwargs: Any, kinds: dict[str, str]) -> tuple[
         ranks = np.unique(together, return_inverse=True)[1].ravel().astype(np.int32)
         parts = np.split(ranks, np.cumsum([labels.size for labels in groups.values()])[:-1])
         fitting |= {n: part.reshape(labels.shape) for (n, labels), part in zip(groups.items(), parts, strict=True)}
+    fitting |= floats
     args = [fitting.get(n, a) for n, a in zip(kinds, args, strict=False)] + list(args[len(kinds) :])
     return args, {n: fitting.get(n, value) for n, value in kwargs.items()}
 

@@ -1,11 +1,13 @@
 """What an input may be: a word such as ``class`` or ``box`` gives its dtypes, its range, and a harmless value for masked examples."""
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 
 class Domain(NamedTuple):
@@ -68,8 +70,8 @@ def cast_to_domain(loss: str, name: str, value: Any, domain: str, is_target: boo
     Labels that only say what belongs together keep their dtype: two that int32 cannot hold may differ.
     """
     kind = DOMAINS[domain].kind
-    if domain == "key" and hasattr(value, "dtype") and value.dtype == jnp.uint32:
-        return jax.random.wrap_key_data(jnp.asarray(value))  # raw, from `jax.random.PRNGKey`
+    if domain == "key" and value is not None:
+        return as_key(loss, name, value)
     if value is None or kind == "any":
         return value
     array = jnp.asarray(value)
@@ -98,6 +100,18 @@ def cast_to_domain(loss: str, name: str, value: Any, domain: str, is_target: boo
             array = jnp.where((array < 0) | (array > jnp.asarray(top, array.dtype)), jnp.asarray(-1).astype(array.dtype), array)
         array = array.astype(jnp.int32)
     return array
+
+
+def as_key(loss: str, name: str, value: Any) -> Array:
+    """A random key, which may be raw, from `jax.random.PRNGKey`; raises TypeError where it is none."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return value
+    if dtype == jnp.uint32:
+        with contextlib.suppress(TypeError):  # numbers of a shape that is no key's
+            return jax.random.wrap_key_data(jnp.asarray(value))
+    got = repr(value) if dtype is None else f"{dtype}{list(value.shape)}"
+    raise TypeError(f"{loss}: `{name}` must be a random key, as of jax.random.key(0), got {got}.")
 
 
 def arithmetic_dtype(arrays: Any) -> Any:

@@ -80,7 +80,6 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
         parameters = list(read.signature.parameters.values())
         arrays = read.inputs.keys() | {"where", "weights"}
         door = door_of(core)
-        has_labels = any(DOMAINS[word].kind == "integer" for word in words)
 
         def compiled(*args: Any, **kwargs: Any) -> Any:
             bound = read.signature.bind(*args, **kwargs)
@@ -108,7 +107,7 @@ def loss_by(evaluate: Callable[..., Any], signature: str, domains: str, constant
                 args, kwargs = lists_to_arrays(name, args, kwargs, arrays, read.domains)  # type: ignore[assignment]
             if any(map(is_misread, (*args, *kwargs.values()))):
                 args, kwargs = in_byte_order(name, read.signature, args, kwargs)  # type: ignore[assignment]
-            if has_labels and any(map(is_cut_to_32_bits, (*args, *kwargs.values()))):
+            if any(map(is_cut_to_32_bits, (*args, *kwargs.values()))):
                 args, kwargs = keep_within_32_bits(args, kwargs, read.domains)  # type: ignore[assignment]
             try:
                 if are_on():

@@ -13,6 +13,7 @@ from jloss._core.arguments import bound_to, check_option
 from jloss._core.axes import Dims, parse
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.checks import are_on, checked_penalty
+from jloss._core.domains import as_key
 from jloss._core.loss import batch_of
 from jloss._core.made import Made, arguments
 from jloss._core.signature import with_keywords
@@ -54,12 +55,16 @@ def listed_as(kind: str, signature: str, domains: str, **limits: str) -> Callabl
         names = words if kind == "stateful" else list(shown.parameters)[: len(dims)]
         inputs = dict(zip(names, dims, strict=True))
         options = {n: p.default for n, p in shown.parameters.items() if n not in inputs}
+        keys = {n for n, word in zip(names, words, strict=True) if word == "key"}
 
         @functools.wraps(function)
         def public(*args: P.args, **kwargs: P.kwargs) -> Any:
             given = bound_to(name, shown, args, kwargs)
             for option in limits.keys() & given.keys():
                 check_option(name, option, given[option], limits[option])
+            for key in keys & given.keys():
+                if as_key(name, key, given[key]).ndim:
+                    raise ValueError(f"{name}: `{key}` must be one random key, got {given[key].shape}; the examples split it.")
             if kind != "stateful":
                 if are_on():
                     keywords = given.get("reduction", {})  # `where` and its kin, of those that have examples

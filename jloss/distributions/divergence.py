@@ -15,7 +15,8 @@ from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
 from jloss._core.sorting import order_of
 from jloss.numerics import absolute, logsumexp, positive_part, safe_divide, safe_exp, safe_log, safe_norm, safe_sqrt
-from jloss.numerics._special import exp_remainder, power_divergence, scaled_expm1, scaled_log1p, small_exp_remainder
+from jloss.numerics._special import power_divergence, scaled_expm1, scaled_log1p, small_exp_remainder
+from jloss.numerics.guards import exp_plus
 
 
 @loss("(k),(k)->()", "log_prob prob")
@@ -110,7 +111,7 @@ def generalized_kl_divergence(log_predictions: Array, targets: Array, **reduce: 
     """
 
     def formula(log_predictions: Array, targets: Array) -> Array:
-        return _relative_entropies(targets, safe_log(targets), log_predictions) - targets + safe_exp(log_predictions)
+        return exp_plus(log_predictions, _relative_entropies(targets, safe_log(targets), log_predictions) - targets)
 
     def accurate(log_predictions: Array, targets: Array) -> Array:
         gap = log_predictions - safe_log(targets)
@@ -308,7 +309,9 @@ def itakura_saito(p: Array, q: Array, **reduce: Unpack[OverClasses]) -> Array:
         https://doi.org/10.1162/neco.2008.04-08-771
     """
     scale = 1 / lax.stop_gradient(jnp.maximum(p, q))  # the larger becomes 1, so that the logarithms do not cancel
-    return jnp.sum(exp_remainder(jnp.log(p * scale) - jnp.log(q * scale)))
+    gaps = jnp.log(p * scale) - jnp.log(q * scale)
+    near = jnp.abs(gaps) < 0.5
+    return jnp.sum(select(near, small_exp_remainder(select(near, gaps, 0.0)), safe_exp(gaps) - 1 - gaps))
 
 
 @loss("(k),(k)->()", "prob prob")

@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 
 from jloss._core.backend import select
+from jloss.numerics import clipped
 
 LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -23,11 +24,16 @@ def binned_normal_nll(means: Array, log_scales: Array, targets: Array, half: flo
     """Minus the logarithm of the normal mass of a bin, elementwise; of a half-line at both ends of the grid.
 
     Where the density hardly changes within a bin it is integrated; else the mass is a difference of two tails, of which the larger comes
-    out of the logarithm, or what two tails on either side leave.
+    out of the logarithm, or what two tails on either side leave. What is infinitely many deviations away costs infinity, or nothing at
+    the end of the grid on its side, without a gradient.
     """
     scales = bounded(log_scales)
     inverse, log_width = jnp.exp(-scales), math.log(2 * half) - scales
-    width, centre = jnp.exp(log_width), jnp.abs(targets - means) * inverse
+    infinity = _infinity(scales)
+    gaps = clipped(targets - means, -infinity, infinity)  # the product of a true infinity and a derivative of 0 is NaN
+    width, deviations = jnp.exp(log_width), jnp.abs(gaps) * inverse
+    endless = deviations >= infinity
+    centre = select(endless, 0.0, deviations)
     flat = (width <= 1) & (centre * width <= 1)
     slab = _flat_bin(select(flat, centre, 0.0), select(flat, log_width, 0.0))
     c, w = select(flat, 4.0, centre), select(flat, 1.0, width)
@@ -38,8 +44,14 @@ def binned_normal_nll(means: Array, log_scales: Array, targets: Array, half: flo
     tails = a * a / 2 + LOG_ROOT_2PI - jnp.log(difference)
     around = -jnp.log1p(-_tail(select(aside, 1.0, -inner)) - _tail(outer))
     low, high = targets < -1 + half, targets > 1 - half
-    end = select(low | high, select(low, targets + half - means, means - targets + half), 0.0) * inverse
-    return select(low | high, _half_line(end), select(flat, slab, select(aside, tails, around)))
+    end = select(low | high, select(low, gaps, -gaps) + half, 0.0) * inverse
+    inside = select(endless, jnp.inf, select(flat, slab, select(aside, tails, around)))
+    return select(low | high, _half_line(end), inside)
+
+
+def _infinity(x: Array) -> float:
+    """So many deviations, one over which is still a normal number, count as infinitely many."""
+    return float(jnp.finfo(x.dtype).max) / 16
 
 
 NODES, NODE_WEIGHTS = (x / 2 for x in np.polynomial.legendre.leggauss(8))  # on -1/2..1/2
@@ -57,9 +69,12 @@ def _flat_bin(centre: Array, log_width: Array) -> Array:
 
 def _half_line(end: Array) -> Array:
     """Minus the logarithm of the mass below `end`."""
+    sure, never = end >= _infinity(end), end <= -_infinity(end)
     below = end < 0
-    far = select(below, -end, 1.0)
-    return select(below, far * far / 2 + LOG_ROOT_2PI - jnp.log(_mills(far)), -jnp.log1p(-_tail(select(below, 1.0, end))))
+    far = select(below & ~never, -end, 1.0)
+    mass = -jnp.log1p(-_tail(select(below | sure, 1.0, end)))
+    some = select(below, far * far / 2 + LOG_ROOT_2PI - jnp.log(_mills(far)), mass)
+    return select(sure, 0.0, select(never, jnp.inf, some))
 
 
 def _tail(x: Array) -> Array:

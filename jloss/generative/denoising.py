@@ -179,7 +179,10 @@ def edm(
     """
     weight = 1 / jnp.square(sigma) + 1 / jnp.square(sigma_data)
     value = times(lax.stop_gradient(weight), _mean_square(predictions - targets, mask))
-    return value if log_variance is None else times(safe_exp(-log_variance), value) + log_variance
+    if log_variance is None:
+        return value
+    scaled = times(safe_exp(-log_variance), value)
+    return scaled + select(scaled == jnp.inf, 0.0, log_variance)  # whose gradient alone would lead further into the overflow
 
 
 @loss("(*s),(*s),(),(*s)->()", "real real positive mask", constants="targets", c="nonnegative")

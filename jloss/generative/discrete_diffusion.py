@@ -17,6 +17,7 @@ from jloss._core.signature import OverClasses, Reduce
 from jloss.generative._numbers import times
 from jloss.numerics import log1mexp, safe_exp
 from jloss.numerics._special import exp_remainder, surprisal
+from jloss.numerics.guards import exp_plus
 
 
 @loss("(t,k),(t),(t),(),(t)->()", "real class mask nonnegative mask")
@@ -153,4 +154,4 @@ def _bregman(scores: Array, log_ratios: Array) -> Array:
     never = log_ratios == -jnp.inf
     gap, ratio = scores - select(never, 0.0, log_ratios), jnp.exp(log_ratios)
     near = (jnp.abs(gap) < 0.5) & ~never
-    return select(near, ratio * exp_remainder(select(near, gap, 0.0)), safe_exp(scores) - ratio * (1 + select(near, 0.0, gap)))
+    return select(near, ratio * exp_remainder(select(near, gap, 0.0)), exp_plus(scores, -ratio * (1 + select(near, 0.0, gap))))

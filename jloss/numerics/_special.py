@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.backend import by_platform, few, select, with_derivative_of
-from jloss.numerics import below, log1mexp, log_partition, pick, safe_exp
-from jloss.numerics.guards import log1p_of_share, polynomial
+from jloss.numerics import below, log1mexp, log_partition, pick
+from jloss.numerics.guards import exp_plus, log1p_of_share, polynomial
 
 
 def arctan2(y: Array, x: Array) -> Array:
@@ -81,9 +81,9 @@ def scaled_log1p(x: Array, c: Array | float) -> Array:
 
 
 def exp_remainder(x: Array) -> Array:
-    """``exp(x) - 1 - x``, to the last digit also near 0."""
+    """``exp(x) - 1 - x``, to the last digit also near 0; inf with gradient 0 where the exponential overflows."""
     near = jnp.abs(x) < 0.5
-    return select(near, small_exp_remainder(select(near, x, 0.0)), safe_exp(x) - 1 - x)
+    return select(near, small_exp_remainder(select(near, x, 0.0)), exp_plus(x, -1 - x))
 
 
 def small_exp_remainder(x: Array) -> Array:

@@ -38,18 +38,28 @@ def safe_log(x: Array) -> Array:
 
 def safe_norm(x: Array, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
     """The Euclidean norm, with gradient 0 at a zero vector; scaled, so that it neither over- nor underflows."""
+    if x.dtype == jnp.float16:  # whose range is too narrow for the squares of a hundred numbers
+        return safe_norm(x.astype(jnp.float32), axis, keepdims).astype(x.dtype)
     scale, inverse = _scale(x, axis)
     norm = scale * safe_sqrt(_sum_of_squares(x, inverse, axis))
     return norm if keepdims else jnp.squeeze(norm, axis=axis)
 
 
 def normalize(x: Array, axis: int = -1) -> Array:
-    """The unit vector; a zero vector stays zero, with gradient 0. Scaled, so that a tiny vector has its (huge) gradient, not NaN."""
+    """The unit vector; a zero vector stays zero, with gradient 0. Scaled, so that a tiny vector has its (huge) gradient, not NaN.
+
+    Lengths from 1.2e-38 to 8e37 in float32; what is shorter counts as zero, and so does what is longer where the processor has no
+    numbers below 1.2e-38, as CPUs under XLA.
+    """
+    if x.dtype == jnp.float16:
+        return normalize(x.astype(jnp.float32), axis).astype(x.dtype)
     return x * inverse_norm(x, axis)
 
 
 def inverse_norm(x: Array, axis: int = -1) -> Array:
     """One over the Euclidean norm, the axis kept; 0 with gradient 0 for a zero vector. Times the vector it is `normalize`."""
+    if x.dtype == jnp.float16:
+        return inverse_norm(x.astype(jnp.float32), axis).astype(x.dtype)
     _, inverse = _scale(x, axis)
     norm = safe_sqrt(_sum_of_squares(x, inverse, axis))
     return inverse * safe_divide(jnp.ones_like(norm), norm)
@@ -67,13 +77,19 @@ def _sum_of_squares(x: Array, inverse: Array, axis: int | tuple[int, ...] | None
 def _scale(x: Array, axis: int | tuple[int, ...] | None) -> tuple[Array, Array]:
     """A power of two and one over it, to scale numbers by without rounding: 1, or so that their squares do not over- or underflow.
 
-    It goes by the sum of sizes, which is faster than a maximum. Its own square is in range, too, as XLA may multiply it out.
+    It goes by the sum of sizes, which is faster than a maximum. Its own square is in range, too, as XLA may multiply it out; that of the
+    largest vectors is not, whose derivatives of `normalize` are below 1e-37 anyway.
     """
-    range_of = jnp.finfo(x.dtype).maxexp  # 128 in float32
+    range_of = jnp.finfo(jnp.result_type(x)).maxexp  # 128 in float32
     size = jnp.sum(jnp.abs(lax.stop_gradient(x)), axis=axis, keepdims=True)
-    high, low = 2.0 ** (range_of * 31 // 64), 2.0 ** -(range_of * 31 // 64)
-    large, small, one = size > 2.0 ** (range_of // 4), size < 2.0 ** -(range_of // 4), jnp.ones_like(size)
-    return select(large, high, select(small, low, one)), select(large, low, select(small, high, one))
+    half, more = range_of // 2 - 1, range_of * 9 // 16  # 63 and 72
+    large, small, largest = size > 2.0 ** (range_of // 4), size < 2.0 ** -(range_of // 4), size > 2.0 ** (range_of - 3)
+
+    def scaled(sign: int) -> Array:
+        above = select(largest, 2.0 ** (sign * more), jnp.full_like(size, 2.0 ** (sign * half)))
+        return select(large, above, select(small, 2.0 ** (-sign * half), jnp.ones_like(size)))
+
+    return scaled(1), scaled(-1)
 
 
 def absolute(x: Array) -> Array:
@@ -248,6 +264,8 @@ def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None
     Inside `jax.shard_map` with the classes sharded over `axis_name`, `label` counts over all shards.
     """
     k = values.shape[-1]
+    label = jnp.asarray(label)
+    label = label.astype(jnp.int32) if label.dtype.itemsize < 4 else label  # int8 does not count to 300
     if axis_name is not None:
         shards = lax.psum(1, axis_name)
         local = label - k * lax.axis_index(axis_name)
@@ -278,8 +296,22 @@ def _gather(values: Array, index: Array) -> Array:
 
 def safe_exp(x: Array) -> Array:
     """The exponential; where it overflows it is inf, with gradient 0 (not inf, which times 0 is NaN)."""
-    fits = x < math.log(float(jnp.finfo(x.dtype).max))
+    fits = x < _largest_exponent(x)
     return select(fits, jnp.exp(select(fits, x, 0.0)), select(jnp.isnan(x), x, jnp.inf))
+
+
+def _largest_exponent(x: Array) -> float:
+    """From here on the exponential overflows."""
+    return math.log(float(jnp.finfo(jnp.result_type(x)).max))  # of NumPy's float64, too, JAX makes float32
+
+
+def exp_plus(x: Array, rest: Array, factor: Array | None = None) -> Array:
+    """``factor * exp(x) + rest`` of a positive factor; where the exponential overflows it is inf, with gradient 0.
+
+    Of `safe_exp(x) + rest` the gradient would be that of the rest, which leads further into the overflow.
+    """
+    fits, power = x < _largest_exponent(x), safe_exp(x)
+    return (power if factor is None else factor * power) + select(fits, rest, lax.stop_gradient(rest))
 
 
 def logaddexp(x: Array, y: Array) -> Array:

@@ -10,8 +10,9 @@ from jax import Array
 from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
-from jloss.numerics import safe_exp, xlogy
+from jloss.numerics import xlogy
 from jloss.numerics._special import power_divergence
+from jloss.numerics.guards import exp_plus
 
 
 @loss("(),()->()", "real nonnegative", epsilon="nonnegative")
@@ -42,7 +43,7 @@ def poisson_nll(
     References:
         Cameron and Trivedi, Regression Analysis of Count Data, 2013. https://doi.org/10.1017/CBO9781139013567
     """
-    nll = safe_exp(predictions) - targets * predictions if log_input else predictions - xlogy(targets, predictions + epsilon)
+    nll = exp_plus(predictions, -targets * predictions) if log_input else predictions - xlogy(targets, predictions + epsilon)
     return nll + jax.scipy.special.gammaln(targets + 1) if full else nll
 
 
@@ -98,7 +99,7 @@ def gamma_nll(predictions: Array, targets: Array, *, log_input: bool = True, **r
     References:
         McCullagh and Nelder, Generalized Linear Models, 1989. https://doi.org/10.1201/9780203753736
     """
-    return predictions + targets * safe_exp(-predictions) if log_input else jnp.log(predictions) + targets / predictions
+    return exp_plus(-predictions, predictions, targets) if log_input else jnp.log(predictions) + targets / predictions
 
 
 @loss("(),()->()", "positive nonnegative")

@@ -469,9 +469,13 @@ def _centring(given: Items, number: Array, mesh: Devices) -> tuple[Callable[[Ite
 
 
 def _standardization(given: Items, number: Array, mesh: Devices) -> Callable[[Items], Array]:
-    """What gives features of this set mean 0 and variance 1; one whose spread is no more than rounding becomes 0."""
+    """What gives features of this set mean 0 and variance 1; one whose spread is no more than rounding becomes 0.
+
+    One whose squares overflow becomes NaN: divided by infinity it would be 0, as if it were constant.
+    """
     centred, variance = _centring(given, number, mesh)
     size = mesh.total(jnp.sum(jnp.square(given.vectors), axis=0)) / jnp.maximum(number, 1)
+    variance = jnp.where(size == jnp.inf, jnp.nan, variance)
     constant = variance <= jnp.square(8 * jnp.finfo(variance.dtype).eps) * lax.stop_gradient(size)
     deviation = jnp.sqrt(jnp.where(constant, 1.0, variance))
     return lambda some: jnp.where(constant[None, :], 0.0, centred(some) / deviation[None, :])

@@ -131,9 +131,11 @@ def with_inputs(
         raise TypeError(f"{entry.name} has an option `{clash[0]}`, which is to be an input.")
     parameters: list[inspect.Parameter] = []
     for name in inputs:
-        default = None if name in optional else shown[name].default if name in shown else inspect.Parameter.empty
-        behind = any(p.default is not p.empty or p.kind is p.KEYWORD_ONLY for p in parameters)
-        kind = inspect.Parameter.KEYWORD_ONLY if name in optional or behind else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        was = shown.get(name, inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD))
+        default = None if name in optional else was.default
+        impossible = any(p.default is not p.empty for p in parameters) and default is inspect.Parameter.empty
+        behind = any(p.kind is p.KEYWORD_ONLY for p in parameters)
+        kind = inspect.Parameter.KEYWORD_ONLY if name in optional or behind or impossible else was.kind
         annotation = Array | None if name in optional else shown[name].annotation if name in shown else Array
         parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
     if not axis:

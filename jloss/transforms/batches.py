@@ -35,7 +35,8 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: Number = 1.0) -
     .. math::
         \ell' = \ell(\text{predictions}, \text{targets}) + \text{weight} \cdot \Omega(\text{params})
 
-    The new loss takes the parameters after the inputs: ``regularized(huber, l2, 1e-4)(predictions, targets, params)``.
+    The new loss takes the parameters after the inputs: ``regularized(huber, l2, 1e-4)(predictions, targets, params)``. What may be left
+    out, such as lengths or a mask, comes behind them.
     The penalty is part of every example's loss, so that the mean is the risk plus the penalty, whatever the batch size, the
     weights and the devices, and ``"parts"`` of micro-batches still add up; consequently ``"sum"`` counts it once per example.
 
@@ -56,7 +57,9 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: Number = 1.0) -
         raise TypeError(f"regularized: `penalty` must be a function of the parameters, got {penalty!r}.")
     check_array("regularized", "weight", weight)
     entry = loss_entry(loss)
-    shown = with_inputs(entry, {**entry.inputs, "params": ()}, {**entry.domains, "params": "tree"})
+    order = dict.fromkeys([*entry.required, "params", *entry.inputs])
+    domains = {**entry.domains, "params": "tree"}
+    shown = with_inputs(entry, {n: entry.inputs.get(n, ()) for n in order}, {n: domains[n] for n in order})
 
     def take(given: dict[str, Any]) -> Any:
         return given["params"] if "params" in entry.inputs else given.pop("params")  # a second penalty is of the same parameters

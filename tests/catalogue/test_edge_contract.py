@@ -142,6 +142,27 @@ def test_sigmoid_cross_entropy_at_infinite_and_saturated_logits(logit, target, v
     assert abs(slope) <= 1
 
 
+@pytest.mark.parametrize(
+    ("loss", "x"),
+    [
+        (lambda x: jloss.poisson_nll(x, 2.0), 100.0),
+        (lambda x: jloss.gamma_nll(x, 2.0), -100.0),
+        (lambda x: jloss.linex(x, 0.0), 100.0),
+        (lambda x: jloss.linex(x, 0.0, a=-1.0), -100.0),
+        (lambda x: jloss.generalized_kl_divergence(x[None], jnp.ones(1)), 100.0),
+        (lambda x: jloss.score_entropy(jnp.stack([x, x, x]), 0, 2, 1.0), 100.0),
+        (lambda x: jloss.gaussian_kl(jnp.zeros(1), x[None]), 100.0),
+        (lambda x: jloss.gaussian_kl(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1), x[None]), -100.0),
+        (lambda x: jloss.edm(jnp.ones((1, 1, 1)), jnp.zeros((1, 1, 1)), 1.0, x), -100.0),
+    ],
+)
+def test_an_exponential_that_overflows_leaves_no_gradient_that_leads_further(loss, x):
+    """The other term, linear in `x`, pulls the other way: alone it would go on in the wrong direction."""
+    value, slope = value_and_slope(loss, x)
+    assert (value, slope) == (inf, 0)
+    assert np.isnan(loss(jnp.asarray(nan)))
+
+
 def test_an_absent_class_is_finite():
     value, slope = value_and_slope(jloss.cross_entropy, [0.0, 1.0, -inf], jnp.array(0))
     np.testing.assert_allclose(value, np.log1p(np.e), rtol=1e-6)

@@ -1,5 +1,6 @@
 """What may be an integer: targets, and options that are numbers; keys of both kinds; and gradients at exactly 0."""
 
+import functools
 from typing import Literal, Unpack
 
 import jax
@@ -158,3 +159,28 @@ def test_a_loss_with_a_blank_keeps_the_laws_on_samples_of_any_blank(name):
     laws = ["gradient_is_the_derivative", "hard_points_have_no_nan", "label_out_of_range_is_nan"]
     report = check(Case(getattr(jloss, name), {"blank": -1}), laws=laws)
     assert report, report
+
+
+@pytest.mark.parametrize(
+    ("key", "got"), [(0, "0"), (jnp.zeros(2, jnp.int32), "int32[2]"), (jnp.zeros(3, jnp.uint32), "uint32[3]"), (np.zeros(2), "float64[2]")]
+)
+def test_what_is_no_random_key_is_named(key, got):
+    x = jnp.ones((3, 2))
+    for name, call in (("sigreg", jloss.sigreg), ("jacobian_penalty", functools.partial(jloss.jacobian_penalty, jnp.square))):
+        with pytest.raises(TypeError) as error:
+            call(x, key)
+        shown = {"0": ("0", "int32[]"), "float64[2]": ("float64[2]", "float32[2]")}.get(
+            got, (got,)
+        )  # of a loss it is an array of jax already
+        assert str(error.value) in [f"{name}: `key` must be a random key, as of jax.random.key(0), got {word}." for word in shown]
+    with pytest.raises(ValueError, match="jacobian_penalty: `key` must be one random key"):
+        jloss.jacobian_penalty(jnp.square, x, jax.random.split(jax.random.key(0), 3))
+
+
+def test_integers_of_64_bits_are_numbers_also_where_jax_has_32():
+    """Half of each would be dropped: 2**40 nanoseconds would be 0."""
+    targets = np.array([2**40, -(2**40), 3])
+    np.testing.assert_allclose(jloss.absolute_error(np.zeros(3, np.float32), targets, reduction="none"), np.abs(targets), rtol=1e-6)
+    np.testing.assert_allclose(jloss.poisson_nll(np.ones(3, np.float32), targets=targets, reduction="none"), np.e - targets, rtol=1e-6)
+    mean = jloss.absolute_error(np.array([1.0, 3.0], np.float32), np.zeros(2), weights=np.array([2**40, 2**40]))
+    np.testing.assert_allclose(mean, 2, rtol=1e-6)

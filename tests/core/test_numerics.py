@@ -56,6 +56,50 @@ def test_zeros_are_normalised_beside_others_in_one_program():
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_norms_are_right_up_to_the_largest_number(dtype):
+    """Also where the squares, and even the sum, of as many numbers as there are would overflow."""
+    info = jnp.finfo(dtype)
+    for size in (float(info.tiny), 1.0, float(info.max) / 4, float(info.max)):
+        for shape in ([1.0, 0.0], [0.5, -0.5], [0.125] * 64):
+            vector = jnp.asarray(np.array(shape) * size).astype(dtype)
+            given = np.asarray(vector, np.float64)
+            if not 0 < np.min(np.abs(given[given != 0])) >= float(info.tiny):
+                continue  # XLA on CPUs takes what is smaller for 0
+            length = size * np.linalg.norm(given / size)
+            value, gradient = jax.jit(jax.value_and_grad(numerics.safe_norm))(vector)
+            np.testing.assert_allclose(np.float64(value), length, rtol=float(info.eps))
+            np.testing.assert_allclose(np.float64(gradient), given / length, rtol=2 * float(info.eps))
+
+
+def test_a_hundred_numbers_in_float16_are_normalised():
+    """Their squares add up to more than 65504, or are less than 6e-8."""
+    for size in (1e-4, 1e3, 6e4):
+        vector = jnp.full(100, size, jnp.float16)
+        np.testing.assert_allclose(numerics.normalize(vector), np.full(100, 0.1), rtol=1e-3)
+        slopes = jax.grad(lambda x: numerics.normalize(x)[0])(vector)  # (e - u u_0) / norm
+        wanted = (np.eye(100)[0] - 0.01) / (10 * np.float64(vector[0]))
+        np.testing.assert_allclose(np.float64(slopes), wanted, rtol=2e-3, atol=6e-8)
+
+
+def test_arrays_of_numpy_in_float64_have_the_range_of_float32():
+    """That is what JAX makes of them."""
+    vector = np.array([3e30, 4e30])
+    np.testing.assert_allclose(numerics.safe_norm(vector), 5e30, rtol=1e-6)
+    np.testing.assert_allclose(numerics.normalize(vector), [0.6, 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.int16, jnp.uint32])
+def test_a_label_of_few_bits_picks_among_many(dtype):
+    """Counted in int8, the classes 10 and 266 were one, and 300 classes were 44."""
+    scores = jnp.arange(300.0)
+    for label in (10, 100):
+        value, gradient = jax.value_and_grad(numerics.pick)(scores, dtype(label))
+        assert value == label
+        np.testing.assert_array_equal(gradient, np.eye(300)[label])
+    assert np.isnan(numerics.pick(scores[:5], dtype(10)))
+
+
 @pytest.mark.parametrize("size", [1e-36, 1e-30, 1e-12, 1.0, 1e12, 1e30, 1e36])
 def test_norms_neither_overflow_nor_underflow(size):
     vector = jnp.array([3.0, 4.0, 0.0]) * jnp.float32(size)

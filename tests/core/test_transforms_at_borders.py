@@ -1,6 +1,7 @@
 """Transforms at ties, at borders, over batches of several sizes, and where formulas have a kink."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -244,3 +245,29 @@ def test_a_partial_is_a_loss_with_other_defaults():
     same(tilted(narrow, 2.0)(P, T), tilted(jloss.huber, 2.0)(P, T, delta=0.25))
     both = weighted_sum({"a": (1.0, narrow), "b": (1.0, jloss.huber)})
     same(both(P, T)[0], jloss.huber(P, T, delta=0.25) + jloss.huber(P, T))
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs", "optional"),
+    [
+        (lambda: jloss.dpo, ["chosen", "rejected"], ["reference_chosen", "reference_rejected", "margin"]),
+        (lambda: jloss.ctc, ["logits", "labels"], ["logit_length", "label_length"]),
+        (lambda: linear_head(jloss.cross_entropy), ["hidden", "kernel", "labels"], []),
+        (
+            lambda: linear_head(jloss.dpo),
+            ["chosen_hidden", "rejected_hidden", "kernel", "chosen_labels", "rejected_labels"],
+            ["reference_chosen", "reference_rejected", "margin"],
+        ),
+    ],
+)
+def test_parameters_come_behind_the_inputs_and_before_what_may_be_left_out(make, inputs, optional):
+    """Also behind a linear head, whose bias goes by keyword; and what had a place keeps one."""
+    shown = inspect.signature(regularized(make(), jloss.l2)).parameters
+    assert [n for n, p in shown.items() if p.kind is p.POSITIONAL_OR_KEYWORD] == [*inputs, "params", *optional]
+
+
+def test_parameters_have_a_place_behind_a_linear_head():
+    hidden, kernel, labels = jnp.ones((4, 2)), jnp.eye(3, 2), jnp.array([0, 1, 2, 0])
+    head = linear_head(jloss.cross_entropy)
+    both = regularized(head, jloss.l2, 0.1)(hidden, kernel, labels, {"w": jnp.array([3.0])}, bias=jnp.ones(3))
+    np.testing.assert_allclose(both, head(hidden, kernel, labels, bias=jnp.ones(3)) + 0.9, rtol=1e-6)

@@ -1,5 +1,6 @@
 """Likelihoods of bins add up to one, in the tails, too, and keep their gradients where a floor would lose them."""
 
+import functools
 import math
 
 import jax
@@ -209,3 +210,21 @@ def test_bits_per_dimension():
     np.testing.assert_allclose(jloss.generative.bits_per_dimension(jnp.array([math.log(256) * 12]), 12), [8.0], rtol=1e-6)
     with pytest.raises(ValueError, match="bits_per_dimension: `dimensions` and `bins` must be 1 or more, got 0 and 1"):
         jloss.generative.bits_per_dimension(0.0, 0)
+
+
+@pytest.mark.parametrize("mean", [np.inf, -np.inf, 3.4e38, -3.4e38, 1e19, -1e19])
+def test_a_normal_distribution_infinitely_far_away(mean):
+    """All of its mass is in the last bin on its side, which costs nothing; any other costs infinity, and none has a gradient of NaN."""
+    targets = jnp.array([-1.0, 1 / 255, 1.0])
+    slopes = jax.jacobian(lambda *given: jloss.discretized_gaussian_nll(*given, reduction="none"), (0, 1, 2))
+    given = jnp.full(3, mean, jnp.float32), jnp.full(3, -2.0), targets
+    sure = np.sign(mean) == targets
+    np.testing.assert_array_equal(jloss.discretized_gaussian_nll(*given, reduction="none"), np.where(sure, 0, np.inf))
+    for gradient in slopes(*given):
+        assert not np.isnan(gradient).any()
+        assert not np.diag(gradient)[np.asarray(sure)].any()
+    zeros = jnp.zeros((2, 2, 1))
+    bound = functools.partial(jloss.variational_bound, log_variances=zeros, true_means=zeros, true_log_variances=zeros)
+    value, gradient = jax.value_and_grad(lambda m: bound(m, targets=zeros + jnp.sign(m), first=jnp.array(True)))(zeros + mean)
+    assert value == 0
+    assert not gradient.any()

@@ -190,3 +190,11 @@ def test_options_are_checked():
         jloss.swav(FIRST, SECOND, iterations=-1)
     with pytest.raises(ValueError, match="sigreg: `slices` must be 1 or more and `knots` 2 or more, got 4 and 1"):
         jloss.sigreg(FIRST, KEY, slices=4, knots=1)
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15, 1e18])
+def test_barlow_twins_does_not_depend_on_the_scale(scale):
+    first, second = (jnp.asarray(np.random.default_rng(seed).normal(size=(8, 3)), jnp.float32) for seed in (0, 1))
+    wanted = jloss.barlow_twins(first, second)
+    np.testing.assert_allclose(jloss.barlow_twins(first * scale, second * scale), wanted, rtol=1e-5)
+    assert np.isnan(jloss.barlow_twins(first * 1e20, second))  # whose squares overflow; features that are constant would cost 3
