@@ -94,7 +94,7 @@ def ldam(
     """
     first = 0 if class_axis_name is None else logits.shape[-1] * lax.axis_index(class_axis_name)
     hot = jnp.arange(logits.shape[-1], dtype=labels.dtype) == labels - first
-    return surprisal(scale * select(hot, logits - margins, logits), labels, axis_name=class_axis_name)
+    return surprisal(select(hot, logits - margins, logits), labels, scale=scale, axis_name=class_axis_name)
 
 
 def ldam_margins(counts: Array, max_margin: float = 0.5) -> Array:

@@ -16,6 +16,7 @@ from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
 from jloss.numerics import below, log_partition, log_softmax, logaddexp, pick, safe_log
 from jloss.numerics._special import exp_remainder
+from jloss.numerics.guards import log_odds_to_peak
 
 
 @loss("(k),(k)->()", "real real", constants="teacher_logits", temperature="positive")
@@ -163,7 +164,7 @@ def decoupled_distillation(
     is_label = _is_label(student_logits, labels, class_axis_name)
 
     def split(logits: Array) -> tuple[Array, Array]:
-        logits = logits / temperature
+        logits = log_odds_to_peak(logits, axis_name=class_axis_name)[0] / temperature
         others = select(is_label, -jnp.inf, logits)
         (total,), (peak,) = log_partition(logits, axis_name=class_axis_name)
         (rest,), (top,) = log_partition(others, axis_name=class_axis_name)
@@ -181,7 +182,8 @@ def decoupled_distillation(
 def _both(student_logits: Array, teacher_logits: Array, temperature: Array | float, axis_name: str | None) -> tuple[Array, Array]:
     """The log-probabilities of the teacher and of the student."""
     teacher_logits = lax.stop_gradient(teacher_logits)
-    return log_softmax(teacher_logits / temperature, axis_name=axis_name), log_softmax(student_logits / temperature, axis_name=axis_name)
+    teacher, student = (log_softmax(x, temperature=temperature, axis_name=axis_name) for x in (teacher_logits, student_logits))
+    return teacher, student
 
 
 def _relative_entropy(log_p: Array, log_q: Array, axis_name: str | None = None) -> Array:

@@ -10,7 +10,7 @@ from jax import Array, lax
 
 from jloss._core.backend import by_platform, few, select, with_derivative_of
 from jloss.numerics import below, log1mexp, log_partition, pick
-from jloss.numerics.guards import exp_plus, log1p_of_share, polynomial
+from jloss.numerics.guards import exp_plus, log1p_of_share, log_odds_to_peak, log_total, polynomial
 
 
 def arctan2(y: Array, x: Array) -> Array:
@@ -134,10 +134,13 @@ def _terms(x: Array, single: int, double: int) -> int:
     return double if x.dtype == jnp.float64 else single
 
 
-def surprisal(logits: Array, label: Array, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
-    """``-log softmax(logits)[label]``, the sum of two parts of 0 or more, so that logits of 1e4 lose no digits."""
-    log_total, peak = log_partition(logits, axis_name=axis_name)
-    return log_total[0] - below(pick(logits, label, axis_name=axis_name), peak[0])
+def surprisal(logits: Array, label: Array, *, scale: Array | float | None = None, axis_name: str | tuple[str, ...] | None = None) -> Array:
+    """``-log softmax(scale * logits)[label]``, the sum of two parts of 0 or more, so that logits of 1e4 lose no digits."""
+    log_odds, peak = log_odds_to_peak(logits, axis_name=axis_name)
+    own = below(pick(logits, label, axis_name=axis_name), peak[0])
+    log_odds, own = (log_odds, own) if scale is None else (scale * log_odds, scale * own)
+    total = log_total(log_odds, axis_name=axis_name)
+    return select(peak == jnp.inf, lax.stop_gradient(total), total)[0] - own
 
 
 def focal(surprisal: Array, gamma: Array | float) -> Array:

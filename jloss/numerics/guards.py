@@ -250,10 +250,16 @@ def below(x: Array, peak: Array) -> Array:
     return select(peak == infinite, limit, x - peak)
 
 
-def log_softmax(logits: Array, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
-    """Log-probabilities over the last axis. A logit of -inf is an absent class, without gradient; those of +inf share all probability."""
-    log_total, peak = log_partition(logits, axis_name=axis_name)
-    return below(logits, peak) - log_total
+def log_softmax(logits: Array, *, temperature: Array | float | None = None, axis_name: str | tuple[str, ...] | None = None) -> Array:
+    """Log-probabilities over the last axis. A logit of -inf is an absent class, without gradient; those of +inf share all probability.
+
+    `temperature` divides the logits once their peak is off: XLA may round a quotient in one place and not in another, and of logits of
+    1e9 the difference is an exponent that overflows.
+    """
+    log_odds, peak = log_odds_to_peak(logits, axis_name=axis_name)
+    log_odds = log_odds if temperature is None else log_odds / temperature
+    total = log_total(log_odds, axis_name=axis_name)
+    return log_odds - select(peak == jnp.inf, lax.stop_gradient(total), total)
 
 
 def pick(values: Array, label: Array, *, axis_name: str | tuple[str, ...] | None = None) -> Array:

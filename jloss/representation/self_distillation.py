@@ -319,8 +319,8 @@ def swav(
 
     def swapped(some: tuple[Items, Items]) -> Array:
         x, y = some
-        forward = jnp.sum(assigned(y, of_second, epsilon) * log_softmax(x.vectors / temperature), axis=1)
-        backward = jnp.sum(assigned(x, of_first, epsilon) * log_softmax(y.vectors / temperature), axis=1)
+        forward = jnp.sum(assigned(y, of_second, epsilon) * log_softmax(x.vectors, temperature=temperature), axis=1)
+        backward = jnp.sum(assigned(x, of_first, epsilon) * log_softmax(y.vectors, temperature=temperature), axis=1)
         return -0.5 * sum_where(forward + backward, x.kept)
 
     total = mesh.total(sum_over_blocks(swapped, (x, y), BLOCK))
@@ -485,5 +485,5 @@ def _distilled(student: Array, teacher: Array, center: Array, mask: Array | None
     teacher = lax.stop_gradient(teacher)
     if mask is not None:
         student, teacher = (jnp.where(mask[:, None], x, 0.0) for x in (student, teacher))
-    targets = jax.nn.softmax((teacher - lax.stop_gradient(center)[None, :]) / cool, axis=1)
-    return mean_where(-jnp.sum(targets * log_softmax(student / warm), axis=1), mask)
+    targets = jnp.exp(log_softmax(teacher - lax.stop_gradient(center)[None, :], temperature=cool))
+    return mean_where(-jnp.sum(targets * log_softmax(student, temperature=warm), axis=1), mask)

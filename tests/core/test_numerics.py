@@ -8,6 +8,7 @@ import pytest
 import jloss
 from jloss import numerics
 from jloss.numerics import _special
+from tests.cases import ORACLES
 
 RNG = np.random.default_rng(0)
 Y, X = (np.float32(RNG.normal(size=100_000) * 10 ** RNG.uniform(-9, 9, 100_000)) for _ in range(2))
@@ -109,3 +110,32 @@ def test_norms_neither_overflow_nor_underflow(size):
     np.testing.assert_allclose(jax.jit(numerics.normalize)(vector), [0.6, 0.8, 0], rtol=1e-6)
     slopes = jax.jit(jax.jacobian(numerics.normalize))(vector) * jnp.float32(size)
     np.testing.assert_allclose(slopes, (np.eye(3) - np.outer([0.6, 0.8, 0], [0.6, 0.8, 0])) / 5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("distillation", {"temperature": 0.3}),
+        ("reverse_kl", {"temperature": 0.3}),
+        ("decoupled_distillation", {"temperature": 0.07}),
+        ("ldam", {"scale": 3.3}),
+        ("dino", {"teacher_temperature": 0.07}),
+        ("ibot", {"student_temperature": 0.3}),
+    ],
+)
+def test_scaled_logits_of_any_size(name, options):
+    """Of 1e10 / 0.3 one rounding is 2048: between a quotient and its peak it made an exponent that overflowed, and a value of -inf."""
+    loss, oracle, rng = jloss.CATALOGUE[name], ORACLES[name], np.random.default_rng(0)
+    of_an_image = (4,) if name in ("dino", "ibot") else ()
+    student, teacher = (np.float32(size * rng.normal(size=(64, *of_an_image, 100))) for size in (3e9, 1.0))
+    labels, of_classes = rng.integers(0, 100, 64, np.int32), np.float32(rng.uniform(size=100))
+    others = {"labels": labels, "teacher_logits": teacher, "teacher": teacher, "margins": of_classes, "center": of_classes}
+    first, *rest = loss.required
+    given = {n: others[n] for n in rest}
+    step = jax.jit(jax.value_and_grad(lambda x, given: loss.public(x, **given, **options))).lower(student, given)
+    value, gradient = step.compile({"xla_backend_optimization_level": 3})(student, given)  # as it is for users, but not in tests
+    examples = [{first: student[i]} | {n: v if v is of_classes else v[i] for n, v in given.items()} for i in range(64)]
+    examples = [{n: np.float64(v) if v.dtype == np.float32 else v for n, v in one.items()} for one in examples]
+    wanted = [oracle.function(**one, **options, **({"frozen": one} if oracle.frozen else {})) for one in examples]
+    np.testing.assert_allclose(value, np.mean(wanted), rtol=1e-5)
+    assert np.isfinite(gradient).all()
