@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# optax 0.2.8: contrib.reduce_on_plateau never reduces the learning rate of a loss that stands still below 0. By default a value counts as an
-# improvement if it is less than (1 - 1e-4) times the best, and of a negative best that is more than the best.
+# optax 0.2.8: contrib.reduce_on_plateau never reduces the learning rate of a loss that stands still below 0. By default a value counts as
+# an improvement if it is less than (1 - 1e-4) times the best, and of a negative best that is more than the best.
 #
 # Guess: a loss that has not changed for 50 steps is on a plateau, at 10 and at -10: the scale is halved again and again.
 # Seen:  at 10 and 0 the scale is 1.5e-5 after 50 steps with a patience of 3, at -10 it is 1; of one that gets worse from -10 by 1e-4 a

@@ -3,8 +3,8 @@
 # weight stops at 256 steps of 1, and small gradients of late steps are lost sooner.
 #
 # Guess: lax.map is vmap with less memory, so the gradients agree to a rounding: 1000 for a weight that multiplies 1000 ones.
-# Seen:  1000 from vmap and 256 from lax.map and from scan, compiled or not; 1000 from lax.map with batch_size=100. A head or an encoder whose
-#        batch is run in parts to save memory learns another thing. With a float32 weight, cast to bfloat16 inside, it is 1000.
+# Seen:  1000 from vmap and 256 from lax.map and from scan, compiled or not; 1000 from lax.map with batch_size=100. A head or an encoder
+#        whose batch is run in parts to save memory learns another thing. With a float32 weight, cast to bfloat16 inside, it is 1000.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
