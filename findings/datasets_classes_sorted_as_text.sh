@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# datasets 5.2.0: class_encode_column of integers gives other integers as soon as there are more than ten classes: it sorts their names as text.
+# datasets 5.2.0: class_encode_column of integers gives other integers as soon as there are more than ten classes: it sorts
+# their names as text.
 #
 # Guess: labels 0 to 11 are their own class numbers and stay as they are, as with scikit-learn's LabelEncoder.
 # Seen:  0, 1, 4, 5, ..., 11, 2, 3: class 2 is now 4 and class 10 is 2. The metadata say so ("0", "1", "10", ...), but whoever compares

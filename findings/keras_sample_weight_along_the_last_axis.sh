@@ -2,8 +2,8 @@
 # keras 3.15.1 on JAX: sample_weight with one number per example goes along the last axis of a loss per step or pixel, and not along the
 # batch, in losses; in metrics it goes along the batch. Where the sizes differ this is an error, where they are equal nobody notices.
 #
-# Guess: with weights (1, 0, 0) for three sequences of three steps the loss is that of the first sequence: fit and evaluate map them one to one
-#        to samples, as they say, and a matrix of weights would be for steps.
+# Guess: with weights (1, 0, 0) for three sequences of three steps the loss is that of the first sequence: fit and evaluate map them one to
+#        one to samples, as they say, and a matrix of weights would be for steps.
 # Seen:  that of the first step of each sequence: 5 for 0.5556, and evaluate shows the loss 5 beside a weighted metric of 1.6667, which is
 #        3 * 0.5556. sample_weight of shape (3, 1) is right.
 set -euo pipefail

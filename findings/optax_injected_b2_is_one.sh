@@ -4,7 +4,8 @@
 #
 # Guess: the first step is -0.001 for a gradient of 0.1, with and without inject_hyperparams, whatever the dtype.
 # Seen:  nan for adam and adamw: 1 - b2**t, by which they divide, is 0. lion and rmsprop run on with b2 = 0.988 for 0.99 and a decay of
-#        0.898 for 0.9. In float16 it is eps = 1e-8 that becomes 0. hyperparam_dtype=jnp.float32 cures all, but makes bfloat16 updates float32.
+#        0.898 for 0.9. In float16 it is eps = 1e-8 that becomes 0. hyperparam_dtype=jnp.float32 cures all, but makes the updates
+#        float32.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
