@@ -18,6 +18,7 @@ from jloss._core.blocks import sum_over_blocks
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import log_softmax, normalize, positive_part, safe_norm
+from jloss.numerics.guards import log_odds_to_peak
 from jloss.representation._assignments import assigned, balance
 from jloss.representation._sets import (
     Items,
@@ -485,5 +486,6 @@ def _distilled(student: Array, teacher: Array, center: Array, mask: Array | None
     teacher = lax.stop_gradient(teacher)
     if mask is not None:
         student, teacher = (jnp.where(mask[:, None], x, 0.0) for x in (student, teacher))
-    targets = jnp.exp(log_softmax(teacher - lax.stop_gradient(center)[None, :], temperature=cool))
+    powers = jnp.exp(log_odds_to_peak(teacher - lax.stop_gradient(center)[None, :])[0] / cool)
+    targets = powers / jnp.sum(powers, axis=1, keepdims=True)
     return mean_where(-jnp.sum(targets * log_softmax(student, temperature=warm), axis=1), mask)
