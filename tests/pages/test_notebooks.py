@@ -23,6 +23,7 @@ def execute(path):
         **{k: v for k, v in os.environ.items() if k != "XLA_FLAGS"},  # the tests' flags are not for numbers that people see
         "PYTHONPATH": os.pathsep.join(paths),
         "JAX_PLATFORMS": "cpu",
+        "TF_CPP_MIN_LOG_LEVEL": "3",  # on a busy machine XLA says under a cell that it was slow
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     }
     notebook = nbformat.read(path, as_version=4)
