@@ -169,9 +169,8 @@ def test_what_is_no_random_key_is_named(key, got):
     for name, call in (("sigreg", jloss.sigreg), ("jacobian_penalty", functools.partial(jloss.jacobian_penalty, jnp.square))):
         with pytest.raises(TypeError) as error:
             call(x, key)
-        shown = {"0": ("0", "int32[]"), "float64[2]": ("float64[2]", "float32[2]")}.get(
-            got, (got,)
-        )  # of a loss it is an array of jax already
+        # Of a loss it is an array of jax already.
+        shown = {"0": ("0", "int32[]"), "float64[2]": ("float64[2]", "float32[2]")}.get(got, (got,))
         assert str(error.value) in [f"{name}: `key` must be a random key, as of jax.random.key(0), got {word}." for word in shown]
     with pytest.raises(ValueError, match="jacobian_penalty: `key` must be one random key"):
         jloss.jacobian_penalty(jnp.square, x, jax.random.split(jax.random.key(0), 3))
