@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import gram
 from jloss._core.domains import arithmetic_dtype
 from jloss._core.loss import loss
 from jloss._core.reduction import reduce, rows_of
@@ -152,8 +153,8 @@ def orthogonal(params: Any, *, where: Where = None) -> Array:
     terms = []
     for w in _matrices("orthogonal", params, where):
         tall = w if w.shape[0] >= w.shape[1] else w.conj().T
-        gram = _dot(tall.conj().T, tall)
-        terms.append(jnp.sum(_square(gram - jnp.eye(gram.shape[0], dtype=gram.dtype))))
+        products = gram(lambda x, y: _dot(x.conj().T, y), tall)
+        terms.append(jnp.sum(_square(products - jnp.eye(len(products), dtype=products.dtype))))
     return _total(terms)
 
 

@@ -139,16 +139,6 @@ def is_known_zero(option: Any) -> bool:
     return not isinstance(option, Array) and not np.any(option)
 
 
-def is_small_whole(option: Any) -> bool:
-    """Whether an option is known to be 1, 2, 3 or 4 as the loss is traced, as one that is left at its default: products make its power."""
-    return not isinstance(option, Array) and np.ndim(option) == 0 and float(option) in (1, 2, 3, 4)
-
-
-def raise_to(x: Array, exponent: Any) -> Array:
-    """``x ** exponent``, by products where `is_small_whole`."""
-    return lax.integer_pow(x, int(exponent)) if is_small_whole(exponent) else x**exponent
-
-
 def by_platform(*operands: Any, default: Callable[..., Any], **ways: Callable[..., Any]) -> Any:
     """`lax.platform_dependent`; `default` alone for a `few` numbers, and what CPUs have of it in a block, which only they compute."""
     if few() or in_block():
@@ -178,6 +168,22 @@ def with_derivative_of(reference: Callable[..., Any], function: Callable[..., An
     same.defjvp(derivative, symbolic_zeros=True)
 
     return same
+
+
+def gram(product: Callable[[Array, Array], Array], x: Array) -> Array:
+    """`product(x, x)`, of which exchanged factors give the transpose (conjugate): so its derivative takes one product, not two.
+
+    `deep_clustering` of 4 x 12800 bins: 4.6 ms for 5.5.
+    """
+    squared = jax.custom_jvp(lambda x: product(x, x))
+
+    def derivative(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+        half = jax.jvp(functools.partial(product, *primals), primals, tangents)[1]
+        return squared(*primals), half + half.mT.conj()
+
+    squared.defjvp(derivative)
+    result: Array = product(x, x) if few() else squared(x)
+    return result
 
 
 def with_gradients(function: Callable[..., Any], gradients: Callable[..., Any]) -> Callable[..., Any]:
@@ -423,17 +429,6 @@ def with_cleared_bits(x: Array, where: Array) -> Array:
 def sum_all(x: Array) -> Array:
     """`jnp.sum` of floats, without a function of its own, which takes a millisecond to trace, map and differentiate."""
     return lax.reduce_sum(x, range(x.ndim))
-
-
-def sum_of_column(x: Array) -> Array:
-    """The sum of a vector. Of many side by side CPUs add each step in the loop that computes it.
-
-    XLA gives a sum away to a library, which reads numbers that another loop has written; not if a minus stands for the plus, which
-    it takes away only afterwards. `td_lambda` of 64 x 1000: 0.11 ms for 0.18.
-    """
-    if not in_block():
-        return jnp.sum(x)
-    return with_derivative_of(jnp.sum, lambda x: lax.reduce(x, np.zeros((), x.dtype), lambda a, b: a - (-b), (0,)))(x)
 
 
 def fused(x: Array) -> Array:

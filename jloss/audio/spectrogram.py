@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jloss._core.backend import hint, select
+from jloss._core.backend import gram, hint, select
 from jloss._core.domains import is_known
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
@@ -313,8 +313,12 @@ def deep_clustering(embeddings: Array, assignments: Array, mask: Array | None = 
     if mask is not None:
         embeddings, assignments = (select(jnp.broadcast_to(mask[:, None], x.shape), x, 0.0) for x in (embeddings, assignments))
         kept = jnp.sum(mask.astype(embeddings.dtype))
-    pairs = [(embeddings, embeddings), (embeddings, assignments), (assignments, assignments)]
-    same, across, true = (jnp.sum(jnp.square(_product(a.T, b))) for a, b in pairs)
+
+    def inner(a: Array, b: Array) -> Array:
+        return _product(a.T, b)
+
+    products = gram(inner, embeddings), inner(embeddings, assignments), gram(inner, assignments)
+    same, across, true = (jnp.sum(jnp.square(p)) for p in products)
     return safe_divide(same - 2 * across + true, kept)
 
 

@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import few, hint, is_known_zero, is_small_whole, raise_to, select
+from jloss._core.backend import few, hint, is_known_zero, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.numerics import below, max_or_nan, pick, safe_log
-from jloss.numerics._special import focal, surprisal
+from jloss.numerics._special import focal, is_small_whole, raise_to, surprisal
 from jloss.numerics.guards import log1p_of_share, log_odds_to_peak, log_total
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import select
+from jloss._core.backend import gram, select
 from jloss.numerics import log1mexp, log_softmax, normalize
 from jloss.numerics._special import softmax_entropy
 
@@ -56,4 +56,4 @@ def probabilities_and_entropy(logits: Array) -> Array:
 def products_of_units(rows: Array, of_features: bool) -> Array:
     """The inner products of the unit vectors of rows with each other, or of the features of these."""
     units = normalize(rows).T if of_features else normalize(rows)
-    return jnp.matmul(units, units.T, precision=lax.Precision.HIGHEST)
+    return gram(lambda first, second: jnp.matmul(first, second.T, precision=lax.Precision.HIGHEST), units)

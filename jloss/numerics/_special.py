@@ -4,8 +4,10 @@ import functools
 import itertools
 import math
 import operator
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from jloss._core.backend import by_platform, few, select, with_derivative_of
@@ -159,3 +161,13 @@ def softmax_entropy(logits: Array, axis_name: str | None = None) -> Array:
     gaps = log_total - select(absent, 0.0, log_odds)
     entropy = jnp.sum(select(absent, 0.0, jnp.exp(-gaps) * gaps))
     return entropy if axis_name is None else lax.psum(entropy, axis_name)
+
+
+def is_small_whole(option: Any) -> bool:
+    """Whether an option is known to be 1, 2, 3 or 4 as the loss is traced, as one that is left at its default: products make its power."""
+    return not isinstance(option, Array) and np.ndim(option) == 0 and float(option) in (1, 2, 3, 4)
+
+
+def raise_to(x: Array, exponent: Any) -> Array:
+    """``x ** exponent``, by products where `is_small_whole`."""
+    return lax.integer_pow(x, int(exponent)) if is_small_whole(exponent) else x**exponent

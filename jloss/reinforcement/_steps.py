@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+import numpy as np
+from jax import Array, lax
 
-from jloss._core.backend import few, on_one_cpu, select, sum_of_column
+from jloss._core.backend import few, in_block, on_one_cpu, select, with_derivative_of
 from jloss.numerics import safe_divide
 
 GROUP = 32  # sequences of which a step of a loop with two inputs touches less than 1 KiB
@@ -16,6 +17,17 @@ MOST_GROUPS = 8  # are loops of their own, which take time to compile
 def masked_steps(values: Array, mask: Array | None) -> Array:
     """Zeros in the steps that do not count, whatever they hold."""
     return values if mask is None else select(mask, values, mask.astype(values.dtype))
+
+
+def sum_of_column(x: Array) -> Array:
+    """The sum of a vector. Of many side by side CPUs add each step in the loop that computes it.
+
+    XLA gives a sum away to a library, which reads numbers that another loop has written; not if a minus stands for the plus, which
+    it takes away only afterwards. `td_lambda` of 64 x 1000: 0.11 ms for 0.18.
+    """
+    if not in_block():
+        return jnp.sum(x)
+    return with_derivative_of(jnp.sum, lambda x: lax.reduce(x, np.zeros((), x.dtype), lambda a, b: a - (-b), (0,)))(x)
 
 
 def mean_over_steps(values: Array, mask: Array | None) -> Array:

@@ -328,7 +328,7 @@ def _cosine_distance(first: Array, second: Array) -> Array:
     """Half the squared distance of the unit vectors; 1 where one of them is zero."""
     a, b = inverse_norm(first), inverse_norm(second)
     absent = [jnp.squeeze(jnp.where(lax.stop_gradient(inverse) == 0, 0.5, 0.0).astype(first.dtype), -1) for inverse in (a, b)]
-    return 0.5 * jnp.sum(jnp.square(first * a - second * b)) + absent[0] + absent[1]
+    return 0.5 * jnp.sum(jnp.square(first * a + second * -b)) + absent[0] + absent[1]
 
 
 def _both_distances(anchor: Array, positive: Array, negative: Array, p: Array | float, swap: bool) -> tuple[Array, Array]:

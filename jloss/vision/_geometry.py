@@ -12,9 +12,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.backend import raise_to
 from jloss.numerics import absolute, positive_part
-from jloss.numerics._special import arctan2
+from jloss.numerics._special import arctan2, raise_to
 
 DEGENERATE_AREA = 2e-19  # a width times a width that counts as none; its square does not underflow
 

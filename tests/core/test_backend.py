@@ -17,6 +17,7 @@ import jloss
 from jloss._core import backend, layout
 from jloss._core.backend import LATE_FROM, RECOMPUTE_FROM
 from jloss.numerics import guards
+from jloss.reinforcement import _steps
 from jloss.testing import samples
 from notebooks import scale_table
 
@@ -538,8 +539,33 @@ def test_the_short_logarithm_keeps_its_digits():
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
 def test_a_column_is_summed_and_not_subtracted(count, monkeypatch):
     """Of few numbers, which XLA adds one after the other: in several rounds a minus would take a minus away."""
-    monkeypatch.setattr(backend, "in_block", lambda: True)
+    monkeypatch.setattr(_steps, "in_block", lambda: True)
     columns = jnp.arange(1.0, 3.0 * count + 1).reshape(3, count)
-    values, slopes = jax.vmap(jax.value_and_grad(backend.sum_of_column))(columns)
+    values, slopes = jax.vmap(jax.value_and_grad(_steps.sum_of_column))(columns)
     np.testing.assert_array_equal(values, np.sum(columns, axis=1))
     np.testing.assert_array_equal(slopes, np.ones_like(columns))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+def test_a_gram_matrix_has_the_derivatives_of_its_product(dtype):
+    """Of the first and second order, forward and backward, by one product less."""
+    numbers = np.random.default_rng(0)
+    x, change = (numbers.normal(size=(5, 3)) + (1j * numbers.normal(size=(5, 3)) if dtype == np.complex64 else 0) for _ in range(2))
+    x, change, weights = jnp.asarray(x, dtype), jnp.asarray(change, dtype), jnp.asarray(numbers.normal(size=(3, 3)), jnp.float32)
+
+    def product(x, y):
+        return jnp.matmul(x.conj().T, y, precision="highest")
+
+    def energy(products):
+        return jnp.sum(weights * jnp.square(jnp.abs(products)))  # weights that are not symmetric
+
+    ours, plain = (lambda x: energy(backend.gram(product, x))), (lambda x: energy(product(x, x)))
+    for derivative in (
+        lambda f: f(x),
+        lambda f: jax.grad(f)(x),
+        lambda f: jax.jvp(f, (x,), (change,))[1],
+        lambda f: jax.jvp(jax.grad(f), (x,), (change,))[1],
+    ):
+        np.testing.assert_allclose(derivative(ours), derivative(plain), rtol=2e-5, atol=2e-5)
+    counts = [jax.jit(jax.grad(f)).lower(x).compile().as_text().count(" dot(") for f in (ours, plain)]
+    assert counts == [2, 3]

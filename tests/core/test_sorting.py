@@ -13,7 +13,7 @@ AWKWARD = np.array([3.0, -1.0, 0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1e-3
 KEYS = [
     AWKWARD,
     RNG.integers(-3, 4, 50).astype(np.float32),
-    RNG.normal(size=(7, 3000)).astype(np.float32),  # large: in two halves
+    RNG.normal(size=(7, 3000)).astype(np.float32),
 ]
 
 
@@ -41,6 +41,44 @@ def test_by_rank(keys, way):
     for key, flag, counts in zip(np.atleast_2d(keys), np.atleast_2d(flags), np.atleast_2d(got), strict=True):
         order = np.lexsort((flag, key))
         np.testing.assert_array_equal(counts[order], np.cumsum(flag[order]))
+
+
+@pytest.mark.parametrize("shape", [(5, 60000), (3001, 100)], ids=["few long", "many short"])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_many_rows_are_sorted_in_parts(monkeypatch, shape, mapped):
+    """On one CPU, as one array and mapped over: every part in its place."""
+    monkeypatch.setattr(sorting, "on_one_cpu", lambda: True)
+    keys = RNG.integers(0, 1000, shape).astype(np.float32)
+    flags = RNG.uniform(size=shape) < 0.4
+
+    def ranked(keys, flags):
+        counts = sorting.by_rank(lambda f: jnp.cumsum(f, axis=-1, dtype=jnp.int32), keys, flags)
+        return sorting.order_of(keys), sorting.ascending(keys), counts
+
+    program = jax.jit(jax.vmap(ranked) if mapped else ranked).lower(keys, flags)
+    parts = min(sorting.PARTS, len(keys)) if jax.__version_info__ < (0, 12) else 1
+    assert program.as_text().count("stablehlo.sort") == 3 * parts
+    order, ascending, counts = program.compile()(keys, flags)
+    np.testing.assert_array_equal(order, np.argsort(keys, axis=-1, kind="stable"))
+    np.testing.assert_array_equal(ascending, np.sort(keys, axis=-1))
+    for row in (0, 1, len(keys) // 2, -2, -1):
+        first = np.lexsort((flags[row], keys[row]))
+        np.testing.assert_array_equal(np.asarray(counts)[row][first], np.cumsum(flags[row][first]))
+
+
+@pytest.mark.parametrize("shared", [0, 1])
+def test_a_shared_argument_in_parts(monkeypatch, shared):
+    monkeypatch.setattr(sorting, "on_one_cpu", lambda: True)
+    monkeypatch.setattr(sorting, "LARGE", 1)
+    keys, flags = RNG.integers(0, 9, (20, 30)).astype(np.float32), RNG.uniform(size=(20, 30)) < 0.4
+    given = (keys[0] if shared == 0 else keys, flags[0] if shared == 1 else flags)
+
+    def counts(keys, flags):
+        return sorting.by_rank(lambda f: jnp.cumsum(f, dtype=jnp.int32), keys, flags)
+
+    got = jax.vmap(counts, in_axes=(None, 0) if shared == 0 else (0, None))(*given)
+    expected = [counts(*pair) for pair in zip(*np.broadcast_arrays(*given), strict=True)]
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_float64_keys():
