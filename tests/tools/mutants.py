@@ -52,6 +52,8 @@ MUTANTS = [
         "",
         "tests/core/test_chunks.py",
     ),
+    Mutant("_core/backend.py", "half + half.mT.conj()", "2 * half", "", "tests/core/test_backend.py"),
+    Mutant("_core/sorting.py", "cuts = [len(rows) * i // count", "cuts = [len(rows) // count * i", "", "tests/core/test_sorting.py"),
     # elementwise
     Mutant("regression/robust.py", "2 * width - 1)", "width - 1)", "cauchy"),
     Mutant(
