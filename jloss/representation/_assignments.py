@@ -36,7 +36,7 @@ def balance(given: Items, epsilon: Array | float, iterations: int, mesh: Devices
         gaps, (peak,) = log_odds_to_peak(peaks, 0, axis_name=mesh.axis_name)
         (log,) = log_total(gaps / epsilon + logs, 0, axis_name=mesh.axis_name)
         log = jnp.where(log > -jnp.inf, epsilon * log, 0.0)
-        return taken + jnp.where(i > 0, jnp.stack([jnp.zeros_like(peak), peak + log]), jnp.stack([peak, log]))
+        return taken + jnp.stack([jnp.where(i > 0, 0.0, peak), jnp.where(i > 0, peak, 0.0) + log])
 
     nothing = mesh.total(jnp.zeros_like(given.vectors, shape=(2, *given.vectors.shape[1:])))  # of the devices of what is added to it
     return lax.fori_loop(0, iterations, balanced, nothing)
