@@ -12,7 +12,7 @@ from jloss._core.made import made
 from jloss._core.signature import Reduce
 from jloss._core.sorting import inverse_of, order_of
 from jloss._core.types import ArrayLoss
-from jloss.numerics import softplus
+from jloss.numerics import log_softmax, softplus
 
 Decision = Literal["argmax", "threshold", "rank"]
 
@@ -68,7 +68,7 @@ def smoothed_metric(
     default = temperature
 
     def softened(scores: Array, targets: Array, *, temperature: float = default, **reduce: Unpack[Reduce]) -> Array:
-        return 1 - metric(_SOFT[decision](scores / temperature), targets)
+        return 1 - metric(_SOFT[decision](scores, temperature), targets)
 
     def noisy(scores: Array, targets: Array, key: Array, *, temperature: float = default, **reduce: Unpack[Reduce]) -> Array:
         from optax import perturbations  # importing it takes longer than jloss
@@ -100,11 +100,22 @@ def _hard_rank(scores: Array) -> Array:
     return 1 + inverse_of(order_of(-scores)).astype(scores.dtype)
 
 
-def _soft_rank(scores: Array) -> Array:
-    """One plus the number of better items, each counted by a sigmoid; an item is not better than itself."""
-    ahead = scores[None, :] - scores[:, None]
+def _soft_argmax(scores: Array, temperature: Array | float) -> Array:
+    return jnp.exp(log_softmax(scores, temperature=temperature))
+
+
+def _soft_threshold(scores: Array, temperature: Array | float) -> Array:
+    return jax.nn.sigmoid(scores / temperature)
+
+
+def _soft_rank(scores: Array, temperature: Array | float) -> Array:
+    """One plus the number of better items, each counted by a sigmoid; an item is not better than itself.
+
+    The temperature divides differences: of two quotients XLA may round one and not the other, and an item would be ahead of itself.
+    """
+    ahead = (scores[None, :] - scores[:, None]) / temperature
     return 0.5 + jnp.sum(jnp.exp(-softplus(-ahead)), axis=1)
 
 
 _HARD: dict[str, Callable[[Array], Array]] = {"argmax": _hard_argmax, "threshold": _hard_threshold, "rank": _hard_rank}
-_SOFT: dict[str, Callable[[Array], Array]] = {"argmax": jax.nn.softmax, "threshold": jax.nn.sigmoid, "rank": _soft_rank}
+_SOFT: dict[str, Callable[..., Array]] = {"argmax": _soft_argmax, "threshold": _soft_threshold, "rank": _soft_rank}

@@ -334,6 +334,20 @@ def test_smoothed_metric_sharpens_to_the_metric(decision):
         assert slope.any()
 
 
+@pytest.mark.parametrize("size", [1e3, 1e4, 3e9])
+def test_no_item_is_ahead_of_itself(size):
+    """Of 1e10 / 0.3 one rounding is 2048, and XLA may round one of two equal quotients: the rank of the first was 0.5, or 1.5."""
+    scores = np.float32(size * np.random.default_rng(0).normal(size=(64, 100)))
+    first = np.eye(100, dtype=np.float32)[scores.argmax(axis=1)]
+    loss = smoothed_metric(lambda rank, targets: jnp.sum(targets / rank), 0.3, decision="rank")
+    step = jax.jit(jax.value_and_grad(loss)).lower(scores, first)
+    value, gradient = step.compile({"xla_backend_optimization_level": 3})(scores, first)  # as it is for users, but not in tests
+    ahead = (np.float64(scores)[:, None] - np.float64(scores)[:, :, None]) / 0.3
+    ranks = 0.5 + np.sum(1 / (1 + np.exp(-np.clip(ahead, -700, 700))), axis=2)
+    np.testing.assert_allclose(value, 1 - np.mean(np.sum(first / ranks, axis=1)), atol=1e-6)
+    assert np.isfinite(gradient).all()
+
+
 def test_training_on_a_smoothed_metric_improves_the_metric():
     loss = smoothed_metric(accuracy, 1.0)
     logits, targets = LOGITS, jax.nn.one_hot(LABELS, 4)

@@ -8,7 +8,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 import jloss
-from tests.cases import finite_on
+from tests.cases import ORACLES, finite_on
 
 RNG = np.random.default_rng(11)
 N, D = 8, 3
@@ -56,6 +56,17 @@ def test_the_assignments_of_swav_are_stopped_and_those_of_the_other_view_are_its
     for slope, scores, other in zip(slopes, (FIRST, SECOND), (SECOND, FIRST), strict=True):
         wanted = (jax.nn.softmax(scores / 0.5) - targets(other)) / 0.5 / (2 * N)
         np.testing.assert_allclose(slope, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e3, 1e4, 1e9, 3e9, 1e30])
+def test_swav_of_scores_of_any_size(size):
+    """Of 1e9 / 0.05 one rounding is 1024: between a quotient and what clusters have too much it made assignments that overflowed."""
+    first, second = (np.float32(size * RNG.normal(size=(6, 5))) for _ in range(2))
+    step = jax.jit(jax.value_and_grad(jloss.swav)).lower(first, second)
+    value, gradient = step.compile({"xla_backend_optimization_level": 3})(first, second)  # as it is for users, but not in tests
+    given = {"first": np.float64(first), "second": np.float64(second)}
+    np.testing.assert_allclose(value, ORACLES["swav"].function(**given, frozen=given), rtol=1e-6)
+    np.testing.assert_allclose(np.sum(gradient, axis=1), np.zeros(6), atol=1e-6)  # of a softmax less assignments that add up to 1
 
 
 def test_the_nearest_neighbour_of_koleo_is_a_constant():
