@@ -149,7 +149,7 @@ def multiclass_hinge(scores: Array, labels: Array, *, margin: float = 1.0, **red
         Crammer and Singer, On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines, 2001.
         https://jmlr.org/papers/v2/crammer01a.html
     """
-    return positive_part(margin + _strongest_other(scores, labels) - pick(scores, labels))
+    return positive_part(margin + (_strongest_other(scores, labels) - pick(scores, labels)))
 
 
 @loss("(k),()->()", "real class")
@@ -195,7 +195,7 @@ def categorical_hinge(scores: Array, labels: Array, *, margin: float = 1.0, **re
     References:
         Keras developers, Hinge losses for maximum-margin classification, 2017. https://keras.io/api/losses/hinge_losses/
     """
-    return positive_part(margin + positive_part(_strongest_other(scores, labels)) - pick(scores, labels))
+    return positive_part(margin + (positive_part(_strongest_other(scores, labels)) - pick(scores, labels)))
 
 
 @loss("(k),()->()", "real class")
@@ -221,7 +221,7 @@ def multi_margin(scores: Array, labels: Array, *, p: int = 1, margin: float = 1.
     """
     if p not in (1, 2):
         raise ValueError(f"multi_margin: `p` must be 1 or 2, got {p}.")
-    shortfalls = positive_part(margin + scores - pick(scores, labels))
+    shortfalls = positive_part(margin + (scores - pick(scores, labels)))
     others = jnp.arange(scores.shape[-1], dtype=labels.dtype) != labels
     return jnp.mean(select(others, shortfalls if p == 1 else jnp.square(shortfalls), 0.0))
 

@@ -184,3 +184,13 @@ def test_no_gradient_on_the_corner_and_at_a_tie():
     for loss in (jloss.multiclass_perceptron, jloss.margin_ranking):
         tied = jax.grad(lambda x, loss=loss: loss(x, 0) if loss is jloss.multiclass_perceptron else loss(x[0], x[1], 1))(jnp.ones(2))
         np.testing.assert_array_equal(tied, [0, 0])
+
+
+@pytest.mark.parametrize("name", ["multiclass_hinge", "categorical_hinge", "multi_margin"])
+def test_the_margin_is_not_lost_in_large_scores(name):
+    """Classes that are tied, as near 0 as far from it, eager and compiled."""
+    loss, scores, label = getattr(jloss, name), jnp.full(4, 1e9), jnp.asarray(1)
+    expected = loss(jnp.zeros(4), label)
+    assert expected > 0
+    for found in (loss(scores, label), jax.jit(loss)(scores, label)):
+        np.testing.assert_array_equal(found, expected)
