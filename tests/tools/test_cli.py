@@ -741,6 +741,8 @@ def test_check_of_a_plain_function(mine, at_ease):
     [
         (("mine",), "check reads MODULE:LOSS, as mylosses:my_loss; got `mine`."),
         (("min:sound",), "no module is called `min`"),
+        (("/nowhere/mine.py:sound",), "check reads a module of this directory, or an installed one; got `/nowhere/mine.py:sound`."),
+        (("../mine.py:sound",), "check reads a module of this directory, or an installed one; got `../mine.py:sound`."),
         (("needy:loss",), "`needy` cannot be imported: it needs `surely_absent`, which is not installed."),
         (("broken:loss",), "`broken` cannot be imported: ZeroDivisionError: division by zero (broken.py:1)"),
         (("mine:clampt",), "`mine` has no `clampt`; nearest: clamped."),
