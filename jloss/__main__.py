@@ -5,6 +5,7 @@ import importlib.metadata
 import inspect
 import json
 import math
+import os
 import platform
 import re
 import sys
@@ -51,7 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # jloss list | head
         sys.stderr.close()
+    except OSError as error:  # of a folder that cannot be made, a full disk
+        if error.filename is None:
+            raise
+        print(f"jloss: `{error.filename}`: {error.strerror}.", file=sys.stderr)
+        return 2
     return 0
+
+
+def check_folder(path: Path) -> None:
+    """Raises, before minutes are spent, where nothing can be written into a folder, which need not be there yet."""
+    folder = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write into `{path}`: `{folder}` is {'not ours to write' if folder.is_dir() else 'no folder'}.")
 
 
 class Parser(argparse.ArgumentParser):
@@ -287,6 +300,7 @@ def _show(arguments: argparse.Namespace) -> None:
         kinds = figure.canvas.get_supported_filetypes()
         if arguments.plot.suffix.lstrip(".") not in kinds:
             raise UsageError(f"--plot cannot write `{arguments.plot}`; the name ends in one of {', '.join('.' + k for k in kinds)}.")
+        check_folder(arguments.plot.parent)
         arguments.plot.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(arguments.plot, dpi=120)
         print(f"\nWrote {arguments.plot}")
@@ -330,6 +344,7 @@ def _train(arguments: argparse.Namespace) -> None:
         if name not in losses:
             raise UsageError(f"--option {text}: {find_entry(name).name} is not among the losses to train: {', '.join(losses)}.")
         losses[name][key] = option(find_entry(name), key, value)
+    check_folder(arguments.out)
     asked = {n: getattr(arguments, n) for n in ("steps", "seed", "imbalance", "noise", "out")}
     train.run(arguments.data, losses, **asked)
 
@@ -356,6 +371,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     from jloss.tools import bench
 
     names = _names(arguments.loss, [], {*bench.ROWS, "all"}) or None
+    check_folder(arguments.out)
     bench.run(names, size=arguments.size, device=arguments.device, repeats=arguments.repeats, out=arguments.out)
 
 

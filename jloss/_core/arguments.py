@@ -243,14 +243,16 @@ def check_array(name: str, argument: str, value: Any, annotation: Any = float | 
 
 
 def is_misread(value: Any) -> bool:
-    """Whether a compiled jax function that knows the dtype reads this array as another: bytes in the other order, or masked numbers."""
-    return isinstance(value, np.ndarray) and (not value.dtype.isnative or isinstance(value, np.ma.MaskedArray))
+    """Whether a compiled jax function that knows the dtype reads this array as another: bytes in the other order, masked numbers, or
+    those without a width that are the gradient of integers, which it takes for False.
+    """
+    return isinstance(value, np.ndarray) and (not value.dtype.isnative or isinstance(value, np.ma.MaskedArray) or bool(value.dtype.names))
 
 
 def in_byte_order(name: str, shown: inspect.Signature, args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments with their bytes in the order of this machine; raises where one is a masked array."""
+    """The arguments with their bytes in the order of this machine; raises where one is a masked array, or its dtype has no numbers."""
     for argument, value in (*zip(shown.parameters, args, strict=False), *kwargs.items()):
-        if isinstance(value, np.ma.MaskedArray):
+        if isinstance(value, np.ma.MaskedArray) or (is_misread(value) and value.dtype.names):
             check_array(name, argument, value)
 
     def ordered(value: Any) -> Any:

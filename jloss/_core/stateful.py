@@ -111,12 +111,22 @@ def _apply_of(name: str, apply: Callable[..., Any], dims: Sequence[Dims], words:
             return value, _constant(after)
         except Exception:
             try:
-                batch_of(like, bound_to(name, shown, args, kwargs))
+                given = bound_to(name, shown, args, kwargs)
+                check_state(name, state, given[state], shown.parameters[state].annotation)
+                batch_of(like, given)
             except (TypeError, ValueError) as reason:
                 raise reason from None
             raise
 
     return public
+
+
+def check_state(name: str, argument: str, value: Any, kind: Any) -> None:
+    """Raises where a state of several arrays is of another type: some checkpoints give a dict, or a list, for a named tuple."""
+    fields = getattr(kind, "_fields", ())
+    if fields and not isinstance(value, kind):
+        remedy = f" Give {kind.__name__}(**state)." if isinstance(value, dict) and value.keys() == {*fields} else ""
+        raise TypeError(f"{name}: `{argument}` must be of type {kind.__name__}, as .init() gives it, got a {type(value).__name__}.{remedy}")
 
 
 def _constant(state: Any) -> Any:

@@ -25,6 +25,7 @@ pads with the blank, 0.
 A compiled model is saved with the name of its loss and the options. To load it in another program, import this module first.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jloss._core.arguments import check_array
 from jloss._core.axes import Axes, Dims, batch_shape, spatial
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.catalogue import entry as entry_of
@@ -67,12 +69,14 @@ def loss(function: Callable[..., Any], **options: Any) -> Any:
 class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
     """What `loss` returns."""
 
-    def __init__(self, function: Callable[..., Any], options: dict[str, Any], name: str | None = None) -> None:
+    def __init__(self, function: Any, options: dict[str, Any], name: str | None = None) -> None:
         if keras is None:
             remedy = "get it with: pip install keras" if _missing == "keras" else "set KERAS_BACKEND=jax before importing keras."
             raise ImportError(f"{_missing} is not installed; {remedy}")
         if isinstance(function, str):
             raise TypeError(f"jloss.compat.keras.loss: give jloss.{function} itself, not its name.")
+        while isinstance(function, functools.partial) and not function.args:
+            function, options = function.func, {**function.keywords, **options}
         entry = entry_of(function)
         if entry.kind == "stateful":
             raise ValueError(f"{entry.name} keeps a state; a Keras loss cannot.")
@@ -98,14 +102,16 @@ class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
     def _evaluate(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any, **options: Any) -> Any:
         entry, predictions = entry_of(self.function), jnp.asarray(y_pred)
         at = _axes(entry, predictions, options)
-        targets = _targets(entry, jnp.asarray(y_true), predictions, at)
-        given = _label_length(entry, targets)
+        targets = _targets(entry, _array(entry, entry.required[1], y_true), predictions, at)
+        given: dict[str, Any] = _label_length(entry, targets)
         if sample_weight is not None:
-            given["weights"] = _weights(entry, jnp.asarray(sample_weight), predictions, at)
+            given["weights"] = _weights(entry, _array(entry, "sample_weight", sample_weight), predictions, at)
         if mask is not None:
             predictions, masks = _masked(entry, predictions, jnp.asarray(mask, bool), at)
             given |= masks
-        return self.function(predictions, targets, **given, **options)
+        if twice := given.keys() & options.keys():
+            raise TypeError(f"{entry.name}: `{min(twice)}` is an option of this loss and comes from Keras, too.")
+        return entry.public(predictions, targets, **given, **options)  # of `weighted_sum`, this is the total alone
 
     def get_config(self) -> dict[str, Any]:
         entry = entry_of(self.function)
@@ -114,18 +120,38 @@ class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
                 f"{entry.name} cannot be saved within a Keras model, as it cannot be found again by its name among jloss's losses. "
                 "Save the weights, model.save_weights(path), or the model before compile(), and compile it after loading."
             )
-        return {"loss": entry.name, "options": self.options, "name": self.name}
+        options = {n: np.asarray(v) if isinstance(v, Array) else v for n, v in self.options.items()}  # HDF5 takes no arrays of JAX
+        return {"loss": entry.name, "options": options, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "JLoss":
         name = config["loss"]
         if name not in CATALOGUE:
             raise ValueError(f"the model was compiled with jloss.{name}, which this version of jloss does not have.")
-        return cls(CATALOGUE[name].public, keras.saving.deserialize_keras_object(config["options"]), config["name"])
+        options = keras.saving.deserialize_keras_object(config["options"])
+        return cls(CATALOGUE[name].public, {n: _tuples(v) for n, v in options.items()}, config["name"])
 
 
 if keras:
     keras.saving.register_keras_serializable(package="jloss")(JLoss)
+
+
+def _tuples(value: Any) -> Any:
+    """The value with tuples for lists, which JSON makes of them."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _array(entry: Entry, argument: str, value: Any) -> Any:
+    """An array; of NumPy where it is one, or a number or a list, as integers of 64 bits lose half of theirs in one of JAX."""
+    if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
+        return jnp.asarray(value)
+    check_array(entry.name, argument, value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # of ragged rows
+        raise ValueError(f"{entry.name}: `{argument}` is a list that makes no array: {error}") from None
+    check_array(entry.name, argument, array)
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def _keras_mask(y_pred: Any) -> Any:
@@ -164,8 +190,11 @@ def _axes(entry: Entry, predictions: Array, options: dict[str, Any]) -> _Axes:
     return _Axes(places[first], letters, predictions.shape, class_axis, spatial_ndim)
 
 
-def _targets(entry: Entry, y_true: Array, predictions: Array, at: _Axes) -> Array:
-    """Targets in the shape and dtype that the loss wants: Keras adds an axis of 1 to labels, or removes it."""
+def _targets(entry: Entry, y_true: Any, predictions: Array, at: _Axes) -> Any:
+    """Targets in the shape and dtype that the loss wants: Keras adds an axis of 1 to labels, or removes it.
+
+    Integers stay integers where numbers are wanted: the loss widens them, and as half-precision numbers 257 would be 256.
+    """
     first, target = list(entry.inputs)[:2]
     kind = DOMAINS[entry.domains[target]].kind
     wanted: tuple[int, ...] | None = None
@@ -181,15 +210,24 @@ def _targets(entry: Entry, y_true: Array, predictions: Array, at: _Axes) -> Arra
                 f"got {y_true.shape}."
             )
         y_true = y_true.reshape(wanted)
-    if kind == "integer" and not jnp.issubdtype(y_true.dtype, jnp.integer):
-        whole = jnp.round(y_true)
-        return jnp.where(y_true == whole, whole, -1).astype(jnp.int32)  # what is no whole number, NaN above all, is no class
-    if kind == "float" and not jnp.issubdtype(y_true.dtype, jnp.floating):
-        return y_true.astype(predictions.dtype)
-    return y_true
+    if kind != "integer" or jnp.issubdtype(y_true.dtype, jnp.integer):
+        return y_true
+    if y_true.dtype == jnp.bool_:
+        return y_true.astype(jnp.int32)
+    if entry.domains[target] == "group":
+        return _bits(y_true)
+    whole = jnp.round(y_true)
+    return jnp.where(y_true == whole, whole, -1).astype(jnp.int32)  # what is no whole number, NaN above all, is no class
 
 
-def _label_length(entry: Entry, labels: Array) -> dict[str, Array]:
+def _bits(labels: Any) -> Any:
+    """Integers that are equal where the labels are, which may be no whole numbers, and too large for one."""
+    labels = labels + labels.dtype.type(0)  # or 0 and -0 differ
+    integer = jnp.dtype(f"int{8 * labels.dtype.itemsize}")
+    return labels.view(integer) if isinstance(labels, np.ndarray) else jax.lax.bitcast_convert_type(labels, integer)
+
+
+def _label_length(entry: Entry, labels: Any) -> dict[str, Array]:
     """The length of labels that negative numbers at the end pad, if the loss asks for it."""
     _, target, *more = entry.inputs
     lengths = [n for n in more if entry.domains[n] == "length"]
@@ -198,7 +236,7 @@ def _label_length(entry: Entry, labels: Array) -> dict[str, Array]:
     return {lengths[1]: jnp.sum(labels >= 0, axis=-1, dtype=jnp.int32)}  # with a negative one in front of the end, that is among them
 
 
-def _weights(entry: Entry, weights: Array, predictions: Array, at: _Axes) -> Array:
+def _weights(entry: Entry, weights: Any, predictions: Array, at: _Axes) -> Any:
     """One per example: Keras's weights lack axes at the end, or have axes of 1 there."""
     wanted = at.sizes(at.batch)
     while weights.ndim > len(wanted) and weights.shape[-1] == 1:
@@ -208,7 +246,8 @@ def _weights(entry: Entry, weights: Array, predictions: Array, at: _Axes) -> Arr
             f"{entry.name}: `sample_weight` must have one value per example, {wanted} for predictions of shape {predictions.shape}, "
             f"or lack axes at the end; got {weights.shape}."
         )
-    return jnp.broadcast_to(weights.reshape(weights.shape + (1,) * (len(wanted) - weights.ndim)), wanted)
+    broadcast: Any = np.broadcast_to if isinstance(weights, np.ndarray) else jnp.broadcast_to
+    return broadcast(weights.reshape(weights.shape + (1,) * (len(wanted) - weights.ndim)), wanted)
 
 
 def _masked(entry: Entry, predictions: Array, mask: Array, at: _Axes) -> tuple[Array, dict[str, Array]]:

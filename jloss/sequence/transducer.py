@@ -215,6 +215,8 @@ def rnnt_pruned(
         Kuang et al., Pruned RNN-T for Fast, Memory-Efficient ASR Training, 2022. https://arxiv.org/abs/2206.13236
     """
     steps, width, classes = logits.shape
+    if width == 0:
+        raise ValueError("rnnt_pruned: `logits` has bands without a symbol; axis `r` has size 0.")
     count = labels.shape[0]
     blank = checked_blank("rnnt_pruned", blank, classes)
     index, wrong = _checked_labels(labels, label_length, classes, blank)

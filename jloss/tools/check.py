@@ -116,6 +116,8 @@ def resolve(target: str) -> tuple[str, Any]:
     if not module or not path:
         raise UsageError(f"check reads MODULE:LOSS, as mylosses:my_loss; got `{target}`.")
     module = module.removesuffix(".py").replace("\\", "/").removeprefix("./").replace("/", ".")
+    if not all(part.isidentifier() for part in module.split(".")):  # a path from the root, or out of this directory
+        raise UsageError(f"check reads a module of this directory, or an installed one; got `{target}`.")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     here = [p.stem for p in Path.cwd().glob("*.py")]

@@ -2,7 +2,10 @@
 
 import ast
 import bisect
+import builtins
+import importlib.util
 import inspect
+import keyword
 import re
 import typing
 from pathlib import Path
@@ -45,6 +48,8 @@ def run(name: str, *, domain: str | None = None, family: str | None = None, like
         raise UsageError("a loss of jloss has a --domain and a --family; one of your own has neither.")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UsageError(f"a loss is a name of small letters, digits and underscores, as huber or smooth_l1; got `{name}`.")
+    if keyword.iskeyword(name) or hasattr(builtins, name):
+        raise UsageError(f"`{name}` is a word of Python; it needs another name.")
     if domain is None or family is None:
         written = [write_module(name, Path.cwd(), form_of(find_entry(like)) if like else PLAIN)]
         after = f"python -m jloss check {name}:{name}"
@@ -61,6 +66,8 @@ def write_module(name: str, folder: Path, form: Form) -> Path:
     path = folder / f"{name}.py"
     if path.exists():
         raise UsageError(f"{path.name} is there already.")
+    if importlib.util.find_spec(name) is not None:
+        raise UsageError(f"a module is called `{name}` already, which {path.name} would hide; it needs another name.")
     imports = "from typing import Unpack\n\nfrom jax import Array\n\nimport jloss\n"
     path.write_text(f'"""A loss of my own."""\n\n{imports}\n\n{function(name, form, "jloss.")}')
     return path
@@ -79,8 +86,10 @@ def write(name: str, domain: str, family: str, like: str | None, root: Path) -> 
         raise UsageError(f"`{name}` is taken: no two things in jloss have one name, and no loss is called as a module.")
     if known := find_alias(name):
         raise UsageError(f"`{name}` is what others call `{name_in(known[0])}` (jloss/_core/aliases.py); it needs another name.")
-    if family in CATALOGUE or not family.isidentifier():
+    if family in CATALOGUE or not re.fullmatch(r"[a-z][a-z0-9_]*", family) or keyword.iskeyword(family):
         raise UsageError(f"a family is a module that is not called as a loss; got `{family}`.")
+    if name in names_in(package / f"{family}.py") | names_in(oracles / f"{family}.py"):
+        raise UsageError(f"`{name}` is the name of something else in the modules of {family}; it needs another name.")
     members = [entry for entry in CATALOGUE.values() if (entry.domain, entry.family) == (domain, family) and entry.kind == "loss"]
     form = form_of(find_entry(like)) if like else form_of(members[0]) if members else PLAIN
     module, oracle = package / f"{family}.py", oracles / f"{family}.py"
@@ -90,6 +99,14 @@ def write(name: str, domain: str, family: str, like: str | None, root: Path) -> 
     stub = f'@oracle()\ndef {name}({inputs}):\n    raise NotImplementedError("{name}: write the formula of the paper in NumPy")\n'
     append(oracle, f'"""{title(family)}, from their papers."""\n', stub, {"tests.oracles": ["oracle"]})
     return [module, package / "__init__.py", oracle]
+
+
+def names_in(module: Path) -> set[str]:
+    """What a module imports or defines, which a function of the same name would hide."""
+    body = ast.parse(module.read_text()).body if module.exists() else []
+    imported = {alias.asname or alias.name for node in body if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
+    assigned = {n.id for node in body if isinstance(node, ast.Assign | ast.AnnAssign) for n in ast.walk(node) if isinstance(n, ast.Name)}
+    return imported | assigned | {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
 def title(name: str) -> str:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jloss._core.arguments import check_array, check_static
 from jloss._core.assignment import match
 from jloss._core.catalogue import Entry
 from jloss._core.made import made
@@ -262,9 +263,10 @@ def matryoshka(loss: L, dims: Sequence[int], weights: Sequence[float] | None = N
     """
     entry = loss_entry(loss)
     cut = [name for name, axes in entry.inputs.items() if "d" in axes]
-    weights = [1.0] * len(dims) if weights is None else list(weights)
     if not cut:
         raise TypeError(f"matryoshka: {entry.name} has no input with an axis `d`.")
+    dims = _listed("dims", dims, lambda name, d: check_static("matryoshka", name, d, int))
+    weights = [1.0] * len(dims) if weights is None else _listed("weights", weights, functools.partial(check_array, "matryoshka"))
     if not dims or min(dims) < 1 or len(dims) != len(weights):
         raise ValueError(f"matryoshka: `dims` must be lengths from 1, with a weight each, got {tuple(dims)} and {tuple(weights)}.")
 
@@ -280,3 +282,14 @@ def matryoshka(loss: L, dims: Sequence[int], weights: Sequence[float] | None = N
         return jnp.sum(jnp.stack(total))
 
     return example_transform(f"matryoshka({entry.name})", entry, nested, {}, {})
+
+
+def _listed(argument: str, values: Any, check: Callable[[str, Any], None]) -> list[Any]:
+    """The values as a list, each of which is checked."""
+    try:
+        listed = list(values)
+    except TypeError:
+        raise TypeError(f"matryoshka: `{argument}` must be a sequence, with one for each length, got {values!r}.") from None
+    for i, value in enumerate(listed):
+        check(f"{argument}[{i}]", value)
+    return listed

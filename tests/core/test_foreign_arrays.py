@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -56,6 +57,15 @@ def test_what_is_no_number_is_named(value, said):
     jloss.huber(PREDICTIONS, TARGETS)  # after which jax takes a masked array for a plain one
     with pytest.raises(TypeError, match=re.escape(f"huber: `predictions` {said}")):
         jloss.huber(value, TARGETS)
+
+
+@pytest.mark.parametrize("argument", ["targets", "weights", "where", "delta"])
+def test_gradients_of_integers_are_no_numbers(argument):
+    """jax has them in a dtype without a width, which it takes for False: as weights, nothing would be kept."""
+    (slope,) = jax.vjp(lambda x: x.astype(jnp.float32), jnp.arange(3))[1](jnp.ones(3))
+    assert slope.dtype == jax.dtypes.float0
+    with pytest.raises(TypeError, match=f"huber: `{argument}` must be an array of numbers, got one of dtype .*float0"):
+        jloss.huber(PREDICTIONS, **{"targets": TARGETS, argument: slope})
 
 
 def test_numbers_of_eighty_bits_are_named():

@@ -76,6 +76,19 @@ def test_a_state_in_every_place_of_a_call(name):
         assert not any(np.asarray(leaf).any() for leaf in slope)
 
 
+@pytest.mark.parametrize("name", ["ghm", "equalized_focal", "early_learning"])
+def test_a_state_of_another_type_is_named(name):
+    """Some checkpoints give a dict, or a list, where a named tuple was put in."""
+    sizes, *inputs = CALLS[name]
+    criterion = getattr(jloss, name)(**OPTIONS.get(name, {}))
+    state = criterion.init(*sizes)
+    kind = type(state).__name__
+    for other, remedy in ((state._asdict(), f" Give {kind}(**state)."), (list(state), ""), (None, ""), ({"x": 1}, "")):
+        said = f"{name}: `state` must be of type {kind}, as .init() gives it, got a {type(other).__name__}.{remedy}"
+        with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
+            criterion.apply(other, *inputs)
+
+
 def test_training_moves_no_state():
     """A state that sits among the parameters stays what the updates of the loss made it."""
     criterion = jloss.ghm(bins=5)

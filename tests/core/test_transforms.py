@@ -17,6 +17,7 @@ from jloss.transforms import (
     deep_supervision,
     hardest,
     linear_head,
+    matryoshka,
     permutation_invariant,
     regularized,
     smoothed_metric,
@@ -601,6 +602,13 @@ def test_shows_itself():
             "  expected  weighted_sum(...)(bce=(logits, targets), dice=(predictions, targets))",
         ),
         (lambda: tilted(lambda p, t: p - t), "'<lambda>' is not a jloss loss"),
+        (
+            lambda: jax.jit(lambda d: matryoshka(jloss.info_nce, (d, 3)))(2),
+            "matryoshka: `dims[0]` is static and must be a Python int, got an array.",
+        ),
+        (lambda: matryoshka(jloss.info_nce, (2, 2.5)), "matryoshka: `dims[1]` is static and must be a Python int, got 2.5."),
+        (lambda: matryoshka(jloss.info_nce, 2), "matryoshka: `dims` must be a sequence, with one for each length, got 2."),
+        (lambda: matryoshka(jloss.info_nce, (1, 2), (1.0, None)), "matryoshka: `weights[1]` must be a number or an array"),
     ],
 )
 def test_mistakes_are_named(make, message):

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -737,10 +738,38 @@ def test_check_of_a_plain_function(mine, at_ease):
 
 
 @pytest.mark.parametrize(
+    "argv",
+    [
+        ("train", "--data", "diabetes", "--loss", "huber", "--steps", "1", "--out"),
+        ("bench", "--loss", "huber", "--size", "10", "--repeats", "1", "--out"),
+        ("show", "huber", "--plot"),
+    ],
+)
+def test_a_file_in_the_place_of_a_folder(say, tmp_path, argv):
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    status, _, err = say(*argv, str(taken / "new" / "plot.png"))
+    where = taken / "new" if argv[0] == "show" else taken / "new" / "plot.png"
+    assert (status, err) == (2, f"jloss: cannot write into `{where}`: `{taken}` is no folder.\n")
+    assert taken.read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made(say, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "there")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    status, _, err = say("show", "huber", "--plot", str(tmp_path / "new" / "huber.png"))
+    assert (status, err) == (2, "jloss: `there`: Permission denied.\n")
+
+
+@pytest.mark.parametrize(
     ("argv", "said"),
     [
         (("mine",), "check reads MODULE:LOSS, as mylosses:my_loss; got `mine`."),
         (("min:sound",), "no module is called `min`"),
+        (("/nowhere/mine.py:sound",), "check reads a module of this directory, or an installed one; got `/nowhere/mine.py:sound`."),
+        (("../mine.py:sound",), "check reads a module of this directory, or an installed one; got `../mine.py:sound`."),
         (("needy:loss",), "`needy` cannot be imported: it needs `surely_absent`, which is not installed."),
         (("broken:loss",), "`broken` cannot be imported: ZeroDivisionError: division by zero (broken.py:1)"),
         (("mine:clampt",), "`mine` has no `clampt`; nearest: clamped."),

@@ -78,6 +78,36 @@ def test_what_it_refuses(name, domain, family, said):
     assert str(error.value).startswith(said)
 
 
+HIDING = [
+    ("pick", "entropy", "`pick` is the name of something else in the modules of entropy"),
+    ("np", "entropy", "`np` is the name of something else in the modules of entropy"),
+    ("jax", "entropy", "`jax` is the name of something else in the modules of entropy"),
+    ("my_loss", "class", "a family is a module that is not called as a loss; got `class`."),
+    ("my_loss", "Blobs", "a family is a module that is not called as a loss; got `Blobs`."),
+    ("class", "entropy", "`class` is a word of Python"),
+    ("sum", "entropy", "`sum` is a word of Python"),
+]
+
+
+@pytest.mark.parametrize(("name", "family", "said"), HIDING)
+def test_a_name_that_would_break_its_module(checkout, monkeypatch, capsys, name, family, said):
+    monkeypatch.setattr(new, "ROOT", checkout)
+    before = (checkout / "jloss/classification/entropy.py").read_text()
+    assert main(["new", name, "--domain", "classification", "--family", family]) == 2
+    assert capsys.readouterr().err.startswith(f"jloss: {said}")
+    assert (checkout / "jloss/classification/entropy.py").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("jax", "a module is called `jax` already, which jax.py would hide"), ("pass", "`pass` is a word of Python")]
+)
+def test_a_module_that_would_hide_another(tmp_path, monkeypatch, capsys, name, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", name]) == 2
+    assert capsys.readouterr().err.startswith(f"jloss: {said}")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_loss_of_ones_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
