@@ -171,7 +171,7 @@ def vicreg(
     """
     mesh = devices_of("vicreg", None, negatives_axis_name, False)
     a, b = items(first, mask=mask), items(second, mask=mask)
-    d = first.shape[1]
+    d = first.shape[1] if first.shape[1] != 0 else 1
     number = _count(a, mask, mesh)
     spread, redundancy = jnp.zeros_like(number), jnp.zeros_like(number)
     for x in (a, b):
@@ -179,10 +179,10 @@ def vicreg(
         deviations = variances * number / jnp.maximum(number - 1, 1) + epsilon
         positive = ~(deviations <= 0)  # so that NaN stays NaN
         roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, deviations, 1.0)), 0.0)
-        spread += jnp.mean(positive_part(1 - roots))
+        spread += jnp.sum(positive_part(1 - roots)) / d
         products = sum_over_blocks(functools.partial(_scatter, centred), x, BLOCK)
         scatter = mesh.total(products) / jnp.maximum(number - 1, 1)
-        redundancy += jnp.sum(jnp.where(_is_diagonal(d), 0.0, jnp.square(scatter))) / d
+        redundancy += jnp.sum(jnp.where(_is_diagonal(len(scatter)), 0.0, jnp.square(scatter))) / d
     squares = computed_again(lambda x, y: jnp.sum(jnp.square(x - y)))(a.vectors, b.vectors)
     difference = mesh.total(squares) / (d * jnp.maximum(number, 1))
     return invariance * difference + jnp.where(number > 1, variance * spread + covariance * redundancy, 0.0)

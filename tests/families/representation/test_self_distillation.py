@@ -209,3 +209,8 @@ def test_barlow_twins_does_not_depend_on_the_scale(scale):
     wanted = jloss.barlow_twins(first, second)
     np.testing.assert_allclose(jloss.barlow_twins(first * scale, second * scale), wanted, rtol=1e-5)
     assert np.isnan(jloss.barlow_twins(first * 1e20, second))  # whose squares overflow; features that are constant would cost 3
+
+
+@pytest.mark.parametrize("items", [0, 1, 3])
+def test_vicreg_of_vectors_without_features_is_0(items):
+    assert jloss.vicreg(jnp.zeros((items, 0)), jnp.zeros((items, 0))) == 0
