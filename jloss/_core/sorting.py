@@ -14,7 +14,8 @@ from jax import Array, lax
 from jloss._core.backend import by_platform, few, on_one_cpu
 from jloss._core.domains import is_known
 
-LARGE = 1 << 18  # numbers from which sorting them is worth several programs
+LARGE = 1 << 14  # numbers from which sorting the rows of an example is worth two programs, whose temporaries are smaller, too
+LARGER = 1 << 18  # and from which any rows are worth many
 PARTS = 12
 
 
@@ -86,21 +87,23 @@ def _in_parts(sort: Callable[..., Any]) -> Callable[..., Any]:
     Of few programs one often waits for the other, by chance. 10485 rows of 100: 15 ms for 26, in two parts 27; 21 of 65536: 68 to
     80 ms for 110, in two parts either.
     """
-    if jax.__version_info__ >= (0, 12) or not on_one_cpu():
+    if jax.__version_info__ >= (0, 12):
         return sort
 
-    def side_by_side(*arrays: Array | None) -> Any:
+    def side_by_side(*arrays: Array | None, of_example: bool = False) -> Any:
         rows = next(x for x in arrays if x is not None)
-        count = min(PARTS, len(rows)) if is_known(*rows.shape) and rows.size >= LARGE else 1
-        if count < 2:
+        if not is_known(*rows.shape) or len(rows) < 2 or rows.size < (LARGE if of_example else LARGER):
             return sort(*arrays)
+        count = min(PARTS if rows.size >= LARGER else 2, len(rows))
         cuts = [len(rows) * i // count for i in range(count + 1)]
         parts = [sort(*jax.tree.map(lambda x, at=at: x[at], arrays)) for at in map(slice, cuts, cuts[1:])]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), *parts)
 
     def in_parts(*arrays: Array | None) -> Any:
         if any(x.ndim > 1 for x in arrays if x is not None):
-            return side_by_side(*arrays)
+            return side_by_side(*arrays, of_example=True)
+        if not on_one_cpu():  # of a batch that devices share, a part would be gathered
+            return sort(*arrays)
         one = jax.custom_batching.custom_vmap(lambda *arrays: sort(*arrays))
 
         @one.def_vmap

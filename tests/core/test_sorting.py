@@ -69,7 +69,7 @@ def test_many_rows_are_sorted_in_parts(monkeypatch, shape, mapped):
 @pytest.mark.parametrize("shared", [0, 1])
 def test_a_shared_argument_in_parts(monkeypatch, shared):
     monkeypatch.setattr(sorting, "on_one_cpu", lambda: True)
-    monkeypatch.setattr(sorting, "LARGE", 1)
+    monkeypatch.setattr(sorting, "LARGER", 1)
     keys, flags = RNG.integers(0, 9, (20, 30)).astype(np.float32), RNG.uniform(size=(20, 30)) < 0.4
     given = (keys[0] if shared == 0 else keys, flags[0] if shared == 1 else flags)
 

@@ -54,7 +54,7 @@ def test_class_indices_are_not_ranked():
 
 
 def test_packed_keys_sort_as_plain_ones(monkeypatch):
-    """The same slopes, bit by bit, wherever the errors differ; the same loss with ties, zeros and infinities. Large: in two halves."""
+    """The same slopes, bit by bit, wherever the errors differ; the same loss with ties, zeros and infinities. In two parts."""
     errors = np.abs(RNG.standard_cauchy((5, 4000))).astype(np.float32)
     assert errors.size > sorting.LARGE
     errors[1] = RNG.integers(0, 4, 4000) / 4  # ties
