@@ -64,7 +64,7 @@ def check_folder(path: Path) -> None:
     """Raises, before minutes are spent, where nothing can be written into a folder, which need not be there yet."""
     folder = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"cannot write into `{path}`: `{folder}` is {'not ours to write' if folder.is_dir() else 'no folder'}.")
+        raise UsageError(f"cannot write into `{path}`: `{folder}` is {'not writable' if folder.is_dir() else 'not a folder'}.")
 
 
 class Parser(argparse.ArgumentParser):

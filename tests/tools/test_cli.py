@@ -751,7 +751,7 @@ def test_a_file_in_the_place_of_a_folder(say, tmp_path, argv):
     taken.write_text("mine")
     status, _, err = say(*argv, str(taken / "new" / "plot.png"))
     where = taken / "new" if argv[0] == "show" else taken / "new" / "plot.png"
-    assert (status, err) == (2, f"jloss: cannot write into `{where}`: `{taken}` is no folder.\n")
+    assert (status, err) == (2, f"jloss: cannot write into `{where}`: `{taken}` is not a folder.\n")
     assert taken.read_text() == "mine"
 
 
