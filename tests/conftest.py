@@ -76,7 +76,7 @@ def _chunks_of_few_tokens():
     """What tests call a chunk would otherwise be the whole of their small batches."""
     from jloss._core import chunks
 
-    chunks.FEWEST = 1
+    chunks.FEWEST = chunks.ENOUGH = 1
 
 
 def pytest_collection_finish():

@@ -30,6 +30,7 @@ from jloss._core import backend
 Backward = Literal["cached", "recompute"]
 CHUNKS = 16  # large chunks: matrix products stay efficient, and a sixteenth of the memory is left
 FEWEST = 64  # tokens whose logits are never split by default: a loop over less takes longer to compile and to run than it saves memory
+ENOUGH = 512  # tokens from which on the products of a chunk take longer than reading the kernel and adding to its gradient
 
 
 def chunked_sum(
@@ -71,6 +72,11 @@ def chunked_map(
     """``function(rows, shared, where)``, values with the batch axes in front, a chunk at a time; the derivative recomputes."""
     layout = _layout(_batch(rows, where, levels), chunk_size)
     return layout.join(_scan(*_checkpointed(function, layout.split(rows), layout.split_where(where), shared)))
+
+
+def fewest(features: Sequence[Any]) -> int:
+    """Tokens whose logits are not split by default, where hidden states have so many features: the logits are no larger than a kernel."""
+    return max(FEWEST, *(min(n, ENOUGH) for n in features if isinstance(n, int)), 1)
 
 
 # ---------------------------------------------------------------- schedules

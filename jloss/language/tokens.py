@@ -166,7 +166,7 @@ def token_log_probs(
         temperature: Divides the logits.
         agreement: Whether to return, third, if the token is the most probable one (for free, in the same pass).
         class_axis_name: Mesh axis over which the classes are split, inside `jax.shard_map`.
-        chunk_size: Tokens in a chunk, at most; by default there are sixteen chunks.
+        chunk_size: Tokens in a chunk, at most; by default as in `linear_head`.
 
     >>> log_p, entropy = token_log_probs(jnp.ones((3, 2)), jnp.zeros((4, 2)), jnp.array([0, 1, 2]))
     >>> log_p, entropy

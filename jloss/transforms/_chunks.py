@@ -56,7 +56,7 @@ def in_chunks(
                 where = usable if where is None else where & usable
         is_row = {n: any(at is not None for at in place.batch) or not levels for n, place in checked.axes.items()}
         settings = cast_options(entry, given, traced, dtype)
-        size = chunk_size or _least(batch, [arrays[n].shape[:-1] for n in narrow if is_row.get(n)])
+        size = chunk_size or _least(batch, [arrays[n].shape for n in narrow if is_row.get(n)])
         elementwise = vector is None and not any(entry.inputs.values())
         cut = levels - _spread(settings) if elementwise else levels  # axes along which an option has several numbers stay whole
         if cut < levels:
@@ -120,12 +120,14 @@ def _spread(options: dict[str, Any]) -> int:
     return max((len(shape) - at for shape in shapes for at, n in enumerate(shape) if n != 1), default=0)
 
 
-def _least(batch: tuple[Any, ...], tokens: list[tuple[Any, ...]]) -> int | None:
-    """Examples in a chunk, where all have so few tokens that as many chunks as usual would be of less than `FEWEST`; None: as usual."""
+def _least(batch: tuple[Any, ...], hidden: list[tuple[Any, ...]]) -> int | None:
+    """Examples in a chunk, where there are so few tokens that as many chunks as usual would be of less than `fewest`; None: as usual."""
+    tokens = [shape[:-1] for shape in hidden]
     if not tokens or not all(isinstance(n, int) and n for shape in (batch, *tokens) for n in shape):
         return None
     examples, number = math.prod(batch), max(map(math.prod, tokens))
-    return -(-chunks.FEWEST * examples // number) if number < chunks.CHUNKS * chunks.FEWEST else None
+    fewest = chunks.fewest([shape[-1] for shape in hidden])
+    return -(-fewest * examples // number) if number < chunks.CHUNKS * fewest else None
 
 
 def _in_front(array: Array, place: Axes, batch: tuple[Any, ...]) -> Array:

@@ -156,7 +156,8 @@ def in_chunks_of_tokens(chunk_size: int | None, backward: Backward, narrow: froz
         if all(isinstance(size, int) for shape, _ in sizes for size in shape):
             tokens = max(math.prod(shape) for shape, _ in sizes)
             each = max(1, *(math.prod(shape[len(shape) - levels :]) for shape, levels in sizes))
-            limit = chunk_size or max(chunks.FEWEST, -(-tokens // chunks.CHUNKS))
+            fewest = chunks.fewest([given[head.hidden].shape[-1] for head in heads])
+            limit = chunk_size or max(fewest, -(-tokens // chunks.CHUNKS))
             examples = max(1, limit // each)
             if limit < each:  # a few steps of every sequence at a time: with one sequence after the other, each has a kernel's gradient
                 examples = min(limit, max(1, tokens // each))
