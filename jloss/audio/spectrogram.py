@@ -317,7 +317,7 @@ def deep_clustering(embeddings: Array, assignments: Array, mask: Array | None = 
     def inner(a: Array, b: Array) -> Array:
         return _product(a.T, b)
 
-    products = gram(inner, embeddings), inner(embeddings, assignments), gram(inner, assignments)
+    products = gram(inner, embeddings), inner(assignments, embeddings), gram(inner, assignments)
     same, across, true = (jnp.sum(jnp.square(p)) for p in products)
     return safe_divide(same - 2 * across + true, kept)
 
