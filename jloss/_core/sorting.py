@@ -1,10 +1,11 @@
-"""Sorting, where the order is a constant for the gradient.
+"""Sorting, where the order is a constant for the gradient, and what stands in for it in short rows.
 
 CPUs sort plain integers several times as fast as floats, or as integers that carry a payload. So there the number, a flag and the
 place of the number are one 64-bit integer; elsewhere `lax.sort` carries them along.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,6 +18,8 @@ from jloss._core.domains import is_known
 LARGE = 1 << 14  # numbers from which sorting the rows of an example is worth two programs, whose temporaries are smaller, too
 LARGER = 1 << 18  # and from which any rows are worth many
 PARTS = 12
+SHORT = 128  # numbers of a row, up to which CPUs compare each with each in less time than they sort
+AT_ONCE = 8  # with how many of them at once
 
 
 def ascending(x: Array) -> Array:
@@ -57,6 +60,32 @@ def by_place(places: Array, x: Array) -> Array:
         return lax.sort((places, x), num_keys=1)[1]
 
     return by_platform(places, x, cpu=scattered, default=carried)
+
+
+def if_short(row: Array, *rows: Array, cpu: Callable[..., Array], default: Callable[..., Array]) -> Array:
+    """What `default` makes of rows without their gradients; of short ones CPUs get it from `cpu`, which compares, by `sum_over_others`."""
+    rows = lax.stop_gradient((row, *rows))
+    return by_platform(*rows, cpu=cpu, default=default) if is_known(row.size) and 0 < row.size <= SHORT else default(*rows)
+
+
+def sum_over_others(term: Callable[..., Array], each: Sequence[Array], others: Sequence[Array]) -> Array:
+    """The sum of ``term(*each, *other)`` for each number of a row, over all others of a row, without a table of all pairs.
+
+    `multilabel_margin` of 10485 rows of 100 takes 8 ms for 23 by sorting, `entmax15` of 8192 of 128 12 for 25.
+    """
+    size = others[0].shape[-1]
+    width = min(AT_ONCE, max(1, size // 3))  # there is a loop, or XLA would compute it all in each place in which it is needed
+    rest = size % width or width
+
+    def block(start: Any, count: int) -> Array:
+        some = [lax.dynamic_slice_in_dim(x, start, count) for x in others]
+        terms = (term(*each, *(lax.index_in_dim(x, i, keepdims=False) for x in some)) for i in range(count))
+        return functools.reduce(lax.add, terms)
+
+    def add(i: Any, total: Array) -> Array:
+        return total + block(rest + i * width, width)
+
+    return lax.fori_loop(0, (size - rest) // width, add, block(0, rest))
 
 
 def _ranked(keys: Array, flags: Array | None) -> tuple[Any, Array]:

@@ -3,6 +3,7 @@
 Letters: k classes. `signs` are -1 or +1 (booleans may be given: False is -1). Where a loss is 0, on the corner too, its gradient is 0.
 """
 
+import math
 from typing import Unpack
 
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jax import Array, lax
 from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
-from jloss._core.sorting import by_rank
+from jloss._core.sorting import by_rank, if_short, sum_over_others
 from jloss.classification.entropy import sigmoid_cross_entropy
 from jloss.numerics import max_or_nan, pick, positive_part, safe_exp, select_by_sign
 from jloss.numerics.guards import softplus_by_series
@@ -233,7 +234,7 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
     .. math:: \ell = \frac1k \sum_{j \in \text{targets}} \sum_{i \notin \text{targets}} \max(0,\ 1 + \text{scores}_i - \text{scores}_j)
 
     It takes a multi-hot row where torch takes a list of classes that ends at -1 (and counts one that is listed twice
-    twice). 0 if no class or every class holds. It sorts the scores, so no k by k table is made.
+    twice). 0 if no class or every class holds. No k by k table is made: the scores are sorted, or few compared in a loop.
 
     Args:
         scores: One score per class.
@@ -251,13 +252,25 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
     scores = scores - select(jnp.isfinite(peak), peak, 0.0)  # only differences count; small numbers keep more digits
     reach = select(holds, scores, scores + 1)
 
-    def counts(holds: Array) -> Array:
+    def in_order(holds: Array) -> Array:
         """How many holding classes a failing one comes too close to; minus how many failing ones come too close to a holding one."""
         beats = jnp.cumsum(holds, dtype=jnp.int32)
         beaten_by = jnp.arange(holds.size, dtype=jnp.int32)[::-1] - (beats[-1] - beats)
         return select(holds, -beaten_by, beats).astype(scores.dtype)
 
-    times = by_rank(counts, reach, holds)  # at a tie the class that fails goes first
+    def sorted_out(reach: Array, holds: Array) -> Array:
+        return by_rank(in_order, reach, holds)  # at a tie the class that fails goes first
+
+    def compared(reach: Array, holds: Array) -> Array:
+        def too_close(reach: Array, holds: Array, failing: Array, holding: Array) -> Array:
+            return (select(holds, failing, holding) < reach).astype(jnp.int32)
+
+        signed = select(holds, -reach, reach)
+        failing, holding = (select(holds, *pair) for pair in ((math.inf, -reach), (reach, math.inf)))
+        times = sum_over_others(too_close, (signed, holds), (failing, holding)).astype(scores.dtype)
+        return select(holds, -times, times)
+
+    times = if_short(reach, holds, cpu=compared, default=sorted_out)
     return jnp.sum(select((times == 0) & ~jnp.isnan(reach), 0.0, times * reach)) / scores.shape[-1]
 
 

@@ -5,6 +5,7 @@ is :math:`\max_p\,(p \cdot z + H(p)) - z_y` for an entropy H, so its gradient is
 Unlike cross entropy it is exactly 0 once the label leads by a margin.
 """
 
+from collections.abc import Callable
 from typing import Unpack
 
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from jax import Array, lax
 from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
-from jloss._core.sorting import ascending
+from jloss._core.sorting import ascending, if_short, sum_over_others
 from jloss.numerics import max_or_nan, pick
 
 
@@ -37,9 +38,12 @@ def sparsemax(logits: Array, labels: Array, **reduce: Unpack[OverClasses]) -> Ar
         Martins and Astudillo, From Softmax to Sparsemax, 2016. https://arxiv.org/abs/1602.02068
     """
     z, hit = _below_the_top(logits, labels)
-    ordered, rank = _descending(z)
-    threshold = _last((jnp.cumsum(ordered) - 1) / rank, 1 + rank * ordered > jnp.cumsum(ordered))
-    kept = z > threshold
+
+    def in_order(depths: Array) -> Array:
+        ordered, rank = _descending(depths)
+        return _last((jnp.cumsum(ordered) - 1) / rank, 1 + rank * ordered > jnp.cumsum(ordered))
+
+    kept = _kept(z, in_order, lambda above: above)
     size = jnp.sum(select(kept, jnp.ones_like(z), 0.0))
     tau = (jnp.sum(select(kept, z, 0.0)) - 1) / size
     p = select(kept, z - tau, 0.0)
@@ -65,12 +69,15 @@ def entmax15(logits: Array, labels: Array, **reduce: Unpack[OverClasses]) -> Arr
         Peters, Niculae and Martins, Sparse Sequence-to-Sequence Models, 2019. https://arxiv.org/abs/1905.05702
     """
     z, hit = _below_the_top(logits, labels)
-    ordered, rank = _descending(0.5 * z)
-    mean = jnp.cumsum(ordered) / rank
-    spread = jnp.cumsum(jnp.square(ordered)) - rank * jnp.square(mean)
-    candidates = mean - jnp.sqrt(jnp.maximum((1 - spread) / rank, 0))
-    threshold = _last(candidates, candidates <= ordered)
-    kept = 0.5 * z > threshold
+
+    def in_order(depths: Array) -> Array:
+        ordered, rank = _descending(depths)
+        mean = jnp.cumsum(ordered) / rank
+        spread = jnp.cumsum(jnp.square(ordered)) - rank * jnp.square(mean)
+        candidates = mean - jnp.sqrt(jnp.maximum((1 - spread) / rank, 0))
+        return _last(candidates, candidates <= ordered)
+
+    kept = _kept(0.5 * z, in_order, jnp.square)
     size = jnp.sum(select(kept, jnp.ones_like(z), 0.0))
     half = select(kept, 0.5 * z, 0.0)
     center = jnp.sum(half) / size
@@ -86,11 +93,26 @@ def _below_the_top(logits: Array, labels: Array) -> tuple[Array, Array]:
     return logits - top, top - pick(logits, labels)
 
 
-def _descending(z: Array) -> tuple[Array, Array]:
-    """Sorted, and ranks 1..k. No class more than 1 below the top is ever kept, so what is far below may be moved up to -2."""
-    depths = jnp.abs(lax.stop_gradient(jnp.maximum(z, -2)))
-    ordered = -ascending(depths)
-    return ordered, jnp.arange(1, z.shape[-1] + 1).astype(z.dtype)
+def _kept(z: Array, threshold: Callable[[Array], Array], share: Callable[[Array], Array]) -> Array:
+    """Which classes have a probability: those above the threshold that is found from how far they are below the top, in order; or,
+    those above which lies less than 1, each class counted by its `share` of how far it is above.
+
+    No class more than 1 below the top is ever kept, so what is far below may be moved up to -2.
+    """
+
+    def sorted_out(z: Array) -> Array:
+        return z > threshold(jnp.abs(jnp.maximum(z, -2)))
+
+    def compared(z: Array) -> Array:
+        near = jnp.maximum(z, -2)
+        return sum_over_others(lambda one, other: share(jnp.maximum(other - one, 0)), [near], [near]) < 1
+
+    return if_short(z, cpu=compared, default=sorted_out)
+
+
+def _descending(depths: Array) -> tuple[Array, Array]:
+    """The numbers in order, from the top, and ranks 1..k."""
+    return -ascending(depths), jnp.arange(1, depths.shape[-1] + 1).astype(depths.dtype)
 
 
 def _last(values: Array, holds: Array) -> Array:

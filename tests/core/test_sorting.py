@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jloss
-from jloss._core import sorting
+from jloss._core import backend, sorting
 
 RNG = np.random.default_rng(0)
 AWKWARD = np.array([3.0, -1.0, 0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1e-30, -1e-30, 3.0, -1.0, 2.5, 1e38], np.float32)
@@ -64,6 +64,73 @@ def test_many_rows_are_sorted_in_parts(monkeypatch, shape, mapped):
     for row in (0, 1, len(keys) // 2, -2, -1):
         first = np.lexsort((flags[row], keys[row]))
         np.testing.assert_array_equal(np.asarray(counts)[row][first], np.cumsum(flags[row][first]))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 23, 24, 25, 100, 128])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_sum_over_others(size, mapped):
+    """Of each with each exactly once, with no array of all pairs."""
+    each, others = RNG.integers(-5, 6, (2, 5, size)).astype(np.float32)
+
+    def below(x, y):
+        return sorting.sum_over_others(lambda x, y: (y < x).astype(jnp.int32), [x], [y])
+
+    rows = (each, others) if mapped else (each[0], others[0])
+    program = jax.jit(jax.vmap(below) if mapped else below).lower(*rows)
+    assert f"{size}x{size}x" not in program.as_text()
+    table = rows[1][..., None, :] < rows[0][..., :, None]
+    np.testing.assert_array_equal(program.compile()(*rows), table.sum(-1))
+
+
+def awkward_rows(size):
+    """Random, tied, equal, all but one absent, far apart, with NaN, with an infinity."""
+    rows = RNG.normal(size=(backend.REORDER_FROM // size + 9, size)).astype(np.float32)
+    rows[1:4] = np.round(rows[1:4])
+    rows[4], rows[5, 1:], rows[6] = 0.25, -np.inf, 1e4 * rows[6]
+    rows[7, :: size // 2 + 1], rows[8, -1] = np.nan, np.inf
+    return rows
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 24, 57, 128, 129])
+@pytest.mark.parametrize("name", ["multilabel_margin", "sparsemax", "entmax15"])
+def test_short_rows_are_compared(monkeypatch, name, size):
+    """Values and gradients are those of sorted rows."""
+    loss, scores = getattr(jloss, name), awkward_rows(size)
+    labels = RNG.integers(0, size, len(scores))
+    targets = RNG.uniform(size=scores.shape) < 0.3 if name == "multilabel_margin" else labels
+
+    def both(scores, targets):
+        value, slope = jax.vjp(lambda s: loss(s, targets, reduction="none"), scores)
+        return value, slope(jnp.ones_like(value))[0]
+
+    found = jax.jit(both).lower(scores, targets)
+    assert ("stablehlo.sort" in found.as_text()) == (size > sorting.SHORT)
+    monkeypatch.setattr(sorting, "SHORT", 0)
+    jax.clear_caches()
+    expected = jax.jit(both).lower(scores, targets)
+    assert "stablehlo.sort" in expected.as_text()
+    (values, slopes), (right, right_slopes) = (program.compile()(scores, targets) for program in (found, expected))
+    assert np.isnan(values[7])
+    rtol = 0 if name == "multilabel_margin" else 1e-6
+    np.testing.assert_allclose(values, right, rtol=rtol)
+    np.testing.assert_allclose(np.delete(slopes, 7, 0), np.delete(right_slopes, 7, 0), rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("size", [3, 40, 128])
+def test_compared_against_the_definition(size):
+    scores = np.delete(awkward_rows(size), [5, 7, 8], 0)
+    holds = RNG.uniform(size=scores.shape) < 0.4
+    pairs = np.maximum(0, 1 + scores[:, None, :].astype(float) - scores[:, :, None]) * (holds[:, :, None] & ~holds[:, None, :])
+    np.testing.assert_allclose(jloss.multilabel_margin(scores, holds, reduction="none"), pairs.sum((1, 2)) / size, rtol=2e-5, atol=1e-5)
+    for loss, power in ((jloss.sparsemax, 1), (jloss.entmax15, 2)):
+        slopes = np.asarray(jax.grad(lambda z, loss=loss: loss(z, jnp.zeros(len(z), int), reduction="sum"))(scores), float)
+        slopes[:, 0] += 1
+        low, high = scores.max(1) / power - 1.0, scores.max(1) / power + 0.0  # bisection of the threshold, in float64
+        for _ in range(60):
+            middle = (low + high) / 2
+            mass = np.maximum(scores / power - middle[:, None], 0) ** power
+            low, high = np.where(mass.sum(1) > 1, middle, low), np.where(mass.sum(1) > 1, high, middle)
+        np.testing.assert_allclose(slopes, np.maximum(scores / power - low[:, None], 0) ** power, atol=2e-6)
 
 
 @pytest.mark.parametrize("shared", [0, 1])
