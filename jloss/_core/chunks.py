@@ -75,8 +75,8 @@ def chunked_map(
 
 
 def fewest(features: Sequence[Any]) -> int:
-    """Tokens whose logits are not split by default, where hidden states have so many features: the logits are no larger than a kernel."""
-    return max(FEWEST, *(min(n, ENOUGH) for n in features if isinstance(n, int)), 1)
+    """Tokens whose logits are not split by default; `features` are those of each head. All its logits are no larger than a kernel."""
+    return max(FEWEST, *(min(n, ENOUGH) // len(features) for n in features if isinstance(n, int)), 1)
 
 
 # ---------------------------------------------------------------- schedules

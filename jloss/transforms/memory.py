@@ -89,8 +89,8 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
             ``(..., k)``; `where` and `weights` are per token or per token and class, and the mean runs over both.
             Or a loss of log-probabilities of tokens or sequences, such as those of preferences and policies.
         chunk_size: Tokens in a chunk, at most, over all devices; by default there are sixteen chunks, or fewer of 512 tokens (of as
-            many tokens as features, if those are less, and of 64 at least). A loss of sequences of logits has at least one sequence in
-            a chunk.
+            many as there are features, if those are less; shared by all heads; 64 at least). A loss of sequences of logits has at
+            least one sequence in a chunk.
         backward: ``"cached"`` or ``"recompute"``.
         teacher: Whether the second model (`teacher_logits`, the log-probabilities of a reference policy) has a head, too.
 

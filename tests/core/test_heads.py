@@ -445,6 +445,28 @@ def test_few_tokens_need_no_loop(tokens, loops, backward, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ("tokens", "features", "teacher", "chunks_of"),
+    [
+        (2048, 512, False, 4),
+        (2048, 2048, False, 4),
+        (2048, 100, False, 16),
+        (1024, 128, False, 8),
+        (2048, 512, True, 8),
+        (16384, 512, False, 16),
+    ],
+)
+def test_logits_of_a_chunk_are_no_larger_than_the_kernel(tokens, features, teacher, chunks_of, monkeypatch):
+    """By default; nor are they of less tokens, down to 64, whose products would wait for the kernel."""
+    monkeypatch.setattr(chunks, "FEWEST", 64)
+    monkeypatch.setattr(chunks, "ENOUGH", 512)
+    hidden, kernel = jax.ShapeDtypeStruct((tokens, features), jnp.float32), jax.ShapeDtypeStruct((300, features), jnp.float32)
+    head = jloss.linear_head(jloss.distillation if teacher else jloss.cross_entropy, teacher=teacher)
+    inputs = (hidden, kernel) * 2 if teacher else (hidden, kernel, jax.ShapeDtypeStruct((tokens,), jnp.int32))
+    program = jax.make_jaxpr(jax.grad(head, 1))(*inputs)
+    assert f"length={chunks_of}" in str(program)
+
+
 def test_few_sequences_of_many_tokens_are_still_apart(monkeypatch):
     """What counts is how many tokens have their logits at once, not how many examples there are."""
     monkeypatch.setattr(chunks, "FEWEST", 64)
