@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# neuralforecast 3.3.0: four of its losses count what the mask leaves out: the frequencies of FreDF, the mean of Accuracy, the mixtures GMM and
-# PMM with horizon_correlation=True, and MSE, MAPE and others whose third argument is not the mask, as it is in MAE, RMSE and SMAPE.
+# neuralforecast 3.3.0: some of its losses count what the mask leaves out: the frequencies of FreDF, the mean of Accuracy, the mixture GMM with
+# horizon_correlation=True, and MSE, MAPE and others whose third argument is not the mask, as it is in MAE, RMSE and SMAPE.
 #
 # Guess: a forecast that is right in the three places that the mask keeps has the loss 0 and the accuracy 1, and the likelihood of a mixture
 #        does not depend on the fourth.
