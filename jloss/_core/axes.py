@@ -135,7 +135,9 @@ def batch_shape(
     return batch, places
 
 
-def check_some(loss: str, inputs: Mapping[str, Dims], arrays: Mapping[str, Any], places: Mapping[str, Axes], needs: Mapping[str, str]) -> None:
+def check_some(
+    loss: str, inputs: Mapping[str, Dims], arrays: Mapping[str, Any], places: Mapping[str, Axes], needs: Mapping[str, str]
+) -> None:
     """Raises where there is nothing of what a loss needs at least one of: no classes, no experts."""
     for name, place in places.items():
         for dim, at in zip(inputs[name], place.core, strict=True):
