@@ -232,4 +232,4 @@ def by_blocks(function: Callable[[Any], Any], rows: Any, size: int = 128) -> Any
 
 def _snap(squared: Array, size: Array) -> Array:
     nothing = squared - 2 * jnp.finfo(squared.dtype).eps * size <= 0  # not where sizes are infinite
-    return squared - lax.stop_gradient(jnp.where(nothing, squared, 0.0))
+    return jnp.where(nothing, squared - lax.stop_gradient(squared), squared)
