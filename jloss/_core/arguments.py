@@ -187,8 +187,6 @@ def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any
                     raise NameError(f"{name}: `{option}` is {axis!r}, no axis here; {advice}") from None
     given = dict(zip(shown.parameters, args, strict=False)) | kwargs
     check_arrays(name, list(shown.parameters.values()), given)
-    for argument in () if is_ours else _without_classes(entry, given):
-        raise ValueError(f"{name}: `{argument}` has no classes, got shape {given[argument].shape}.") from None
     for option in () if is_ours or type(error) not in (TypeError, ValueError) else entry.options:
         if np.ndim(given.get(option, 0)):
             fits = "the whole batch" if entry.elementwise else "one example"
@@ -197,13 +195,6 @@ def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any
         sentences = list(of_shapes(entry, given, str(error)))
         if sentences:
             raise type(error)("\n  ".join([str(error), *sentences])) from None
-
-
-def _without_classes(entry: Entry, given: dict[str, Any]) -> list[str]:
-    """The inputs whose axis of classes has size 0."""
-    shapes = {n: getattr(given.get(n), "shape", ()) for n, dims in entry.inputs.items() if "k" in dims}
-    at = {n: given.get("axis", dims.index("k") - len(dims)) for n, dims in entry.inputs.items() if n in shapes}
-    return [n for n, shape in shapes.items() if -len(shape) <= at[n] < len(shape) and shape[at[n]] == 0]
 
 
 def _is_bound(axis: str) -> bool:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jloss._core.backend import select
-from jloss._core.domains import DOMAINS, check_chex
+from jloss._core.domains import DOMAINS, check_chex, is_known
 
 Dims = tuple[str, ...]
 
@@ -133,6 +133,16 @@ def batch_shape(
             error=ValueError,
         )
     return batch, places
+
+
+def check_some(
+    loss: str, inputs: Mapping[str, Dims], arrays: Mapping[str, Any], places: Mapping[str, Axes], needs: Mapping[str, str]
+) -> None:
+    """Raises where there is nothing of what a loss needs at least one of: no classes, no experts."""
+    for name, place in places.items():
+        for dim, at in zip(inputs[name], place.core, strict=True):
+            if dim in needs and is_known(arrays[name].shape[at]) and arrays[name].shape[at] == 0:
+                raise ValueError(f"{loss}: `{name}` has no {needs[dim]}, got shape {arrays[name].shape}.")
 
 
 def check_batch_is_left(loss: str, inputs: Mapping[str, Dims], arrays: Mapping[str, Any], places: Mapping[str, Axes]) -> None:

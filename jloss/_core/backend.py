@@ -41,6 +41,7 @@ class Hints(NamedTuple):
     blocks: int = 0  # value and gradient are computed a block of examples at a time from so small a fraction of `RECOMPUTE_FROM` on
     keeps: int = 1  # times what a formula usually keeps of a number, so that a block has the less of them
     sizes: Mapping[str, int] = MappingProxyType({})  # of the core axes of samples, where the usual ones are too small for it
+    needs: Mapping[str, str] = MappingProxyType({})  # of which axes there must be one or more, and what they count; classes always
     time: str = ""  # sizes with which its operations grow faster than its inputs do: "n^2"
     memory: str = ""  # and what it holds
 

@@ -33,7 +33,7 @@ from jloss._core.arguments import (
     lists_to_arrays,
     raise_plainly,
 )
-from jloss._core.axes import Axes, Dims, batch_shape, check_batch_is_left, fill_masked, is_sound, parse, per_example, spatial
+from jloss._core.axes import Axes, Dims, batch_shape, check_batch_is_left, check_some, fill_masked, is_sound, parse, per_example, spatial
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.checks import are_on, checked_call
 from jloss._core.domains import DOMAINS, arithmetic_dtype, is_known, typed_inputs
@@ -225,6 +225,7 @@ def batch_of(entry: Entry, given: dict[str, Any]) -> Batch:
     written = {n: spatial(dims, count) for n, dims in entry.inputs.items()}
     batched = {n: a for n, a in arrays.items() if entry.domains[n] != "tree"}  # a tree may be a bare array; it has no batch axes
     shape, axes = batch_shape(name, written, batched, axis, axis_roles(entry) if axis is not None else {})
+    check_some(name, written, batched, axes, {"k": "classes", **backend.hints_of(entry.core).needs})
     if shape and "*s" in entry.inputs[next(iter(entry.inputs))]:
         check_batch_is_left(name, entry.inputs, batched, axes)
     where, weights = given.get("where"), given.get("weights")

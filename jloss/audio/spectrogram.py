@@ -26,7 +26,7 @@ from jloss.numerics import absolute, logsumexp, normalize, safe_divide
 
 
 @loss("(t),(t),(b,f)->()", "real real nonnegative", epsilon="positive")
-@hint(sizes={"t": 600, "f": 513})
+@hint(sizes={"t": 600, "f": 513}, needs={"b": "bands"})
 def stft(
     predictions: Array,
     targets: Array,
@@ -133,7 +133,7 @@ def multi_resolution_stft(
 
 
 @loss("(t),(t),(b,f)->()", "real real nonnegative", epsilon="positive")
-@hint(sizes={"t": 600, "f": 513})
+@hint(sizes={"t": 600, "f": 513}, needs={"b": "bands"})
 def mel(
     predictions: Array,
     targets: Array,
@@ -361,7 +361,7 @@ def ge2e(
     unit = normalize(embeddings)
     total = jnp.sum(unit, axis=1)
     own = jnp.sum(unit * normalize(total[:, None] - unit), axis=-1)
-    cosines = _product(unit.reshape(-1, features), normalize(total).T).reshape(speakers, utterances, speakers)
+    cosines = _product(unit.reshape(speakers * utterances, features), normalize(total).T).reshape(speakers, utterances, speakers)
     is_own = jnp.broadcast_to(jnp.eye(speakers, dtype=bool)[:, None], cosines.shape)
     scores = scale * select(is_own, jnp.broadcast_to(own[..., None], cosines.shape), cosines) + bias
     if method == "softmax":

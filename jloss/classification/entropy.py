@@ -286,7 +286,7 @@ def softmax_focal(
         class_axis_name: Mesh axis over which the classes are split, inside `jax.shard_map`.
 
     >>> softmax_focal(jnp.array([[2.0, 0.0], [0.0, 0.0]]), jnp.array([0, 0]), reduction="none")
-    Array([0.0018035, 0.1732868], dtype=float32)
+    Array([0.00180356, 0.1732868 ], dtype=float32)
 
     References:
         Lin et al., Focal Loss for Dense Object Detection, 2017. https://arxiv.org/abs/1708.02002

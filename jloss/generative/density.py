@@ -6,7 +6,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._core.backend import select
+from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.generative._bins import LOG_ROOT_2PI, binned_normal_nll, bounded
@@ -38,6 +38,7 @@ def flow_nll(latents: Array, log_determinants: Array, **reduce: Unpack[Reduce]) 
 
 
 @loss("(m),(c,m),(c,m),(c),(e,m)->()", "real real real real real")
+@hint(needs={"m": "components"})
 def discretized_logistic_mixture(
     mixture_logits: Array,
     means: Array,

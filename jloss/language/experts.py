@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.backend import hint
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.language._steps import masked_steps, over_steps
@@ -17,6 +18,7 @@ from jloss.numerics._special import softmax_entropy
 
 
 @loss("(n,e),(n)->()", "real mask")
+@hint(needs={"e": "experts"})
 def router_z(logits: Array, mask: Array | None = None, **reduce: Unpack[Reduce]) -> Array:
     r"""Keeps the logits of a router of experts small, so that half precision does not round its choices away.
 
@@ -40,6 +42,7 @@ def router_z(logits: Array, mask: Array | None = None, **reduce: Unpack[Reduce])
 
 
 @loss("(n,e),(n)->()", "real mask")
+@hint(needs={"e": "experts"})
 def load_balancing(
     logits: Array, mask: Array | None = None, *, top_k: int = 1, tokens_axis_name: str | None = None, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -78,6 +81,7 @@ def load_balancing(
 
 
 @loss("(n,e),(n)->()", "real mask")
+@hint(needs={"e": "experts"})
 def router_entropy(logits: Array, mask: Array | None = None, **reduce: Unpack[Reduce]) -> Array:
     r"""Mean entropy of a router's choices: minimise it for decided tokens, maximise it (a negative weight) to explore.
 

@@ -18,6 +18,7 @@ from jloss.reinforcement.returns import discounted
 
 
 @loss("(q),(m),(q)->()", "real real unit", constants="targets", kappa="nonnegative")
+@hint(needs={"q": "quantiles"})
 def quantile_td(quantiles: Array, targets: Array, levels: Array | None = None, *, kappa: float = 1.0, **reduce: Unpack[Reduce]) -> Array:
     r"""Quantiles of the return learn those of samples of it: distributional Q-learning (QR-DQN, IQN).
 
@@ -54,7 +55,7 @@ def quantile_td(quantiles: Array, targets: Array, levels: Array | None = None, *
 
 
 @loss("(q),(q),(),(),(q)->()", "real real real unit rising", constants="next_logits rewards discounts atoms")
-@hint(time="q^2")
+@hint(time="q^2", needs={"q": "atoms"})
 def categorical_td(logits: Array, next_logits: Array, rewards: Array, discounts: Array, atoms: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Cross entropy with the distribution of the next return, shifted, shrunk and projected onto the atoms (C51).
 
@@ -84,6 +85,7 @@ def categorical_td(logits: Array, next_logits: Array, rewards: Array, discounts:
 
 
 @loss("(q),(),(q)->()", "real real rising", constants="targets atoms")
+@hint(needs={"q": "atoms"})
 def two_hot(logits: Array, targets: Array, atoms: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Regression as classification: a number is shared by the two atoms around it (MuZero, Dreamer).
 
@@ -108,6 +110,7 @@ def two_hot(logits: Array, targets: Array, atoms: Array, **reduce: Unpack[Reduce
 
 
 @loss("(q),(),(q+1)->()", "real real rising", constants="targets edges", sigma="positive")
+@hint(needs={"q": "bins"})
 def hl_gauss(logits: Array, targets: Array, edges: Array, *, sigma: float = 0.75, **reduce: Unpack[Reduce]) -> Array:
     r"""Regression as classification with a blurred target: neighbouring bins share a Gaussian, so they learn from each other.
 

@@ -54,15 +54,22 @@ def dot(rows: Array, columns: Array) -> Array:
 def squared_distances(rows: Array, columns: Array) -> Array:
     """Squared distances; first move the origin among the vectors (`recentered`), or a common offset drowns their differences.
 
-    What rounding cannot tell from 0 is 0, so that it has no gradient.
+    What rounding cannot tell from 0 is 0; its derivatives are those of any other.
     """
     size = jnp.sum(jnp.square(rows), axis=-1)[:, None] + jnp.sum(jnp.square(columns), axis=-1)[None, :]
     return _snap(size - 2 * dot(rows, columns), size)
 
 
 def recentered(given: Items) -> Items:
-    """The same items with the first kept one at the origin, which changes no distance; all NaN if one is not finite."""
-    origin = lax.stop_gradient(lax.dynamic_index_in_dim(given.vectors, jnp.argmax(given.kept), keepdims=True))
+    """The same items around another origin, which changes no distance; all NaN if one is not finite.
+
+    Of three kept items it has the median of each feature: a single one that is far from all others is never taken for their middle.
+    """
+    first, last = jnp.argmax(given.kept), given.kept.shape[0] - 1 - jnp.argmax(given.kept[::-1])
+    beside = jnp.abs(2 * given.index - (first + last).astype(given.index.dtype)).astype(given.vectors.dtype)
+    between = nearest(beside[None], given.kept[None])[0]
+    a, b, c = (lax.stop_gradient(lax.dynamic_index_in_dim(given.vectors, i, keepdims=True)) for i in (first, between, last))
+    origin = jnp.maximum(jnp.minimum(a, b), jnp.minimum(jnp.maximum(a, b), c))
     return given._replace(vectors=jnp.where(given.kept[:, None], given.vectors - origin + nan_if_not_finite(given), 0.0))
 
 
@@ -224,4 +231,5 @@ def by_blocks(function: Callable[[Any], Any], rows: Any, size: int = 128) -> Any
 
 
 def _snap(squared: Array, size: Array) -> Array:
-    return jnp.where(squared - 2 * jnp.finfo(squared.dtype).eps * size <= 0, 0.0, squared)  # infinite sizes stay
+    nothing = squared - 2 * jnp.finfo(squared.dtype).eps * size <= 0  # not where sizes are infinite
+    return jnp.where(nothing, squared - lax.stop_gradient(squared), squared)

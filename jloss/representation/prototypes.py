@@ -15,7 +15,7 @@ from jloss._core.backend import hint
 from jloss._core.blocks import sum_over_blocks
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
-from jloss.numerics import log_softmax, logsumexp, normalize, pick, safe_divide, safe_norm, softplus
+from jloss.numerics import log_softmax, logsumexp, normalize, pick, safe_divide, safe_norm, safe_sqrt, softplus
 from jloss.representation._sets import Items, by_blocks, dot, items, mean_where, number_of, sum_where
 
 
@@ -116,6 +116,7 @@ def sphereface(
 
 
 @loss("(d),(),(k,c,d)->()", "real class real", scale="positive")
+@hint(needs={"c": "centres"})
 def subcenter_arcface(
     embeddings: Array, labels: Array, prototypes: Array, *, margin: float = 0.5, scale: float = 64.0, **reduce: Unpack[Reduce]
 ) -> Array:
@@ -172,6 +173,7 @@ def normalized_softmax(
 
 
 @loss("(d),(),(k,c,d)->()", "real class real", scale="positive", gamma="positive")
+@hint(needs={"c": "centres"})
 def soft_triple(
     embeddings: Array,
     labels: Array,
@@ -211,7 +213,7 @@ def soft_triple(
 
 
 @loss("(k,c,d)->()", "real")
-@hint(time="c^2", memory="c^2")
+@hint(time="c^2", memory="c^2", needs={"c": "centres"})
 def soft_triple_regularizer(prototypes: Array, **reduce: Unpack[Reduce]) -> Array:
     r"""Draws the centres of each class together, so that those of `soft_triple` that are not needed coincide.
 
@@ -367,9 +369,9 @@ def _arcface(unit: Array, labels: Array, prototypes: Array, margin: Array | floa
 def _true_angle(x: Array, y: Array) -> tuple[Array, Array]:
     """Cosine and sine of the angle of two unit vectors, exact at 0 and pi; a zero vector is at a right angle to everything."""
     some = jnp.any(x != 0) & jnp.any(y != 0)
-    apart, along = safe_norm(x - y), safe_norm(x + y)
-    cosine = jnp.where(apart < along, 1 - 0.5 * apart * apart, 0.5 * along * along - 1)
-    return jnp.where(some, cosine, jnp.sum(x * y)), jnp.where(some, 0.5 * apart * along, 1.0)
+    apart, along = jnp.sum(jnp.square(x - y)), jnp.sum(jnp.square(x + y))
+    cosine = jnp.where(apart < along, 1 - 0.5 * apart, 0.5 * along - 1)
+    return jnp.where(some, cosine, jnp.sum(x * y)), jnp.where(some, 0.5 * safe_sqrt(apart) * safe_sqrt(along), 1.0)
 
 
 def _cosines(unit: Array, prototypes: Array) -> Array:

@@ -395,7 +395,8 @@ def histogram(embeddings: Array, labels: Array, mask: Array | None = None, *, bi
 
     def block(rows: Marks, columns: Marks, cosines: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        return [*_histograms((jnp.clip(cosines, -1.0, 1.0) + 1) * (bins / 2), positive, negative, bins)]
+        beyond = lax.stop_gradient(cosines - jnp.clip(cosines, -1.0, 1.0))  # by rounding: no edge that the derivatives should see
+        return [*_histograms((cosines - beyond + 1) * (bins / 2), positive, negative, bins)]
 
     def after(counts: list[Array]) -> Array:
         like, unlike = counts

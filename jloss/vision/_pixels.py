@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.domains import is_known
 from jloss._core.layout import class_sums, pixel_sum, pixel_sum_of_terms
 from jloss.numerics import absolute, positive_part, safe_divide
 
@@ -16,10 +17,15 @@ def keep_pixels(mask: Array | None, *arrays: Array) -> list[Array]:
     return [a if mask is None else jnp.where(mask, a, (mask & ~mask).astype(a.dtype)) for a in arrays]
 
 
+def number_of_pixels(x: Array) -> Array:
+    """To divide by: 1 of none."""
+    return jnp.asarray(max(x.size, 1) if is_known(x.size) else x.size)
+
+
 def pixel_mean(x: Array, mask: Array | None) -> Array:
-    """The mean over the kept pixels; 0 if none is kept."""
+    """The mean over the kept pixels; 0 if there is none."""
     if mask is None:
-        return pixel_sum(x) / jnp.asarray(x.size).astype(x.dtype)
+        return pixel_sum(x) / number_of_pixels(x).astype(x.dtype)
     return pixel_sum(jnp.where(mask, x, 0.0)) / jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1).astype(x.dtype)
 
 

@@ -32,6 +32,7 @@ from jloss.vision._pixels import (
     error_and_total,
     keep_pixels,
     missed_share,
+    number_of_pixels,
     pixel_mean,
     power,
 )
@@ -330,7 +331,7 @@ def mcc(predictions: Array, targets: Array, *, mask: Array | None = None, **redu
         https://arxiv.org/abs/2010.13454
     """
     p, y = keep_pixels(mask, predictions, targets)
-    pixels = jnp.asarray(p.size) if mask is None else jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1)
+    pixels = number_of_pixels(p) if mask is None else jnp.maximum(jnp.sum(mask, dtype=jnp.int32), 1)
     tp, fp, fn = (x / pixels.astype(p.dtype) for x in confusion(p, y))
     tn = pixel_mean(both_absent(p, y), mask)
     p_spread, y_spread = (jnp.where(x <= MIN_PROBABILITY**2, 0.0, x) for x in ((tp + fp) * (tn + fn), (tp + fn) * (tn + fp)))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jloss._core.domains import is_known
 from jloss._core.loss import loss
 from jloss._core.signature import PerClass, SpatialOverClasses
 from jloss._core.sorting import by_rank
@@ -203,6 +204,8 @@ def hausdorff_er(
     if erosions < 1:
         raise ValueError(f"hausdorff_er: `erosions` must be at least 1, got {erosions}.")
     p, y = keep_pixels(mask, predictions, targets)
+    if is_known(p.size) and p.size == 0:
+        return jnp.zeros((), p.dtype)
 
     def erode(error: Array, _: None) -> tuple[Array, Array]:
         (eroded,) = keep_pixels(mask, positive_part(_cross_mean(error) - 0.5))

@@ -1,5 +1,6 @@
 """Metric learning: blocks, awkward angles, and pytorch-metric-learning, with the differences of docs/disagreements/metric_learning.md."""
 
+import functools
 import math
 import pathlib
 import warnings
@@ -37,6 +38,52 @@ def test_blocks_change_nothing(name, monkeypatch):
         monkeypatch.setattr(similarity, "by_blocks", lambda function, rows, size=128: by_blocks(function, rows, 4))
     for got, wanted in zip(evaluate(), whole, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["batch_hard_triplet", "batch_semi_hard_triplet", "batch_all_triplet"])
+def test_an_item_far_from_all_others_drowns_no_distance_among_them(name):
+    """Wherever in the set it stands, the others have the same gradient."""
+    far = np.where(np.arange(N)[:, None] == N // 2, np.float32(1e4), X)
+    slope = jax.jit(jax.grad(functools.partial(getattr(jloss, name), margin=0.5)))
+
+    def moved(by, mask=None):
+        given = () if mask is None else (np.roll(mask, by),)
+        return np.roll(slope(np.roll(far, by, 0), np.roll(LABELS, by), *given), -by, 0)
+
+    wanted = moved(1)
+    assert np.count_nonzero(np.abs(wanted).sum(axis=1)) > N // 2
+    for by in (N - N // 2, N - N // 2 - 1, 0):  # first, last, in the middle
+        np.testing.assert_allclose(moved(by), wanted, rtol=1e-3, atol=1e-4)
+    mask = np.arange(N) < N // 2 + 1  # the last that is kept, then the first
+    np.testing.assert_allclose(moved(N - N // 2, mask), moved(0, mask), rtol=1e-3, atol=1e-4)
+
+
+def second_derivatives(loss, x, along):
+    """Along a direction: of jax, and the central difference of the gradients."""
+    slope = jax.grad(loss)
+    _, found = jax.jvp(slope, (x,), (along,))
+    return found, (slope(x + 0.01 * along) - slope(x - 0.01 * along)) / 0.02
+
+
+@pytest.mark.parametrize("name", ["uniformity", "histogram", "fast_ap"])
+def test_the_second_derivative_of_items_that_coincide(name):
+    given = () if name == "uniformity" else (LABELS,)
+    x, along = jnp.ones((N, D)), jnp.asarray(X) / 4
+    found, wanted = second_derivatives(lambda x: getattr(jloss, name)(x, *given), x, along)
+    assert np.abs(wanted).max() > 0.01
+    np.testing.assert_allclose(found, wanted, atol=0.03 * np.abs(wanted).max())
+    np.testing.assert_allclose(jax.grad(lambda x: getattr(jloss, name)(x, *given))(x), np.zeros((N, D)), atol=1e-6)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("name", "margin"), [("arcface", 0.0), ("arcface", 0.5), ("sphereface", 1), ("sphereface", 4)])
+def test_the_second_derivative_at_the_own_prototype_and_opposite_to_it(name, margin, sign):
+    if sign == 1 and margin == 0.5:
+        return  # the angle has a corner there
+    loss = functools.partial(getattr(jloss, name), margin=margin, scale=4.0)
+    own = jnp.asarray(PROTOTYPES)[0]
+    found, wanted = second_derivatives(lambda x: loss(x, 0, PROTOTYPES), sign * own, jnp.asarray(X)[0])
+    np.testing.assert_allclose(found, wanted, atol=0.02 * np.abs(wanted).max() + 1e-4)
 
 
 def test_angular_margins_have_finite_gradients_at_their_prototype_and_opposite_to_it():
