@@ -66,6 +66,18 @@ def test_a_match_is_0_with_gradient_0(name, signal):
     np.testing.assert_array_equal(gradients, np.zeros((2, 8)))
 
 
+@pytest.mark.parametrize("fft_size", [4, 512])
+def test_a_match_of_compressed_spectra_is_0_in_optimised_code(fft_size):
+    """Of two equal products CPUs subtract one before it is rounded."""
+    signals = np.float32(np.random.default_rng(0).normal(size=(9, 1200)))
+    step = jax.jit(jax.value_and_grad(lambda x, y: jloss.compressed_spectral(x, y, fft_size=fft_size, hop_size=fft_size // 2), (0, 1)))
+    compiled = step.lower(signals, signals).compile({"xla_backend_optimization_level": 3})  # as it is for users, but not in tests
+    for given in (signals, np.broadcast_to(np.sin(np.arange(1200, dtype=np.float32)), signals.shape)):
+        value, gradients = compiled(given, given)
+        assert value == 0
+        np.testing.assert_array_equal(gradients, np.zeros((2, *signals.shape)))
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_silence_has_a_finite_loss_and_gradient(name):
     tone = np.sin(np.arange(8.0))
