@@ -144,17 +144,16 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
         return jnp.mean(value) if elementwise else value
 
     narrow = frozenset(name for head in heads for name in (head.hidden, head.kernel))
-    evaluate = in_chunks(chunk_size, backward, per_class if elementwise else None, narrow)
-    if facts is not None:
-        evaluate = in_chunks_of_tokens(chunk_size, backward, narrow, heads)
+    each = in_chunks(chunk_size, backward, None, narrow) if facts is None else in_chunks_of_tokens(chunk_size, backward, narrow, heads)
+    evaluate = in_chunks(chunk_size, backward, per_class, narrow) if elementwise else each
     head = example_transform(
         f"linear_head({entry.name})", headed, per_token, own, {name: "positive" for name in own if "cap" in name}, evaluate
     )
-    head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again))
+    head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again, evaluate=each))
     return head
 
 
-def _made_by(loss: Loss) -> tuple[Loss, Any]:
+def _made_by(loss: Loss) -> tuple[Any, Any]:
     """The loss inside a transform of batches, and that transform with its settings."""
-    inner, again, _ = batch_transform_of(loss)
+    inner, again, *_ = batch_transform_of(loss)
     return inner, again
