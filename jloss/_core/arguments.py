@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from numbers import Integral
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +77,7 @@ def check_option(loss: str, option: str, value: Any, domain: str) -> None:
         raise ValueError(f"{loss}: `{option}` must be {meaning}, got {value}.")
 
 
-def is_known_number(value: Any) -> bool:
+def is_known_number(value: Any) -> TypeGuard[float]:
     """Whether a value is one real number, of Python or NumPy, that can be looked at while a loss is made or called."""
     return isinstance(value, int | float) or (
         isinstance(value, np.generic | np.ndarray) and not value.shape and value.dtype.kind in "iuf" and value.dtype.isnative

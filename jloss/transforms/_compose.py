@@ -71,12 +71,12 @@ def entry_unless_batch_transform(loss: Loss) -> Entry | None:
 
 def apply_inside(loss: Loss, transform: Callable[[Loss], Loss]) -> Any:
     """Applies a transform of examples below one of batches."""
-    inner, again, *_ = batch_transform_of(loss)
+    inner, again = batch_transform_of(loss)
     return again(transform(inner))
 
 
-def batch_transform_of(loss: Loss) -> BatchTransform:
-    """How the transform of batches that made this loss is taken apart."""
+def batch_transform_of(loss: Loss) -> tuple[Any, Any]:
+    """The loss inside a transform of batches, and that transform with its settings."""
     entry = loss_entry(loss)
     assert entry.batch is not None, "only asked of losses that are made by one"
     if entry.batch.inner is None:
@@ -84,7 +84,7 @@ def batch_transform_of(loss: Loss) -> BatchTransform:
             f"{entry.name}: some of its losses take hold of a whole batch, so that what changes single examples has to go below, "
             "around each of them."
         )
-    return entry.batch
+    return entry.batch.inner, entry.batch.again
 
 
 def does_reweigh(loss: Loss) -> bool:

@@ -52,7 +52,7 @@ def chunked(loss: L, chunk_size: int | None = None, backward: Backward = "cached
     check_schedule("chunked", chunk_size, backward)
     entry = entry_unless_batch_transform(loss)
     if entry is None:
-        inner, maker = _made_by(loss)
+        inner, maker = batch_transform_of(loss)
         if maker.func in (chunked, linear_head):  # already a chunk at a time: in chunks of this size
             return functools.partial(maker, chunk_size=chunk_size, backward=backward)(inner)
         return apply_inside(loss, functools.partial(chunked, chunk_size=chunk_size, backward=backward))
@@ -113,7 +113,7 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     again = functools.partial(linear_head, chunk_size=chunk_size, backward=backward, teacher=teacher)
     entry = entry_unless_batch_transform(loss)
     if entry is None:
-        inner, maker = _made_by(loss)
+        inner, maker = batch_transform_of(loss)
         if maker.func is linear_head:
             raise TypeError(f"linear_head: needs a loss of logits; {loss_entry(loss).name} has a linear head already.")
         return again(inner) if maker.func is chunked else apply_inside(loss, again)  # its chunks are those of the head
@@ -151,9 +151,3 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     )
     head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again, evaluate=each))
     return head
-
-
-def _made_by(loss: Loss) -> tuple[Any, Any]:
-    """The loss inside a transform of batches, and that transform with its settings."""
-    inner, again, *_ = batch_transform_of(loss)
-    return inner, again
