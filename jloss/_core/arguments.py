@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from numbers import Integral
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -73,8 +73,15 @@ def check_argument(name: str, argument: str, value: Any, annotation: Any) -> Non
 def check_option(loss: str, option: str, value: Any, domain: str) -> None:
     """Raises where a Python number is outside the domain of its option."""
     low, high, meaning = DOMAINS[domain].low, DOMAINS[domain].high, DOMAINS[domain].meaning
-    if isinstance(value, int | float) and not low <= value <= high:
+    if is_known_number(value) and not low <= value <= high:
         raise ValueError(f"{loss}: `{option}` must be {meaning}, got {value}.")
+
+
+def is_known_number(value: Any) -> TypeGuard[float]:
+    """Whether a value is one real number, of Python or NumPy, that can be looked at while a loss is made or called."""
+    return isinstance(value, int | float) or (
+        isinstance(value, np.generic | np.ndarray) and not value.shape and value.dtype.kind in "iuf" and value.dtype.isnative
+    )
 
 
 def check_static(loss: str, option: str, value: Any, annotation: Any) -> None:
@@ -231,6 +238,13 @@ def check_array(name: str, argument: str, value: Any, annotation: Any = float | 
     way = "to_numpy()" if hasattr(value, "to_numpy") else "detach().cpu().numpy()" if hasattr(value, "detach") else ""
     remedy = f" Give its .{way}." if way and not isinstance(value, type) else ""
     raise TypeError(f"{name}: `{argument}` must be {wants}, of JAX or NumPy, got {got}.{remedy}") from None
+
+
+def check_number(name: str, argument: str, value: Any) -> None:
+    """Raises where a value is not one real number, or an array or tracer of one."""
+    check_array(name, argument, value)
+    if np.shape(value):
+        raise ValueError(f"{name}: `{argument}` must be one number, got shape {np.shape(value)}.") from None
 
 
 def is_misread(value: Any) -> bool:

@@ -16,9 +16,11 @@ from jloss._core.types import readable
 class BatchTransform(NamedTuple):
     """How a transform of batches is taken apart: what it was applied to, and how it is applied anew."""
 
-    inner: Callable[..., Any]  # the loss inside
+    inner: Callable[..., Any] | None  # the loss inside; None of a sum of several
     again: Callable[[Callable[..., Any]], Callable[..., Any]]  # the same transform, of another loss
     unreduced: Callable[..., Any] | None = None  # values, where, weights of a call; None where the loss itself gives them
+    evaluate: Callable[..., Any] | None = None  # how it goes over the examples, for a transform that has to act above it
+    reweighs: bool = False  # whether `unreduced` gives other weights than the call
 
 
 class Entry(NamedTuple):
@@ -154,5 +156,12 @@ def entry(loss: Callable[..., Any]) -> Entry:
     """What is known of a loss, of jloss or your own."""
     entry = getattr(loss, "__jloss__", None)
     if entry is None:
-        raise TypeError(f"{getattr(loss, '__name__', loss)!r} is not a jloss loss; write it with @jloss.loss(...).")
+        name = getattr(loss, "__name__", loss)
+        if isinstance(loss, tuple) and hasattr(loss, "apply"):
+            raise TypeError("A StatefulLoss is called by .apply(state, ...); it cannot stand where a loss without state is expected.")
+        if hasattr(loss, "__jloss_total__"):
+            raise TypeError(
+                f"{name!r} is no loss of one example, because {loss.__jloss_total__}; put what acts on it around each of its losses."
+            )
+        raise TypeError(f"{name!r} is not a jloss loss; write it with @jloss.loss(...).")
     return entry

@@ -181,6 +181,7 @@ def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any
             values = map_examples(core, batch.arrays, batch.axes, options, len(batch.shape), entry.elementwise)
     if values.shape != batch.shape:
         raise ValueError(f"{entry.name}: one example must give one number; the core gave {values.shape} for batch axes {batch.shape}.")
+    values = real_numbers(entry.name, values)
     if reduction is UNREDUCED:
         return values, where, batch.weights
     how = backend.how_to_sum(entry, program, batch.arrays, values, where, reduction)
@@ -283,7 +284,7 @@ def evaluate_in_blocks(entry: Entry, given: dict[str, Any], traced: frozenset[st
         block = layout.arrange(entry, mask_inputs(entry, inside, block), inside)
         options = cast_options(entry, inside, traced, arithmetic_dtype(block.arrays))
         values = map_examples(entry.core, block.arrays, block.axes, options, len(block.shape), entry.elementwise)
-        return jnp.sum(keep_values(values, block.where, block.weights)[0]) * scale
+        return jnp.sum(keep_values(real_numbers(entry.name, values), block.where, block.weights)[0]) * scale
 
     def total(scale: Any) -> Array:
         operands, at = [given[n] for n in names], [*map(places.get, names)]
@@ -321,6 +322,13 @@ def map_examples(core: Any, arrays: Any, axes: Any, options: Any, levels: int, e
             one, in_axes=[None if at is None else at - sum(o < at for o in mapped) for at, mapped in zip(now, outer, strict=True)]
         )
     return one(*(arrays[n] for n in names))
+
+
+def real_numbers(name: str, values: Array) -> Array:
+    """What a core gave, in float32 or wider: it may count errors in integers or booleans, or compute in half precision."""
+    if jnp.issubdtype(values.dtype, jnp.complexfloating):
+        raise TypeError(f"{name}: one example must give one real number; the core gave {values.dtype}.")
+    return values if values.dtype in (jnp.float32, jnp.float64) else values.astype(jnp.float32)
 
 
 def widen(array: Array, dtype: Any) -> Array:

@@ -15,7 +15,7 @@ from jloss._core.axes import Axes, fill_masked, is_sound, per_example
 from jloss._core.catalogue import Entry
 from jloss._core.chunks import Backward, chunked_map, chunked_sum
 from jloss._core.domains import DOMAINS, typed_inputs
-from jloss._core.loss import batch_of, cast_options, map_examples
+from jloss._core.loss import batch_of, cast_options, map_examples, real_numbers
 from jloss._core.reduction import reduce_values
 from jloss._core.signature import UNREDUCED
 from jloss.transforms._compose import reduced
@@ -86,7 +86,7 @@ def in_chunks(
                 raise ValueError(
                     f"{entry.name}: one example must give one number; the core gave {value.shape} for batch axes {some} of a chunk."
                 )
-            return value
+            return real_numbers(entry.name, value)
 
         def total(rows: Any, shared: Any, where: Array | None) -> Array:
             value = values(rows, shared, where)

@@ -17,7 +17,7 @@ from jloss._core.arguments import check_argument, check_option, check_static, un
 from jloss._core.catalogue import BatchTransform, Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.log_probs import Steps
-from jloss._core.loss import at_the_door, door_of, loss, loss_by
+from jloss._core.loss import at_the_door, door_of, loss, loss_by, real_numbers
 from jloss._core.reduction import mean_of, reduce
 from jloss._core.signature import UNREDUCED, OverClasses, PerClass, Reduce, Reduction, Spatial, SpatialOverClasses
 from jloss._core.types import as_written, meaning
@@ -51,9 +51,9 @@ def _rewrapped(entry: Entry, preset: dict[str, Any]) -> Loss:
     core.__signature__ = _preset(inspect.signature(entry.core), preset)  # type: ignore[attr-defined]
     batch = entry.batch
     if batch is not None:
-        inner = functools.partial(batch.inner, **{n: v for n, v in preset.items() if n in loss_entry(batch.inner).options})
+        inner = batch.inner and functools.partial(batch.inner, **{n: v for n, v in preset.items() if n in loss_entry(batch.inner).options})
         unreduced = batch.unreduced and functools.partial(batch.unreduced, **preset)
-        batch = BatchTransform(inner, batch.again, unreduced)
+        batch = batch._replace(inner=inner, unreduced=unreduced)
     options = {**entry.options, **preset}
     public.__jloss__ = entry._replace(public=public, core=core, options=options, batch=batch)  # type: ignore[attr-defined]
     return public
@@ -71,15 +71,26 @@ def entry_unless_batch_transform(loss: Loss) -> Entry | None:
 
 def apply_inside(loss: Loss, transform: Callable[[Loss], Loss]) -> Any:
     """Applies a transform of examples below one of batches."""
-    inner, again, _ = batch_transform_of(loss)
+    inner, again = batch_transform_of(loss)
     return again(transform(inner))
 
 
-def batch_transform_of(loss: Loss) -> BatchTransform:
-    """How the transform of batches that made this loss is taken apart."""
+def batch_transform_of(loss: Loss) -> tuple[Any, Any]:
+    """The loss inside a transform of batches, and that transform with its settings."""
+    entry = loss_entry(loss)
+    assert entry.batch is not None, "only asked of losses that are made by one"
+    if entry.batch.inner is None:
+        raise TypeError(
+            f"{entry.name}: some of its losses take hold of a whole batch, so that what changes single examples has to go below, "
+            "around each of them."
+        )
+    return entry.batch.inner, entry.batch.again
+
+
+def does_reweigh(loss: Loss) -> bool:
+    """Whether the examples of a loss count otherwise than its call says, as those of `hardest`."""
     batch = loss_entry(loss).batch
-    assert batch is not None, "only asked of losses that are made by one"
-    return batch
+    return batch is not None and batch.reweighs
 
 
 def per_example_values(loss: Loss, **given: Any) -> tuple[Array, Array | None, Array | None]:
@@ -202,13 +213,16 @@ def bind_call(entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], reduc
         raise unbound(entry.name, shown, kwargs, error, entry) from None
 
 
-def batch_transform(whole: Entry, public: Loss, examples: Callable[..., Any], inner: Loss, again: Callable[[Loss], Loss]) -> Any:
+def batch_transform(
+    whole: Entry, public: Loss, examples: Callable[..., Any], inner: Loss | None, again: Callable[[Loss], Loss], reweighs: bool = False
+) -> Any:
     """A loss that takes hold of the whole batch: named, signed and entered like any other."""
+    reweighs = reweighs or (inner is not None and does_reweigh(inner))
     public.__name__ = public.__qualname__ = whole.name
     public.__module__ = __name__
     public.__doc__ = whole.public.__doc__
     public.__signature__ = inspect.signature(whole.public)  # type: ignore[attr-defined]
-    public.__jloss__ = whole._replace(public=public, batch=BatchTransform(inner, again, examples))  # type: ignore[attr-defined]
+    public.__jloss__ = whole._replace(public=public, batch=BatchTransform(inner, again, examples, reweighs=reweighs))  # type: ignore[attr-defined]
     return public
 
 
@@ -233,7 +247,8 @@ def combined(
     by_name = not same and any(a != b and a & b for a in several for b in several)  # whose place is it?
 
     def public(*args: Any, reduction: Reduction = "mean", **kwargs: Any) -> Any:
-        check_static(name, "reduction", reduction, Reduction)
+        if reduction is not UNREDUCED:
+            check_static(name, "reduction", reduction, Reduction)
         if args and by_name:
             ours = ", ".join(f"{n}=({', '.join(member.required)})" for n, member in members.items())
             inputs = ", ".join(n for n, p in shown.parameters.items() if p.kind is not p.KEYWORD_ONLY)
@@ -252,10 +267,13 @@ def combined(
             mine = {p: given[p] for p in inspect.signature(member.public).parameters if p in given and p not in member.inputs}
             data = dict(zip(member.inputs, own[n], strict=False)) if n in own else {i: given[j] for i, j in rename[n].items() if j in given}
             calls[n] = {**data, **mine}
-        if reduction == "none":
+        if reduction in ("none", UNREDUCED):
             examples = {n: per_example_values(member.public, **calls[n]) for n, member in members.items()}
-            parts = {n: reduce(v, where, weights, "none") for n, (v, where, weights) in examples.items()}
+            check_alike(name, {f"the examples of {n!r}": values for n, (values, _, _) in examples.items()})
             values, where, weights = next(iter(examples.values()))
+            if reduction is UNREDUCED:
+                return (combine({n: v for n, (v, _, _) in examples.items()}, jnp.ones_like(values), **chosen), where, weights), {}
+            parts = {n: reduce(v, where, weights, "none") for n, (v, where, weights) in examples.items()}
             return combine(parts, reduce(jnp.ones_like(values), where, weights, reduction), **chosen), parts
         pairs = {n: member.public(**calls[n], reduction="parts") for n, member in members.items()}
         mass = shared_mass(m for _, m in pairs.values())
@@ -267,9 +285,40 @@ def combined(
     public.__doc__ = "\n".join([f"The total and the parts of {title}:", *(f"    {n}: {member.name}" for n, member in members.items())])
     public.__signature__ = as_written(shown)  # type: ignore[attr-defined]
     total = _total(name, members, rename, combine, shown, setting)
-    if total is not None:
-        public.__jloss__ = total  # type: ignore[attr-defined]
+    if isinstance(total, str):
+        public.__jloss_total__ = total  # type: ignore[attr-defined]
+    else:
+        public.__jloss__ = _of_batches(total, public, members)  # type: ignore[attr-defined]
     return public
+
+
+def check_alike(name: str, values: dict[str, Array]) -> None:
+    """Raises where values of single examples, which are to be added up, are not of the same examples."""
+    (one, first), *others = values.items()
+    for another, each in others:
+        if each.shape != first.shape:
+            raise ValueError(
+                f'{name}: reduction="none" needs one batch of examples, but {one} have shape {first.shape} and {another} {each.shape}; '
+                f'"mean", "sum" and "parts" take batches of different sizes.'
+            )
+
+
+def _of_batches(total: Entry, public: Loss, members: dict[str, Entry]) -> Entry:
+    """The total where one of the losses takes hold of a whole batch: only transforms of batches can go above it."""
+    if all(member.batch is None for member in members.values()):
+        return total
+
+    def alone(*args: Any, **kwargs: Any) -> Any:
+        return public(*args, **kwargs)[0]
+
+    def examples(**given: Any) -> Any:
+        if len(members) > 1 and (odd := [member.name for member in members.values() if does_reweigh(member.public)]):
+            raise TypeError(
+                f"{total.name}: the examples of {odd[0]} count otherwise than those of the others, so that none has a value alone."
+            )
+        return public(**given, reduction=UNREDUCED)[0]
+
+    return entry_of(batch_transform(total, alone, examples, None, lambda loss: loss, any(does_reweigh(m.public) for m in members.values())))
 
 
 def _united(members: dict[str, Entry], rename: dict[str, dict[str, str]], setting: str) -> inspect.Signature:
@@ -293,16 +342,14 @@ def _united(members: dict[str, Entry], rename: dict[str, dict[str, str]], settin
 
 def _total(
     name: str, members: dict[str, Entry], rename: dict[str, Any], combine: Any, shown: inspect.Signature, setting: str
-) -> Entry | None:
-    """The total as a loss of one example, for other transforms; None if the examples of the members are not the same."""
+) -> Entry | str:
+    """The total as a loss of one example, for other transforms; or why there is none."""
     dims: dict[str, tuple[str, ...]] = {}
     domains: dict[str, str] = {}
     for n, member in members.items():
         for i, j in rename[n].items():
             if dims.setdefault(j, member.inputs[i]) != member.inputs[i] or domains.setdefault(j, member.domains[i]) != member.domains[i]:
-                return None
-    if any(member.batch is not None for member in members.values()):
-        return None
+                return f"`{j}` is something else for {member.name} than for the others"
     order = [p for p in shown.parameters if p in dims]
     defaults = {o: [f.options[o] for f in members.values() if o in f.options] for f in members.values() for o in f.options}
     plain = [
@@ -311,10 +358,11 @@ def _total(
 
     def core(*args: Any, **kwargs: Any) -> Array:
         given = dict(zip(order, args, strict=False)) | kwargs
-        parts = {
-            n: member.core(**{i: given[j] for i, j in rename[n].items()}, **{o: given[o] for o in member.options if o in given})
-            for n, member in members.items()
-        }
+        parts = {}
+        for n, member in members.items():
+            options = {o: given[o] for o in member.options if o in given}
+            part = member.core(**{i: given[j] for i, j in rename[n].items()}, **options)
+            parts[n] = real_numbers(member.name, jnp.asarray(part))
         return combine(parts, jnp.ones(()), **({setting: given[setting]} if given.get(setting) is not None else {}))
 
     core.__name__ = core.__qualname__ = name

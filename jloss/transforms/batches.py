@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.arguments import check_array
+from jloss._core.arguments import check_array, check_number, is_known_number
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.made import made
 from jloss._core.reduction import reduce
@@ -55,7 +55,7 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: Number = 1.0) -
     """
     if not callable(penalty):
         raise TypeError(f"regularized: `penalty` must be a function of the parameters, got {penalty!r}.")
-    check_array("regularized", "weight", weight)
+    check_number("regularized", "weight", weight)
     entry = loss_entry(loss)
     order = dict.fromkeys([*entry.required, "params", *entry.inputs])
     domains = {**entry.domains, "params": "tree"}
@@ -112,8 +112,8 @@ def hardest(loss: L, fraction: Number) -> L:
         https://arxiv.org/abs/1604.03540
         Rockafellar, Uryasev, Optimization of Conditional Value-at-Risk, 2000. https://doi.org/10.21314/JOR.2000.038
     """
-    check_array("hardest", "fraction", fraction)
-    if isinstance(fraction, int | float) and not 0 < fraction <= 1:
+    check_number("hardest", "fraction", fraction)
+    if is_known_number(fraction) and not 0 < fraction <= 1:
         raise ValueError(f"hardest: `fraction` must be above 0 and up to 1, got {fraction}.")
     return _chosen("hardest", loss, fraction, functools.partial(hardest, fraction=fraction), is_kept=True)
 
@@ -140,17 +140,19 @@ def trimmed(loss: L, fraction: Number) -> L:
         Shen, Sanghavi, Learning with Bad Training Data via Iterative Trimmed Loss Minimization, 2019.
         https://arxiv.org/abs/1810.11874
     """
-    check_array("trimmed", "fraction", fraction)
-    if isinstance(fraction, int | float) and not 0 <= fraction < 1:
+    check_number("trimmed", "fraction", fraction)
+    if is_known_number(fraction) and not 0 <= fraction < 1:
         raise ValueError(f"trimmed: `fraction` must be 0 or more and below 1, got {fraction}.")
     return _chosen("trimmed", loss, fraction, functools.partial(trimmed, fraction=fraction), is_kept=False)
 
 
 def _penalty(penalty: Callable[..., Any], params: Any) -> Array:
-    value = jnp.asarray(penalty(params))
-    if value.shape:
-        raise ValueError(f"regularized: a penalty must be one number, got shape {value.shape}.")
-    return value
+    value = penalty(params)
+    check_array("regularized", "penalty(params)", value)
+    number = jnp.asarray(value)
+    if number.shape:
+        raise ValueError(f"regularized: a penalty must be one number, got shape {number.shape}.")
+    return number
 
 
 def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss], is_kept: bool) -> Any:
@@ -170,7 +172,7 @@ def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss]
         values, where, weights = examples(**given)
         return reduce(values, where, weights, reduction, given.get("axis_name"))
 
-    return batch_transform(whole, public, examples, loss, again)
+    return batch_transform(whole, public, examples, loss, again, reweighs=True)
 
 
 @functools.partial(jax.jit, static_argnames="axis_name")

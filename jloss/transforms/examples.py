@@ -44,6 +44,8 @@ def tilted(loss: Loss, over: Number = 1.0, under: Number = 1.0) -> ArrayLoss:
     entry = entry_unless_batch_transform(loss)
     if entry is None:
         return apply_inside(loss, functools.partial(tilted, over=over, under=under))
+    check_array("tilted", "over", over)
+    check_array("tilted", "under", under)
     predictions, targets = _error_of("tilted", entry)
 
     def tilt(core: Callable[..., Array], given: dict[str, Any], *, over: Array, under: Array) -> Array:
@@ -78,6 +80,7 @@ def tolerant(loss: Loss, margin: Number) -> ArrayLoss:
     entry = entry_unless_batch_transform(loss)
     if entry is None:
         return apply_inside(loss, functools.partial(tolerant, margin=margin))
+    check_array("tolerant", "margin", margin)
     predictions, targets = _error_of("tolerant", entry)
 
     def shrink(core: Callable[..., Array], given: dict[str, Any], *, margin: Array) -> Array:
@@ -248,7 +251,7 @@ def matryoshka(loss: L, dims: Sequence[int], weights: Sequence[float] | None = N
         \ell' = \sum_d w_d\, \ell(z_{1..d})
 
     A loss that normalises its vectors does so after the cut, as it should. Every input with an axis `d` is cut: embeddings,
-    both views, proxies.
+    both views, proxies; of a loss with a linear head, the hidden states and the kernel.
 
     Args:
         loss: A loss of embeddings with an axis `d`, such as `info_nce`.
@@ -262,6 +265,9 @@ def matryoshka(loss: L, dims: Sequence[int], weights: Sequence[float] | None = N
         Kusupati et al., Matryoshka Representation Learning, 2022. https://arxiv.org/abs/2205.13147
     """
     entry = loss_entry(loss)
+    evaluate = entry.batch.evaluate if entry.batch else None  # of a linear head, whose features are there above it alone
+    if entry.batch and evaluate is None:
+        return apply_inside(loss, functools.partial(matryoshka, dims=dims, weights=weights))
     cut = [name for name, axes in entry.inputs.items() if "d" in axes]
     if not cut:
         raise TypeError(f"matryoshka: {entry.name} has no input with an axis `d`.")
@@ -281,7 +287,7 @@ def matryoshka(loss: L, dims: Sequence[int], weights: Sequence[float] | None = N
         total = [w * core(**{**given, **{n: first(given[n], n, d) for n in cut}}) for d, w in zip(dims, weights, strict=True)]
         return jnp.sum(jnp.stack(total))
 
-    return example_transform(f"matryoshka({entry.name})", entry, nested, {}, {})
+    return example_transform(f"matryoshka({entry.name})", entry, nested, {}, {}, evaluate)
 
 
 def _listed(argument: str, values: Any, check: Callable[[str, Any], None]) -> list[Any]:

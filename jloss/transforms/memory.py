@@ -52,7 +52,7 @@ def chunked(loss: L, chunk_size: int | None = None, backward: Backward = "cached
     check_schedule("chunked", chunk_size, backward)
     entry = entry_unless_batch_transform(loss)
     if entry is None:
-        inner, maker = _made_by(loss)
+        inner, maker = batch_transform_of(loss)
         if maker.func in (chunked, linear_head):  # already a chunk at a time: in chunks of this size
             return functools.partial(maker, chunk_size=chunk_size, backward=backward)(inner)
         return apply_inside(loss, functools.partial(chunked, chunk_size=chunk_size, backward=backward))
@@ -114,7 +114,7 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     again = functools.partial(linear_head, chunk_size=chunk_size, backward=backward, teacher=teacher)
     entry = entry_unless_batch_transform(loss)
     if entry is None:
-        inner, maker = _made_by(loss)
+        inner, maker = batch_transform_of(loss)
         if maker.func is linear_head:
             raise TypeError(f"linear_head: needs a loss of logits; {loss_entry(loss).name} has a linear head already.")
         return again(inner) if maker.func is chunked else apply_inside(loss, again)  # its chunks are those of the head
@@ -145,17 +145,10 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
         return jnp.mean(value) if elementwise else value
 
     narrow = frozenset(name for head in heads for name in (head.hidden, head.kernel))
-    evaluate = in_chunks(chunk_size, backward, per_class if elementwise else None, narrow)
-    if facts is not None:
-        evaluate = in_chunks_of_tokens(chunk_size, backward, narrow, heads)
+    each = in_chunks(chunk_size, backward, None, narrow) if facts is None else in_chunks_of_tokens(chunk_size, backward, narrow, heads)
+    evaluate = in_chunks(chunk_size, backward, per_class, narrow) if elementwise else each
     head = example_transform(
         f"linear_head({entry.name})", headed, per_token, own, {name: "positive" for name in own if "cap" in name}, evaluate
     )
-    head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again))
+    head.__jloss__ = entry_of(head)._replace(batch=BatchTransform(loss, again, evaluate=each))
     return head
-
-
-def _made_by(loss: Loss) -> tuple[Loss, Any]:
-    """The loss inside a transform of batches, and that transform with its settings."""
-    inner, again, _ = batch_transform_of(loss)
-    return inner, again

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.arguments import check_number, check_static, is_known_number
 from jloss._core.loss import loss
 from jloss._core.made import made
 from jloss._core.signature import Reduce
@@ -59,9 +60,13 @@ def smoothed_metric(
         Qin, Liu, Li, A General Approximation Framework for Direct Optimization of Information Retrieval Measures, 2010.
         https://doi.org/10.1007/s10791-009-9124-x
     """
-    if decision not in _HARD:
-        raise ValueError(f"smoothed_metric: `decision` must be one of {tuple(_HARD)}, got {decision!r}.")
-    if isinstance(temperature, int | float) and not temperature > 0:
+    if not callable(metric):
+        raise TypeError(f"smoothed_metric: `metric` must be a function of decisions and targets, got {metric!r}.")
+    check_static("smoothed_metric", "decision", decision, Decision)
+    check_static("smoothed_metric", "perturbed", perturbed, bool)
+    check_static("smoothed_metric", "samples", samples, int)
+    check_number("smoothed_metric", "temperature", temperature)
+    if is_known_number(temperature) and not temperature > 0:
         raise ValueError(f"smoothed_metric: `temperature` must be greater than 0, got {temperature}.")
     if samples < 1:
         raise ValueError(f"smoothed_metric: `samples` must be 1 or more, got {samples}.")

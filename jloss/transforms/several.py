@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jloss._core.arguments import check_array
+from jloss._core.arguments import check_number
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.made import made
 from jloss._core.reduction import reduce
@@ -21,6 +21,7 @@ from jloss.transforms._compose import (
     batch_transform,
     bind_call,
     cast_like,
+    check_alike,
     combined,
     example_transform,
     loss_entry,
@@ -59,15 +60,19 @@ def weighted_sum(losses: Mapping[str, tuple[Weight, Loss]]) -> LossWithParts:
     if not isinstance(losses, Mapping) or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in losses.values()):
         raise TypeError(f"weighted_sum: `losses` must be {{name: (weight, loss)}}, got {losses!r}.")
     factors = {n: weight for n, (weight, _) in losses.items()}
-    for n, weight in factors.items():
+    for n, (weight, member) in losses.items():
+        if not callable(member) and callable(weight):
+            raise TypeError(f"weighted_sum: losses[{n!r}] must be (weight, loss), got (loss, weight)?")
         if not callable(weight):
-            check_array("weighted_sum", f"losses[{n!r}][0]", weight)
+            check_number("weighted_sum", f"losses[{n!r}][0]", weight)
     scheduled = [n for n, weight in factors.items() if callable(weight)]
 
     def combine(parts: dict[str, Array], unit: Array, step: Any = None) -> Array:
         if scheduled and step is None:
             raise TypeError(f"weighted_sum: `step` is needed, the weight of {scheduled[0]!r} is a schedule.")
         weights = {n: weight(step) if callable(weight) else weight for n, weight in factors.items()}
+        for n in scheduled:
+            check_number("weighted_sum", f"losses[{n!r}][0](step)", weights[n])
         return sum(cast_like(part, weights[n]) * part for n, part in parts.items())  # type: ignore[return-value]
 
     return combined("weighted_sum", {n: member for n, (_, member) in losses.items()}, combine, "step")
@@ -103,13 +108,29 @@ def uncertainty_weighted(losses: Mapping[str, Loss]) -> LossWithParts:
     def combine(parts: dict[str, Array], unit: Array, log_variances: Any = None) -> Array:
         if log_variances is None:
             raise TypeError(f"uncertainty_weighted: `log_variances` is needed, one for each of {names}.")
-        given = log_variances if isinstance(log_variances, Mapping) else dict(zip(names, log_variances, strict=True))
-        if missing := [n for n in names if n not in given]:
-            raise ValueError(f"uncertainty_weighted: `log_variances` lacks {missing[0]!r}.")
+        given = _by_name(names, log_variances)
         scales = {n: cast_like(part, given[n]) for n, part in parts.items()}
         return 0.5 * sum(jnp.exp(-scales[n]) * part + scales[n] * unit.astype(part.dtype) for n, part in parts.items())  # type: ignore[return-value]
 
     return combined("uncertainty_weighted", losses, combine, "log_variances")
+
+
+def _by_name(names: list[str], log_variances: Any) -> Mapping[str, Any]:
+    """A log-variance for each loss; raises where there are more or fewer, or one is no number."""
+    given = log_variances
+    if not isinstance(given, Mapping):
+        shape = jnp.shape(given) if hasattr(given, "shape") else (len(given),) if isinstance(given, list | tuple) else None
+        if shape != (len(names),):
+            got = repr(given) if shape is None else f"shape {shape}"
+            raise ValueError(f"uncertainty_weighted: `log_variances` must be one for each of {names}, by name or in this order, got {got}.")
+        given = dict(zip(names, given, strict=True))
+    for n in names:
+        if n not in given:
+            raise ValueError(f"uncertainty_weighted: `log_variances` lacks {n!r}.")
+        check_number("uncertainty_weighted", f"log_variances[{n!r}]", given[n])
+    if unknown := [n for n in given if n not in names]:
+        raise ValueError(f"uncertainty_weighted: `log_variances` has {unknown[0]!r}, which is none of {names}.")
+    return given
 
 
 @made
@@ -136,7 +157,7 @@ def deep_supervision(loss: Loss, weights: Sequence[Number] | Array) -> ArrayLoss
     if not factors:
         raise ValueError("deep_supervision: `weights` needs a number for each depth.")
     for i, weight in enumerate(factors):
-        check_array("deep_supervision", f"weights[{i}]", weight)
+        check_number("deep_supervision", f"weights[{i}]", weight)
     whole = entry_of(example_transform(f"deep_supervision({entry.name})", entry, lambda core, given: core(**given), {}, {}))
     first = next(iter(entry.inputs))
 
@@ -144,12 +165,18 @@ def deep_supervision(loss: Loss, weights: Sequence[Number] | Array) -> ArrayLoss
         if not isinstance(given.get(first), list | tuple) or len(given[first]) != len(factors):
             raise ValueError(f"{whole.name}: `{first}` must be a tuple of {len(factors)} arrays, one for each depth.")
         several = {first} | {
-            n for n, v in given.items() if isinstance(v, list | tuple) and len(v) == len(factors) and all(hasattr(x, "shape") for x in v)
+            n
+            for n, v in given.items()
+            if isinstance(v, list | tuple)
+            and len(v) == len(factors)
+            and all(hasattr(x, "shape") for x in v)
+            and entry.domains.get(n) != "tree"  # such as parameters: a tuple of them is one tree, and all depths have it
         }
         return [{n: v[i] if n in several else v for n, v in given.items()} for i in range(len(factors))]
 
     def examples(**given: Any) -> Any:
         each = [per_example_values(entry.public, **call) for call in calls(given)]
+        check_alike(whole.name, {f"depth {i}": values for i, (values, _, _) in enumerate(each)})
         if any(isinstance(given.get(n), list | tuple) for n in ("where", "weights")):  # of each depth
             each = [(reduce(*depth, "none"), None, None) for depth in each]
         return sum(cast_like(v, w) * v for w, (v, _, _) in zip(factors, each, strict=True)), each[0][1], each[0][2]

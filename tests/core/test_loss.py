@@ -76,3 +76,38 @@ def test_a_formula_with_a_loop_is_a_loop_in_the_program():
 
     program = jax.make_jaxpr(lambda x: repeated(x, jnp.zeros_like(x)))(jnp.ones(1 << 17))
     assert str(program).count("div") < 10
+
+
+def counted(dtype):
+    @jloss.loss("(),()->()", "real real")
+    def mismatch(predictions: Array, targets: Array, **reduce: Unpack[jloss.Reduce]) -> Array:
+        """1 where they differ."""
+        return (predictions != targets).astype(dtype)
+
+    return mismatch
+
+
+@pytest.mark.parametrize("size", [4, 200_000])
+@pytest.mark.parametrize("dtype", ["bool", "int32", "uint8", "bfloat16"])
+def test_a_core_may_count(dtype, size):
+    """The mean of integers was an integer, 0 for 1/4, and that of booleans none."""
+    where, weights = jnp.arange(size) < size // 2, jnp.where(jnp.arange(size) == 0, 3.0, 1.0)
+    predictions, targets, loss = jnp.zeros(size), (jnp.arange(size) % 4 == 0).astype(jnp.float32), counted(dtype)
+    calls = [{"reduction": r} | kept for r in ("mean", "sum", "none", "parts") for kept in ({}, {"where": where}, {"weights": weights})]
+    for call in calls:
+        for one in (loss, jloss.chunked(loss, size // 2)):
+            for got, want in zip(
+                jax.tree.leaves(one(predictions, targets, **call)),
+                jax.tree.leaves(jloss.squared_error(predictions, targets, **call)),
+                strict=True,
+            ):
+                assert got.dtype == jnp.float32
+                np.testing.assert_allclose(got, want, rtol=1e-5)
+    total = jloss.weighted_sum({"a": (0.5, loss)})
+    np.testing.assert_allclose(jloss.hardest(total, 1.0)(predictions, targets), 0.125)
+    np.testing.assert_allclose(total(predictions, targets)[0], 0.125)
+
+
+def test_a_complex_core_is_no_loss():
+    with pytest.raises(TypeError, match="mismatch: one example must give one real number; the core gave complex64"):
+        counted("complex64")(X, X)
