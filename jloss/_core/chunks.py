@@ -54,7 +54,7 @@ def chunked_sum(
         chunk_size: Rows in a chunk, at most; by default there are sixteen chunks.
         backward: When the derivative is computed.
     """
-    layout = _layout(_batch(rows, where, levels), chunk_size)
+    layout = _layout(_batch(rows, where, levels), chunk_size, _shards(rows, where, levels))
     if backward == "cached":
         return _cached(function, layout, rows, where, shared)
     return jnp.sum(_scan(*_checkpointed(function, layout.split(rows), layout.split_where(where), shared)))
@@ -70,7 +70,7 @@ def chunked_map(
     chunk_size: int | None = None,
 ) -> Any:
     """``function(rows, shared, where)``, values with the batch axes in front, a chunk at a time; the derivative recomputes."""
-    layout = _layout(_batch(rows, where, levels), chunk_size)
+    layout = _layout(_batch(rows, where, levels), chunk_size, _shards(rows, where, levels))
     return layout.join(_scan(*_checkpointed(function, layout.split(rows), layout.split_where(where), shared)))
 
 
@@ -297,7 +297,9 @@ class _Layout(NamedTuple):
 
     def one(self, tree: Any) -> Any:
         """As many rows as there are in a chunk."""
-        return jax.tree.map(lambda a: a[tuple(slice(0, n) for n in self._inside)], tree)
+        if not all(isinstance(n, int) for n in self.sizes):  # a slice of a symbolic size is of another one
+            return _first(self.split(tree))
+        return jax.tree.map(lambda a: lax.slice(a, [0] * a.ndim, (*self._inside, *a.shape[len(self.sizes) :])), tree)
 
     def join(self, tree: Any) -> Any:
         """The inverse of `split`, without the padding."""
@@ -341,23 +343,36 @@ def _batch(rows: Any, where: Array | None, levels: int) -> tuple[Any, ...]:
     return tuple(jax.tree.leaves((rows, where))[0].shape[:levels])
 
 
-def _layout(sizes: tuple[Any, ...], chunk_size: int | None) -> _Layout:
-    """Cuts the longest axis first, where possible into equal strides."""
+def _shards(rows: Any, where: Array | None, levels: int) -> tuple[int, ...]:
+    """Over how many devices each batch axis is explicitly sharded: jax then wants rows of all of them in each chunk."""
+    counts = [1] * levels
+    for array in jax.tree.leaves((rows, where)):
+        mesh, spec = jax.typeof(array).sharding.mesh, backend.spec_of(array)
+        for at, names in enumerate(spec[:levels]):
+            if names is not None:
+                counts[at] = math.prod(mesh.shape[n] for n in ((names,) if isinstance(names, str) else names))
+    return tuple(counts)
+
+
+def _layout(sizes: tuple[Any, ...], chunk_size: int | None, shards: tuple[int, ...] = ()) -> _Layout:
+    """Cuts the longest axis first, where possible into equal strides; one that devices share into equal ones of all devices."""
     known = all(isinstance(n, int) for n in sizes)
     total = math.prod(sizes)
     wanted = CHUNKS if chunk_size is None else -(-total // chunk_size)
     counts: dict[int, Any] = {}
     for at in sorted(range(len(sizes)), key=lambda i: sizes[i] if known else 0, reverse=True):
-        counts[at] = _count(sizes[at], wanted)
+        counts[at] = _count(sizes[at], wanted, shards[at] if shards else 1)
         wanted = -(-wanted // counts[at]) if known else 1
     padded = tuple(-(-n // counts[i]) * counts[i] for i, n in enumerate(sizes))
     one = bool(sizes) and known and backend.on_one_cpu() and all(counts[i] == 1 for i in range(1, len(sizes)))
     return _Layout(sizes, tuple(counts[i] for i in range(len(sizes))), padded, one)
 
 
-def _count(size: Any, wanted: Any) -> Any:
+def _count(size: Any, wanted: Any, shards: int) -> Any:
     """Into how many strides an axis is cut: a divisor close above `wanted`, if there is one."""
     if not isinstance(size, int) or not isinstance(wanted, int):
         return wanted
+    if shards > 1:
+        return next((c for c in range(max(1, wanted), size // shards) if size // shards % c == 0), max(1, size // shards))
     wanted = max(1, min(wanted, size))
     return next((c for c in range(wanted, min(2 * wanted, size) + 1) if size % c == 0), wanted)

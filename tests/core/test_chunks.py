@@ -386,10 +386,25 @@ def test_plain_jit_with_sharded_tokens_gathers_nothing(kind):
     assert_close(got, wanted)
 
 
-def test_exports_with_a_symbolic_batch():
-    (size,) = jax.export.symbolic_shape("b")
-    shapes = [jax.ShapeDtypeStruct(s, t) for s, t in (((size, D), jnp.float32), ((K, D), jnp.float32), ((size,), jnp.int32))]
-    step = jax.jit(jax.value_and_grad(linear_head(jloss.cross_entropy), (0, 1)))
+@pytest.mark.parametrize("backward", ["cached", "recompute"])
+@pytest.mark.parametrize("size", [1, 3, 16])
+def test_every_chunk_has_rows_of_all_devices_of_an_explicit_mesh(size, backward):
+    """jax refuses chunks that devices cannot share, and to take the first rows of a mask that is a constant by an index."""
+    here = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:4])
+    rows, whole = NamedSharding(here, P("data")), NamedSharding(here, P())
+    hidden, labels, keep = HIDDEN.reshape(21, D)[:12], LABELS.reshape(21)[:12], jnp.arange(12) % 3 > 0
+    head = linear_head(jloss.cross_entropy, size, backward)
+    with jax.set_mesh(here):
+        h, w, y, where = (jax.device_put(x, at) for x, at in ((hidden, rows), (KERNEL, whole), (labels, rows), (keep, rows)))
+        got = jax.jit(jax.value_and_grad(lambda h, w: head(h, w, y, where=where), (0, 1)))(h, w)
+    assert_close(got, jax.value_and_grad(lambda h, w: jloss.cross_entropy(h @ w.T, labels, where=keep), (0, 1))(hidden, KERNEL))
+
+
+@pytest.mark.parametrize(("size", "backward"), [(None, "cached"), (4, "cached"), (4, "recompute")])
+def test_exports_with_a_symbolic_batch(size, backward):
+    (many,) = jax.export.symbolic_shape("b")
+    shapes = [jax.ShapeDtypeStruct(s, t) for s, t in (((many, D), jnp.float32), ((K, D), jnp.float32), ((many,), jnp.int32))]
+    step = jax.jit(jax.value_and_grad(linear_head(jloss.cross_entropy, size, backward), (0, 1)))
     exported = jax.export.export(step, platforms=("cpu", "cuda", "tpu"))(*shapes)
     hidden, labels = HIDDEN.reshape(21, D), LABELS.reshape(21)
     assert_close(exported.call(hidden, KERNEL, labels), step(hidden, KERNEL, labels))
