@@ -169,7 +169,7 @@ def normalized_softmax(
     References:
         Zhai, Wu, Classification is a Strong Baseline for Deep Metric Learning, 2018. https://arxiv.org/abs/1811.12649
     """
-    return -pick(log_softmax(_cosines(normalize(embeddings), normalize(prototypes)) / temperature), labels)
+    return -pick(log_softmax(_cosines(normalize(embeddings), normalize(prototypes)), temperature=temperature), labels)
 
 
 @loss("(d),(),(k,c,d)->()", "real class real", scale="positive", gamma="positive")

@@ -86,6 +86,17 @@ def test_the_second_derivative_at_the_own_prototype_and_opposite_to_it(name, mar
     np.testing.assert_allclose(found, wanted, atol=0.02 * np.abs(wanted).max() + 1e-4)
 
 
+@pytest.mark.parametrize("temperature", [1e-3, 0.01])
+def test_normalized_softmax_is_never_negative_in_optimised_code(temperature):
+    """XLA rounds a quotient in one place and not in another: the logit of a sure class was above the largest."""
+    rng, labels = np.random.default_rng(0), np.arange(200, dtype=np.int32) % 5
+    prototypes = np.float32(rng.normal(size=(5, 3)))
+    embeddings = np.float32(prototypes[labels] * rng.uniform(0.5, 3, size=(200, 1)))
+    values = jax.jit(lambda x, y: jloss.normalized_softmax(x, labels, y, temperature=temperature, reduction="none"))
+    optimised = values.lower(embeddings, prototypes).compile({"xla_backend_optimization_level": 3})  # as it is for users, but not in tests
+    assert np.min(optimised(embeddings, prototypes)) >= 0
+
+
 def test_angular_margins_have_finite_gradients_at_their_prototype_and_opposite_to_it():
     prototypes = jnp.eye(3)
     for sign in (1.0, -1.0):
