@@ -7,8 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.sharding import PartitionSpec, reshard
 
 from jloss._core.arguments import check_array, check_number, is_known_number
+from jloss._core.backend import spec_of
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.made import made
 from jloss._core.reduction import reduce
@@ -178,6 +180,10 @@ def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss]
 @functools.partial(jax.jit, static_argnames="axis_name")
 def _hardest(values: Array, mass: Array | None, fraction: Array, axis_name: Any) -> Array:
     """The mass of each example that belongs to the hardest `fraction` of all mass; NaN is hardest. A mass of None is 1 each."""
+    spec = spec_of(values)
+    if any(spec):  # no device of an explicit mesh sorts what others hold
+        whole, *rest = (None if x is None else reshard(x, PartitionSpec()) for x in (values, mass, fraction))
+        return reshard(_hardest(whole, *rest, axis_name=axis_name), PartitionSpec(*spec))
     keys, own = jnp.where(jnp.isnan(values), jnp.inf, values).ravel(), None if mass is None else mass.ravel()
     count, each = keys.shape[0], own
     if axis_name is not None:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jloss
 from jloss.transforms import (
@@ -163,6 +164,21 @@ def test_values_of_different_examples_are_not_added_up():
         assert np.isfinite(call())
         with pytest.raises(ValueError, match=r'reduction="none" needs one batch of examples, but .* have shape \(1,\) and .* \(5,\)'):
             call(reduction="none")
+
+
+@pytest.mark.parametrize("shape", [(8,), (2, 4)])
+def test_the_hardest_are_chosen_among_all_of_an_explicit_mesh(shape):
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:4])
+    p, t = (jnp.asarray(RNG.normal(size=shape), jnp.float32) for _ in range(2))
+    keep, weights = p > -0.5, jnp.arange(8.0).reshape(shape)
+    for loss in (hardest(jloss.huber, 0.4), trimmed(chunked(jloss.huber, 3), 0.3)):
+        for given in ({}, {"where": keep, "weights": weights}):
+            with jax.set_mesh(mesh):
+                at = NamedSharding(mesh, PartitionSpec(*[None] * (len(shape) - 1), "data"))
+                shared = jax.device_put((p, t, given), at)
+                got = jax.jit(lambda p, t, given, f=loss: jax.value_and_grad(f)(p, t, **given))(*shared)
+            assert got[1].sharding.is_equivalent_to(at, len(shape))
+            close(got, jax.value_and_grad(loss)(p, t, **given))
 
 
 # ---------------------------------------------------------------- what is no number
