@@ -25,6 +25,8 @@ def column_less_row(matrix: Array) -> Array:
 def forward_substitution(lower: Array, right: Array) -> Array:
     """The X of ``lower X = right``, by halves: products and quotients alone, the same on every platform."""
     n = lower.shape[0]
+    if n == 0:
+        return right
     if n == 1:
         scale = 1 / select(lower == 0, 1.0, lax.stop_gradient(lower))  # first, as the derivative would square a tiny number
         return right * scale / (lower * scale)

@@ -276,7 +276,7 @@ def relativistic_average_discriminator(
         negatives_axis_name: Mesh axis over which the set lies, inside `jax.shard_map`.
 
     >>> relativistic_average_discriminator(jnp.array([1.0, 3.0]), jnp.array([0.0, 2.0, 1.0]), criterion="hinge")
-    Array(1., dtype=float32)
+    Array(0.8333334, dtype=float32)
 
     References:
         Jolicoeur-Martineau, The Relativistic Discriminator, 2018. https://arxiv.org/abs/1807.00734

@@ -125,7 +125,7 @@ def crf_decode(
 
     >>> decoded = crf_decode(jnp.array([[1.0, 0.0], [0.2, 0.0], [0.0, 1.0]]), jnp.array([[0.0, -9.0], [0.0, 0.0]]))
     >>> decoded.tags
-    Array([1, 1, 1], dtype=int32)
+    Array([0, 0, 0], dtype=int32)
     """
     steps, classes = emissions.shape
     if steps == 0:

@@ -206,7 +206,7 @@ def rnnt_pruned(
     >>> acoustic, language, labels = jnp.zeros((6, 4)), jnp.zeros((5, 4)), jnp.array([1, 2, 3, 1])
     >>> starts = rnnt_ranges(acoustic, language, labels, width=3)
     >>> starts
-    Array([0, 0, 0, 2, 2, 2], dtype=int32)
+    Array([0, 0, 1, 1, 2, 2], dtype=int32)
     >>> band = acoustic[:, None] + rnnt_prune(language, starts, width=3)
     >>> rnnt_pruned(band, starts, labels), rnnt_simple(acoustic, language, labels)
     (Array(10.056282, dtype=float32), Array(9.026662, dtype=float32))
@@ -264,7 +264,7 @@ def rnnt_ranges(
         kind: As in `rnnt`.
 
     >>> rnnt_ranges(jnp.zeros((6, 4)), jnp.zeros((5, 4)), jnp.array([1, 2, 3, 1]), width=3)
-    Array([0, 0, 0, 2, 2, 2], dtype=int32)
+    Array([0, 0, 1, 1, 2, 2], dtype=int32)
     """
     check_static("rnnt_ranges", "kind", kind, Kind)
     if width < 2:
