@@ -71,9 +71,9 @@ def check_argument(name: str, argument: str, value: Any, annotation: Any) -> Non
 
 
 def check_option(loss: str, option: str, value: Any, domain: str) -> None:
-    """Raises where a Python number is outside the domain of its option."""
+    """Raises where a number is outside the domain of its option. NaN of NumPy is data, such as a parameter that has become NaN."""
     low, high, meaning = DOMAINS[domain].low, DOMAINS[domain].high, DOMAINS[domain].meaning
-    if is_known_number(value) and not low <= value <= high:
+    if is_known_number(value) and not low <= value <= high and (isinstance(value, int | float) or value == value):
         raise ValueError(f"{loss}: `{option}` must be {meaning}, got {value}.")
 
 
