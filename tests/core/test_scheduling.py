@@ -26,7 +26,7 @@ IDENTITIES = {
     (layout, "arrange"): lambda entry, batch, given: batch,
     (layout, "column_inputs"): lambda entry, axes: [],
 }
-FACTS = {"run", "select", "size_of", "hints_of", "REORDER_FROM", "sum_all", "sum_of_blocks"}  # they move nothing; without a cut there are no blocks
+FACTS = {"run", "select", "size_of", "hints_of", "REORDER_FROM", "sum_all", "sum_of_blocks"}  # they move nothing; uncut is without blocks
 KINDS = ["huber", "cross_entropy", "giou", "dice", "clip", "ctc"]  # elementwise, classes, boxes, masks with classes, sets, sequences
 OBEYED = [
     "batch_equals_one_by_one",
