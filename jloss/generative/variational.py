@@ -147,9 +147,8 @@ def multivariate_gaussian_kl(
         prior = below_diagonal(prior_factors)
         singular, broken = jnp.any(diagonal(prior) == 0), jnp.any(diagonal(prior) < 0) | jnp.any(jnp.isnan(prior))
         prior = jnp.where(singular, (column_less_row(prior) == 0).astype(prior.dtype), prior)
-        unit = 1 / lax.stop_gradient(
-            jnp.max(diagonal(prior), initial=0.0)
-        )  # no scale changes the divergence, but squares of tiny numbers underflow
+        # no scale changes the divergence, but squares of tiny numbers underflow
+        unit = 1 / lax.stop_gradient(jnp.max(diagonal(prior), initial=0.0))
         solved = forward_substitution(prior * unit, jnp.concatenate([factor, gap[:, None]], axis=1) * unit)
         most = 2.0 ** (jnp.finfo(means.dtype).maxexp // 2 - 1)  # whose square is finite: beyond it there is no gradient, instead of NaN
         solved = clipped(solved, -most, most)
