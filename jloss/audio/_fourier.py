@@ -1,7 +1,9 @@
 """Short-time Fourier transforms: frames of a signal, windowed, and their spectra."""
 
+import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -88,6 +90,7 @@ def reflected(signal: Array, fft_size: int, hop_size: int, window_length: int) -
     return rows(signal, count - 1 - (-window_length // hop_size), hop_size), count
 
 
+@functools.partial(jax.jit, static_argnames="size")
 def to_frequencies(x: Array, size: int) -> Array:
     """The spectra of signals with zeros up to `size`, where `spectrum` has its reasons for matrices."""
 
@@ -97,6 +100,7 @@ def to_frequencies(x: Array, size: int) -> Array:
     return by_platform(x, cpu=lambda x: jnp.fft.rfft(x, size), default=by_products)
 
 
+@functools.partial(jax.jit, static_argnames="size")
 def to_samples(z: Array, size: int) -> Array:
     """The signals of spectra. Hartley's transform, real part minus imaginary, is its own inverse."""
 

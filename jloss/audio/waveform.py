@@ -375,16 +375,18 @@ def _length(size: int) -> int:
 
 def _conjugate_gradients(matrix: Callable[[Array], Array], inverse: Callable[[Array], Array], right: Array) -> Array:
     """Nearly the solution of matrix(x) = right, led by nearly the inverse."""
-    x, residual, ahead = jnp.zeros_like(right), right, inverse(right)
-    along, size = ahead, _dot(right, ahead)
-    for _ in range(STEPS):
-        image = matrix(along)
-        far = safe_divide(size, jnp.maximum(_dot(along, image), 0.0))
-        x, residual = x + far * along, residual - far * image
-        ahead, before = inverse(residual), size
+    nothing = jnp.zeros_like(right)
+
+    def nearer(state: tuple[Array, Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array, Array], None]:
+        x, residual, along, before = state
+        ahead = inverse(residual)
         size = _dot(residual, ahead)
         along = ahead + safe_divide(size, before) * along
-    return x
+        image = matrix(along)
+        far = safe_divide(size, jnp.maximum(_dot(along, image), 0.0))
+        return (x + far * along, residual - far * image, along, size), None
+
+    return lax.scan(nearer, (nothing, right, nothing, _dot(nothing, right)), None, length=STEPS)[0][0]
 
 
 def _toeplitz(column: Array) -> Callable[[Array], Array]:
