@@ -53,6 +53,7 @@ def agrees(name, *found):
 
 
 families = pytest.mark.parametrize("name", sorted(FIRST))
+domains = pytest.mark.parametrize("name", sorted({jloss.CATALOGUE[name].domain: name for name in sorted(FIRST)}.values()))
 
 
 @families
@@ -193,7 +194,7 @@ def test_optimistix(name):
     assert loss(found.value) <= plain(name)[0] + 1e-6
 
 
-@families
+@domains  # a search along a line takes a second to compile
 def test_lbfgs(name):
     learned, loss = drawn(name)
     optimizer = optax.lbfgs()
