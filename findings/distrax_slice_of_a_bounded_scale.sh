@@ -5,7 +5,7 @@
 # Guess: a batch of distributions is indexed as an array is: dist[0] has the scale dist.scale[0] and the density dist.log_prob(x)[0].
 # Seen:  a scale of 1/3 for 1/2 and 0.4223 for 0.7311 at max_scale=1; a part of a part has 1/4 for the first, and so on. A policy of which one
 #        member is looked at explores less than it does, and the ratio of its probabilities to those of the batch is not 1. Quantized with
-#        eps=0.1 has -2.95 and its part -10.60 where the density is narrower than that.
+#        eps=0.1 has -2.95 and its part -10.60 where the two ends of a bin differ by less than that.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
