@@ -46,6 +46,7 @@ import numpy as np
 from jax import Array, lax
 
 import jloss
+from jloss._core.types import all_readable
 from jloss.numerics import logsumexp
 
 Reduction = Literal["mean", "sum", "none"]
@@ -700,3 +701,6 @@ def _padded(targets: Array, lengths: Array, given: Any) -> Array:
     starts = jnp.cumsum(lengths, dtype=jnp.int32) - lengths
     steps = jnp.arange(width, dtype=jnp.int32)[None]
     return jnp.where(steps < lengths[:, None], targets[jnp.minimum(starts[:, None] + steps, max(targets.shape[0] - 1, 0))], 0)
+
+
+all_readable({name: value for name, value in vars().items() if getattr(value, "__module__", "") == __name__}, exact=True)

@@ -5,7 +5,6 @@ holding its logits, ``linear_head(cross_entropy)``. `mask` drops steps, whatever
 large one are in `jloss.classification.teachers`.
 """
 
-import functools
 from typing import Any, Literal, Unpack
 
 import jax
@@ -14,6 +13,7 @@ from jax import Array, lax
 
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.chunks import chunked_map
+from jloss._core.functions import compiled
 from jloss._core.loss import batch_of, loss
 from jloss._core.signature import Reduce
 from jloss.classification.entropy import cross_entropy
@@ -137,7 +137,7 @@ def unlikelihood(logits: Array, candidates: Array, *, class_axis_name: str | Non
     return sum_over(jnp.sum(jnp.where(wanted, candidates * jnp.where(wanted, terms, 0.0), 0.0)), class_axis_name)
 
 
-@functools.partial(jax.jit, static_argnames=("agreement", "class_axis_name", "chunk_size"))
+@compiled("agreement", "class_axis_name", "chunk_size")
 def token_log_probs(
     hidden: Array,
     kernel: Array,

@@ -4,16 +4,15 @@ They run over the last axis and take any axes in front. A discount is the factor
 and whatever stands behind a discount of 0, NaN included, has no influence. Arithmetic is in float32 or wider.
 """
 
-import functools
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.arguments import check_static
 from jloss._core.backend import select
 from jloss._core.domains import arithmetic_dtype
+from jloss._core.functions import compiled
 from jloss.numerics import safe_divide, safe_sqrt
 
 LARGEST_EXPONENT = 80.0  # its exponential fits into float32
@@ -71,7 +70,7 @@ def group_advantages(
     return safe_divide(advantages, deviation + epsilon)  # 0 of equals, also without epsilon
 
 
-@jax.jit
+@compiled()
 def gae(rewards: Array, values: Array, discounts: Array, *, lam: float | Array = 0.95) -> Array:
     r"""Generalised advantage estimation: temporal differences, summed with decay. What PPO takes.
 
@@ -101,7 +100,7 @@ def gae(rewards: Array, values: Array, discounts: Array, *, lam: float | Array =
     return backward_recursion(lam * discounts, errors)
 
 
-@jax.jit
+@compiled()
 def lambda_returns(rewards: Array, discounts: Array, next_values: Array, *, lam: float | Array = 0.95) -> Array:
     r"""Returns that mix those of all lengths: the targets of TD(lambda).
 
@@ -150,7 +149,7 @@ def n_step_returns(rewards: Array, discounts: Array, next_values: Array, n: int)
     return _n_step_returns(rewards, discounts, next_values, n)
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@compiled("n")
 def _n_step_returns(rewards: Array, discounts: Array, next_values: Array, n: int) -> Array:
     rewards, discounts, next_values = _wide(rewards, discounts, next_values)
     _check_steps("n_step_returns", rewards, discounts=discounts, next_values=next_values)
@@ -162,7 +161,7 @@ def _n_step_returns(rewards: Array, discounts: Array, next_values: Array, n: int
     return returns
 
 
-@jax.jit
+@compiled()
 def vtrace_targets(
     values: Array,
     rewards: Array,
