@@ -295,8 +295,10 @@ def ghm(bins: int = 30, momentum: float = 0.75) -> StatefulLoss:
         length = jnp.abs(jax.nn.sigmoid(lax.stop_gradient(logits).astype(dtype)) - lax.stop_gradient(jnp.asarray(targets)).astype(dtype))
         place = select(jnp.isnan(length), -1, jnp.minimum(length * bins, bins - 1)).astype(jnp.int32)
         found = _histogram(place, bins, where, weights, axis_name).astype(dtype)
-        counts, mass = momentum * state.counts + (1 - momentum) * found, momentum * state.mass + (1 - momentum)
-        density = counts / mass
+        some = jnp.sum(found) > 0  # a batch of which nothing is kept leaves the state alone
+        counts = select(some, momentum * state.counts + (1 - momentum) * found, state.counts)
+        mass = select(some, momentum * state.mass + (1 - momentum), state.mass)
+        density = counts / select(mass > 0, mass, jnp.ones_like(mass))
         share = jnp.sum(found) / (jnp.maximum(jnp.sum(found > 0), 1).astype(dtype) * select(found > 0, density, 1.0))
         factor = share.at[place].get(mode="fill", fill_value=1, wrap_negative_indices=False)
         value = _scaled_cross_entropy(logits, targets, factor, where=where, weights=weights, reduction=reduction, axis_name=axis_name)
