@@ -55,6 +55,7 @@ def over_batch(signature: str, domains: str) -> Callable[[Callable[P, R]], Calla
         shown, name = inspect.signature(core), core.__name__
         inputs = dict(zip(shown.parameters, dims, strict=False))
         kinds = dict(zip(inputs, words, strict=True))
+        static = [n for n, p in shown.parameters.items() if n not in inputs and p.annotation is not float]
 
         @functools.wraps(core)
         def batched(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -64,6 +65,7 @@ def over_batch(signature: str, domains: str) -> Callable[[Callable[P, R]], Calla
             typed, dtype = typed_inputs(name, kinds, bound.arguments)
             arrays = {n: a for n, a in typed.items() if a is not None}
             arrays = {n: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a for n, a in arrays.items()}
+            given = {n: a if n in static else jnp.asarray(a).astype(dtype) for n, a in given.items()}
             batch, places = batch_shape(name, inputs, {n: arrays.get(n) for n in inputs})
 
             example: Callable[..., R] = core
@@ -75,7 +77,6 @@ def over_batch(signature: str, domains: str) -> Callable[[Callable[P, R]], Calla
                 one = jax.vmap(one, in_axes=[None if places[n].batch[level] is None else 0 for n in arrays])
             return one(*arrays.values())
 
-        static = [n for n, p in shown.parameters.items() if n not in inputs and p.annotation is not float]
         return compiled(*static)(batched)
 
     return wrap

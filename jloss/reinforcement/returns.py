@@ -67,7 +67,7 @@ def group_advantages(
     if not scale:
         return advantages
     deviation = safe_sqrt(safe_divide(over_kept(jnp.square(gaps)), count - 1))
-    return safe_divide(advantages, deviation + epsilon)  # 0 of equals, also without epsilon
+    return safe_divide(advantages, deviation + _number(epsilon, rewards))  # 0 of equals, also without epsilon
 
 
 @compiled()
@@ -97,7 +97,7 @@ def gae(rewards: Array, values: Array, discounts: Array, *, lam: float | Array =
         wanted = f"{rewards.shape[-1] + 1}, not {values.shape[-1] if values.ndim else 0} as in {values.shape}"
         raise ValueError(f"gae: `values` have one step more than `rewards`: {wanted}.")
     errors = rewards + discounted(discounts, values[..., 1:]) - values[..., :-1]
-    return backward_recursion(lam * discounts, errors)
+    return backward_recursion(_number(lam, rewards) * discounts, errors)
 
 
 @compiled()
@@ -121,6 +121,7 @@ def lambda_returns(rewards: Array, discounts: Array, next_values: Array, *, lam:
     """
     rewards, discounts, next_values = _wide(rewards, discounts, next_values)
     _check_steps("lambda_returns", rewards, discounts=discounts, next_values=next_values)
+    lam = _number(lam, rewards)
     one_step = rewards + discounted(discounts, (1 - lam) * next_values)
     return backward_recursion(lam * discounts, one_step, next_values[..., -1:])
 
@@ -204,6 +205,7 @@ def vtrace_targets(
     """
     values, rewards, discounts, next_values, log_ratios = _wide(values, rewards, discounts, next_values, log_ratios)
     _check_steps("vtrace_targets", rewards, values=values, discounts=discounts, next_values=next_values, log_ratios=log_ratios)
+    lam, clip_rho, clip_c, clip_pg_rho = (_number(x, rewards) for x in (lam, clip_rho, clip_c, clip_pg_rho))
     ratios = jnp.exp(select(log_ratios > LARGEST_EXPONENT, LARGEST_EXPONENT, log_ratios))
     errors = jnp.minimum(clip_rho, ratios) * (rewards + discounted(discounts, next_values) - values)
     targets = values + backward_recursion(lam * discounts * jnp.minimum(clip_c, ratios), errors)
@@ -241,6 +243,11 @@ def _check_steps(name: str, rewards: Array, **others: Array) -> None:
         if array.shape[-1:] != rewards.shape[-1:]:
             got = f"{rewards.shape[-1]}, not {array.shape[-1] if array.ndim else 0} as in {array.shape}"
             raise ValueError(f"{name}: `{other}` must have as many steps as `rewards`: {got}.")
+
+
+def _number(option: Any, like: Array) -> Array:
+    """A setting in the dtype of the arithmetic."""
+    return jnp.asarray(option).astype(like.dtype)
 
 
 def _wide(*arrays: Any) -> list[Array]:
