@@ -268,7 +268,8 @@ def gradient_penalty(
         return jnp.reshape(value, ())
 
     slopes = jax.vmap(jax.grad(one))(rows_of("gradient_penalty", "inputs", inputs, **reduction))
-    excess = safe_norm(_wide(slopes).reshape(len(slopes), math.prod(slopes.shape[1:]))) - target
+    steepness = safe_norm(_wide(slopes).reshape(len(slopes), math.prod(slopes.shape[1:])))
+    excess = steepness - jnp.asarray(target).astype(steepness.dtype)
     return reduce(jnp.square(positive_part(excess) if one_sided else excess), **reduction)  # type: ignore[arg-type]
 
 

@@ -84,6 +84,12 @@ def is_known_number(value: Any) -> TypeGuard[float]:
     )
 
 
+def as_plain(value: Any) -> Any:
+    """One number of NumPy as one of Python, which takes the dtype of what it meets: a float64 among the settings would widen a state."""
+    is_of_numpy = isinstance(value, np.generic | np.ndarray)
+    return np.asarray(value).item() if is_of_numpy and is_known_number(value) else value
+
+
 def check_static(loss: str, option: str, value: Any, annotation: Any) -> None:
     """Raises where a static option is none of its words, or not of its type."""
     words, types = _accepted(annotation)

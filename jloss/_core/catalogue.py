@@ -38,6 +38,10 @@ class Entry(NamedTuple):
     constants: frozenset[str] = frozenset()  # inputs that have no gradient, such as a teacher's logits
     batch: BatchTransform | None = None  # of a loss that takes hold of a whole batch
 
+    def __reduce__(self) -> Any:
+        """By what users call, which is found by its name; a core is not."""
+        return (entry, (self.public,)) if getattr(self.public, "__jloss__", None) is self else (Entry, tuple(self))
+
     def __repr__(self) -> str:
         given = [n if n in self.required else f"{n}=None" for n in self.inputs] if self.kind != "stateful" else []
         options = [f"{n}={getattr(v, '__name__', None) or repr(v)}" for n, v in self.options.items() if v is not inspect.Parameter.empty]
@@ -107,6 +111,10 @@ class Catalogue(dict[str, Entry]):
             entries = sorted(dict.items(self), key=lambda item: place.get(item[1].core.__module__, len(place)))
             self.clear()
             self.update(entries)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """There is one; a copy of it is no catalogue of jloss."""
+        return "CATALOGUE" if self is CATALOGUE else super().__reduce_ex__(protocol)
 
     def __contains__(self, name: object) -> bool:
         if not super().__contains__(name):

@@ -256,7 +256,10 @@ def mask_inputs(entry: Entry, given: dict[str, Any], batch: Batch) -> Batch:
 
 
 def cast_options(entry: Entry, given: dict[str, Any], traced: frozenset[str], dtype: Any) -> dict[str, Any]:
-    """The options of a call, the traced ones as arrays: Python numbers of that dtype, and known while the core is traced."""
+    """The options of a call, the traced ones as arrays: Python numbers of that dtype, and known while the core is traced.
+
+    Integers and booleans are converted as those among the inputs are: a core calculates with numbers.
+    """
 
     def cast(name: str, value: Any) -> Any:
         if name == "step" and jnp.issubdtype(jnp.result_type(value), jnp.integer):
@@ -264,7 +267,8 @@ def cast_options(entry: Entry, given: dict[str, Any], traced: frozenset[str], dt
         if type(value) in (int, float):
             return np.asarray(value, dtype)
         array = jnp.asarray(value)
-        return widen(array.astype(dtype) if array.aval.weak_type else array, dtype)
+        whole = jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == jnp.bool_
+        return widen(array.astype(dtype) if array.aval.weak_type or whole else array, dtype)
 
     return {n: cast(n, given[n]) if n in traced and given[n] is not None else given[n] for n in entry.options}
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss._core.arguments import bound_to, check_option
+from jloss._core.arguments import as_plain, bound_to, check_option
 from jloss._core.axes import Dims, parse
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.checks import are_on, checked_penalty
@@ -70,7 +70,7 @@ def listed_as(kind: str, signature: str, domains: str, **limits: str) -> Callabl
                     keywords = given.get("reduction", {})  # `where` and its kin, of those that have examples
                     return checked_penalty(entry, functools.partial(function, *args, **kwargs), options | given | keywords)
                 return function(*args, **kwargs)
-            settings = arguments(shown, args, kwargs)
+            settings = {n: as_plain(value) for n, value in arguments(shown, args, kwargs).items()}
             init, apply = make(**settings)
             return StatefulLoss(
                 Made(_init_of(name, init), public, settings, "init"), Made(_apply_of(name, apply, dims, words), public, settings, "apply")

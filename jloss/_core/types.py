@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, overload
 
 import jax.typing
@@ -143,12 +143,12 @@ class Written(str):
 
 
 @functools.cache
-def written(annotation: Any) -> Written:
-    """An annotation in few words: ``Array``, not ``jax.jaxlib._jax.Array``; where a float is taken, so is an array."""
+def written(annotation: Any, exact: bool = False) -> Written:
+    """An annotation in few words: ``Array``, not ``jax.jaxlib._jax.Array``; where a float is taken, so is an array, if not `exact`."""
     text = _plain(annotation)
     for kind, name in NAMES.items():
         text = text.replace(_plain(kind), name)
-    again = Written(re.sub(r"^float\b(?! \| Array)", "float | Array", text))
+    again = Written(text if exact else re.sub(r"^float\b(?! \| Array)", "float | Array", text))
     again.meaning = annotation
     return again
 
@@ -175,11 +175,18 @@ def readable(function: F) -> F:
     return function
 
 
-def as_written(signature: inspect.Signature) -> inspect.Signature:
+def all_readable(names: Mapping[str, Any], exact: bool = False) -> None:
+    """`readable` of the public functions of a module."""
+    for name, value in names.items():
+        if inspect.isfunction(value) and not name.startswith("_") and value.__module__.startswith("jloss."):
+            value.__signature__ = as_written(inspect.signature(value), exact)  # type: ignore[attr-defined]
+
+
+def as_written(signature: inspect.Signature, exact: bool = False) -> inspect.Signature:
     """The signature as people read it."""
 
     def again(annotation: Any) -> Any:
-        return annotation if annotation is inspect.Parameter.empty else written(meaning(annotation))
+        return annotation if annotation is inspect.Parameter.empty else written(meaning(annotation), exact)
 
     parameters = [p.replace(annotation=again(p.annotation)) for p in signature.parameters.values()]
     return signature.replace(parameters=parameters, return_annotation=again(signature.return_annotation))

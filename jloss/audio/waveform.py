@@ -264,6 +264,8 @@ def ci_sdr(predictions: Array, targets: Array, *, filter_length: int = 512, epsi
     """
     if filter_length < 1:
         raise ValueError(f"ci_sdr: `filter_length` must be 1 or more, got {filter_length}.")
+    if predictions.shape[0] == 0:
+        predictions = targets = jnp.zeros(1, predictions.dtype)  # silence
     p, s = normalize(predictions), normalize(targets)
     correlate, convolve = _with_delays(s, filter_length)
     padded = jnp.pad(p, (0, filter_length - 1))

@@ -108,7 +108,7 @@ def ldam_margins(counts: Array, max_margin: float = 0.5) -> Array:
     Array([0.05, 0.25, 0.5 ], dtype=float32)
     """
     margins = jnp.maximum(jnp.asarray(counts).astype(float), 1) ** -0.25
-    return max_margin * margins / jnp.max(margins)
+    return jnp.asarray(max_margin).astype(margins.dtype) * margins / jnp.max(margins)
 
 
 def class_balanced_weights(counts: Array, beta: float = 0.9999) -> Array:
@@ -295,8 +295,11 @@ def ghm(bins: int = 30, momentum: float = 0.75) -> StatefulLoss:
         length = jnp.abs(jax.nn.sigmoid(lax.stop_gradient(logits).astype(dtype)) - lax.stop_gradient(jnp.asarray(targets)).astype(dtype))
         place = select(jnp.isnan(length), -1, jnp.minimum(length * bins, bins - 1)).astype(jnp.int32)
         found = _histogram(place, bins, where, weights, axis_name).astype(dtype)
-        counts, mass = momentum * state.counts + (1 - momentum) * found, momentum * state.mass + (1 - momentum)
-        density = counts / mass
+        some = jnp.sum(found) > 0  # a batch of which nothing is kept leaves the state alone
+        kept = jnp.asarray(momentum, dtype)
+        counts = select(some, kept * state.counts + (1 - kept) * found, state.counts)
+        mass = select(some, kept * state.mass + (1 - kept), state.mass)
+        density = counts / select(mass > 0, mass, jnp.ones_like(mass))
         share = jnp.sum(found) / (jnp.maximum(jnp.sum(found > 0), 1).astype(dtype) * select(found > 0, density, 1.0))
         factor = share.at[place].get(mode="fill", fill_value=1, wrap_negative_indices=False)
         value = _scaled_cross_entropy(logits, targets, factor, where=where, weights=weights, reduction=reduction, axis_name=axis_name)
@@ -359,7 +362,7 @@ def equalized_focal(gamma: float = 2.0, scale: float = 8.0, alpha: float | None 
         state = jax.tree.map(lax.stop_gradient, state)
         balanced = state.positive >= state.negative
         ratio = select(balanced, 1.0, state.positive / select(balanced, 1.0, state.negative))
-        focus = jnp.broadcast_to(gamma + scale * (1 - ratio), jnp.shape(logits))
+        focus = jnp.broadcast_to(jnp.asarray(gamma, ratio.dtype) + jnp.asarray(scale, ratio.dtype) * (1 - ratio), jnp.shape(logits))
 
         def total(z: Array) -> Array:
             return _equalized_focal(z, targets, focus, gamma=gamma, alpha=alpha, where=where, weights=weights, reduction="sum")

@@ -256,7 +256,8 @@ def early_learning(strength: float = 3.0, beta: float = 0.7) -> StatefulLoss:
         belief = jnp.clip(jax.nn.softmax(lax.stop_gradient(logits).astype(memory.dtype)), 1e-4, 1 - 1e-4)
         belief = belief / jnp.sum(belief, axis=-1, keepdims=True)
         old = memory.at[at].get(mode="fill", fill_value=0)
-        new = beta * old + (1 - beta) * belief
+        kept = jnp.asarray(beta, memory.dtype)
+        new = kept * old + (1 - kept) * belief
         value = _early_learning(
             logits, labels, new, strength=strength, where=where, weights=weights, reduction=reduction, axis_name=axis_name
         )

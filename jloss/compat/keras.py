@@ -41,6 +41,7 @@ from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.domains import DOMAINS
 from jloss._core.signature import axis_roles
+from jloss._core.types import readable
 
 try:
     import keras
@@ -50,6 +51,7 @@ except ModuleNotFoundError as error:  # of Keras, or of the backend that it is s
 REDUCTIONS = {"mean": "mean_with_sample_weight", "sum": "sum", "none": None}  # in Keras's words
 
 
+@readable
 def loss(function: Callable[..., Any], **options: Any) -> Any:
     """A `keras.losses.Loss` that calls a jloss loss: ``model.compile(loss=loss(jloss.huber, delta=2.0))``.
 

@@ -46,6 +46,7 @@ import numpy as np
 from jax import Array, lax
 
 import jloss
+from jloss._core.types import all_readable
 from jloss.numerics import logsumexp
 
 Reduction = Literal["mean", "sum", "none"]
@@ -520,10 +521,21 @@ def triplet_margin_with_distance_loss(
 
 
 def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
-    """The p-norm of ``x1 - x2 + eps`` over the last axis, with a finite gradient at 0."""
-    x1, x2 = _stretched([x1, x2])
+    """The p-norm of ``x1 - x2 + eps`` over the last axis, with a finite gradient at 0; ``p=0`` counts what differs, without a gradient."""
+    if not p >= 0:
+        raise ValueError(f"pairwise_distance: `p` must be 0 or more, got {p}.")
+    pair = _real(x1, x2)
+    try:
+        x1, x2 = _stretched(pair)
+    except ValueError:
+        raise ValueError(f"pairwise_distance: `x1` of shape {pair[0].shape} and `x2` of shape {pair[1].shape} do not broadcast.") from None
+    if x1.ndim == 0:  # two numbers are their own last axis, which stays away
+        return pairwise_distance(x1[None], x2[None], p, eps)
     moved = x1 + jnp.asarray(eps, x1.dtype)
-    distance = jloss.triplet_margin(moved, x2, moved, margin=0.0, p=float(p), reduction="none")  # the other distance is 0
+    if p == 0:
+        distance = jnp.sum(moved != x2, axis=-1).astype(jnp.promote_types(x1.dtype, jnp.float32))
+    else:
+        distance = jloss.triplet_margin(moved, x2, moved, margin=0.0, p=float(p), reduction="none")  # the other distance is 0
     return distance[..., None] if keepdim else distance
 
 
@@ -689,3 +701,6 @@ def _padded(targets: Array, lengths: Array, given: Any) -> Array:
     starts = jnp.cumsum(lengths, dtype=jnp.int32) - lengths
     steps = jnp.arange(width, dtype=jnp.int32)[None]
     return jnp.where(steps < lengths[:, None], targets[jnp.minimum(starts[:, None] + steps, max(targets.shape[0] - 1, 0))], 0)
+
+
+all_readable({name: value for name, value in vars().items() if getattr(value, "__module__", "") == __name__}, exact=True)

@@ -388,7 +388,8 @@ def _diffusion_weight(
     bias: Array | float,
 ) -> Array:
     """The weight in the three forms that it has for epsilon, x0 and v, none of which is a quotient of two numbers that vanish together."""
-    log_snr, gamma, p2_gamma, p2_k, bias = lax.stop_gradient((log_snr, gamma, p2_gamma, p2_k, bias))
+    log_snr = lax.stop_gradient(log_snr)
+    gamma, p2_gamma, p2_k, bias = (lax.stop_gradient(jnp.asarray(x).astype(log_snr.dtype)) for x in (gamma, p2_gamma, p2_k, bias))
     snr, inverse = jnp.exp(log_snr), jnp.exp(-log_snr)
     signal, noise = jax.nn.sigmoid(log_snr), jax.nn.sigmoid(-log_snr)  # alpha^2 and sigma^2
     ones = jnp.where(jnp.isnan(log_snr), log_snr, 1.0)

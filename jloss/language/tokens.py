@@ -5,7 +5,6 @@ holding its logits, ``linear_head(cross_entropy)``. `mask` drops steps, whatever
 large one are in `jloss.classification.teachers`.
 """
 
-import functools
 from typing import Any, Literal, Unpack
 
 import jax
@@ -14,6 +13,8 @@ from jax import Array, lax
 
 from jloss._core.catalogue import entry as entry_of
 from jloss._core.chunks import chunked_map
+from jloss._core.domains import arithmetic_dtype
+from jloss._core.functions import compiled
 from jloss._core.loss import batch_of, loss
 from jloss._core.signature import Reduce
 from jloss.classification.entropy import cross_entropy
@@ -137,7 +138,7 @@ def unlikelihood(logits: Array, candidates: Array, *, class_axis_name: str | Non
     return sum_over(jnp.sum(jnp.where(wanted, candidates * jnp.where(wanted, terms, 0.0), 0.0)), class_axis_name)
 
 
-@functools.partial(jax.jit, static_argnames=("agreement", "class_axis_name", "chunk_size"))
+@compiled("agreement", "class_axis_name", "chunk_size")
 def token_log_probs(
     hidden: Array,
     kernel: Array,
@@ -179,7 +180,9 @@ def token_log_probs(
     entry = _HEAD._replace(name="token_log_probs")
     given = {"hidden": jnp.asarray(hidden), "kernel": jnp.asarray(kernel), "labels": jnp.asarray(labels), "bias": bias}
     levels = len(batch_of(entry, given).shape)
-    dtype = jnp.float64 if jnp.asarray(hidden).dtype == jnp.float64 else jnp.float32
+    dtype = arithmetic_dtype(given)
+    if dtype == jnp.float64:  # else what is in half precision stays so until it is multiplied
+        given = {n: x if n == "labels" or x is None else jnp.asarray(x).astype(dtype) for n, x in given.items()}
 
     def one(hidden: Array, labels: Array, shared: Any) -> tuple[Array, Array, Array]:
         logits = head_logits(hidden, shared["kernel"], shared["bias"], shared["soft_cap"]) / shared["temperature"]
@@ -196,7 +199,7 @@ def token_log_probs(
 
     options = {"soft_cap": None if soft_cap is None else jnp.asarray(soft_cap, dtype), "temperature": jnp.asarray(temperature, dtype)}
     rows = {"hidden": given["hidden"], "labels": given["labels"]}
-    shared = {"kernel": given["kernel"], "bias": bias, **options}
+    shared = {"kernel": given["kernel"], "bias": given["bias"], **options}
     results = chunked_map(function, rows, shared, levels=levels, chunk_size=chunk_size)
     return results if agreement else results[:2]
 

@@ -4,6 +4,7 @@ For losses of your own, too: `pick` for the score of a label, `safe_divide`, `sa
 length may be 0, `absolute` and `positive_part` for kinks, `logsumexp` and `log_softmax` for classes, sharded over devices or not.
 """
 
+from jloss._core.types import all_readable as _all_readable
 from jloss.numerics.guards import absolute as absolute
 from jloss.numerics.guards import below as below
 from jloss.numerics.guards import clipped as clipped
@@ -26,3 +27,5 @@ from jloss.numerics.guards import safe_sqrt as safe_sqrt
 from jloss.numerics.guards import select_by_sign as select_by_sign
 from jloss.numerics.guards import softplus as softplus
 from jloss.numerics.guards import xlogy as xlogy
+
+_all_readable(vars())

@@ -4,6 +4,7 @@ Every function returns the axes it drew on, with labels from the docstrings. Wit
 notebook shows by itself.
 """
 
+from jloss._core.types import all_readable as _all_readable
 from jloss.plotting.curves import compare as compare
 from jloss.plotting.curves import curve as curve
 from jloss.plotting.curves import landscape as landscape
@@ -13,3 +14,5 @@ from jloss.plotting.curves import values as values
 from jloss.plotting.pictures import describe as describe
 from jloss.plotting.pictures import gallery as gallery
 from jloss.plotting.pictures import picture as picture
+
+_all_readable(vars())

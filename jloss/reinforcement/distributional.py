@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.axes import batch_shape
 from jloss._core.backend import by_platform, hint, select
 from jloss._core.domains import arithmetic_dtype
+from jloss._core.functions import compiled
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import absolute, clipped, log_softmax, safe_divide
@@ -139,7 +141,7 @@ def hl_gauss(logits: Array, targets: Array, edges: Array, *, sigma: float = 0.75
     return cross_entropy_with(lax.stop_gradient(safe_divide(mass, jnp.sum(mass))), logits)
 
 
-@jax.jit
+@compiled()
 def categorical_projection(points: Array, probs: Array, atoms: Array) -> Array:
     r"""Probabilities of points, shared by the two atoms around each: the mean stays, where points lie between the ends.
 
@@ -163,6 +165,8 @@ def categorical_projection(points: Array, probs: Array, atoms: Array) -> Array:
     points, probs, atoms = (jnp.asarray(a) for a in (points, probs, atoms))
     dtype = arithmetic_dtype((points, probs, atoms))
     points, probs, atoms = (a.astype(dtype) for a in (points, probs, atoms))
+    given = {"points": points, "probs": probs, "atoms": atoms}
+    batch_shape("categorical_projection", {"points": ("m",), "probs": ("m",), "atoms": ("q",)}, given)
     project = jnp.vectorize(_projected, signature="(m),(m),(q)->(q)")
     return project(points, probs, jnp.expand_dims(atoms, range(points.ndim - atoms.ndim)))
 

@@ -4,16 +4,15 @@ They run over the last axis and take any axes in front. A discount is the factor
 and whatever stands behind a discount of 0, NaN included, has no influence. Arithmetic is in float32 or wider.
 """
 
-import functools
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.arguments import check_static
 from jloss._core.backend import select
 from jloss._core.domains import arithmetic_dtype
+from jloss._core.functions import compiled
 from jloss.numerics import safe_divide, safe_sqrt
 
 LARGEST_EXPONENT = 80.0  # its exponential fits into float32
@@ -68,10 +67,10 @@ def group_advantages(
     if not scale:
         return advantages
     deviation = safe_sqrt(safe_divide(over_kept(jnp.square(gaps)), count - 1))
-    return safe_divide(advantages, deviation + epsilon)  # 0 of equals, also without epsilon
+    return safe_divide(advantages, deviation + _number(epsilon, rewards))  # 0 of equals, also without epsilon
 
 
-@jax.jit
+@compiled()
 def gae(rewards: Array, values: Array, discounts: Array, *, lam: float | Array = 0.95) -> Array:
     r"""Generalised advantage estimation: temporal differences, summed with decay. What PPO takes.
 
@@ -98,10 +97,10 @@ def gae(rewards: Array, values: Array, discounts: Array, *, lam: float | Array =
         wanted = f"{rewards.shape[-1] + 1}, not {values.shape[-1] if values.ndim else 0} as in {values.shape}"
         raise ValueError(f"gae: `values` have one step more than `rewards`: {wanted}.")
     errors = rewards + discounted(discounts, values[..., 1:]) - values[..., :-1]
-    return backward_recursion(lam * discounts, errors)
+    return backward_recursion(_number(lam, rewards) * discounts, errors)
 
 
-@jax.jit
+@compiled()
 def lambda_returns(rewards: Array, discounts: Array, next_values: Array, *, lam: float | Array = 0.95) -> Array:
     r"""Returns that mix those of all lengths: the targets of TD(lambda).
 
@@ -122,6 +121,7 @@ def lambda_returns(rewards: Array, discounts: Array, next_values: Array, *, lam:
     """
     rewards, discounts, next_values = _wide(rewards, discounts, next_values)
     _check_steps("lambda_returns", rewards, discounts=discounts, next_values=next_values)
+    lam = _number(lam, rewards)
     one_step = rewards + discounted(discounts, (1 - lam) * next_values)
     return backward_recursion(lam * discounts, one_step, next_values[..., -1:])
 
@@ -150,7 +150,7 @@ def n_step_returns(rewards: Array, discounts: Array, next_values: Array, n: int)
     return _n_step_returns(rewards, discounts, next_values, n)
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@compiled("n")
 def _n_step_returns(rewards: Array, discounts: Array, next_values: Array, n: int) -> Array:
     rewards, discounts, next_values = _wide(rewards, discounts, next_values)
     _check_steps("n_step_returns", rewards, discounts=discounts, next_values=next_values)
@@ -162,7 +162,7 @@ def _n_step_returns(rewards: Array, discounts: Array, next_values: Array, n: int
     return returns
 
 
-@jax.jit
+@compiled()
 def vtrace_targets(
     values: Array,
     rewards: Array,
@@ -205,6 +205,7 @@ def vtrace_targets(
     """
     values, rewards, discounts, next_values, log_ratios = _wide(values, rewards, discounts, next_values, log_ratios)
     _check_steps("vtrace_targets", rewards, values=values, discounts=discounts, next_values=next_values, log_ratios=log_ratios)
+    lam, clip_rho, clip_c, clip_pg_rho = (_number(x, rewards) for x in (lam, clip_rho, clip_c, clip_pg_rho))
     ratios = jnp.exp(select(log_ratios > LARGEST_EXPONENT, LARGEST_EXPONENT, log_ratios))
     errors = jnp.minimum(clip_rho, ratios) * (rewards + discounted(discounts, next_values) - values)
     targets = values + backward_recursion(lam * discounts * jnp.minimum(clip_c, ratios), errors)
@@ -242,6 +243,11 @@ def _check_steps(name: str, rewards: Array, **others: Array) -> None:
         if array.shape[-1:] != rewards.shape[-1:]:
             got = f"{rewards.shape[-1]}, not {array.shape[-1] if array.ndim else 0} as in {array.shape}"
             raise ValueError(f"{name}: `{other}` must have as many steps as `rewards`: {got}.")
+
+
+def _number(option: Any, like: Array) -> Array:
+    """A setting in the dtype of the arithmetic."""
+    return jnp.asarray(option).astype(like.dtype)
 
 
 def _wide(*arrays: Any) -> list[Array]:

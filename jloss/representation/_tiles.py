@@ -301,7 +301,7 @@ def of_parts(
         found = largest_of_tiles(peaks, rows, columns, size, triangle)
         return jax.tree.map(lambda x: jnp.where(x > -jnp.inf, x, 0.0), found)
 
-    zeros = [[_filled(x.vectors[:, 0], 0) for x in parts] for parts in (rows, () if sides == "rows" else columns)]
+    zeros = [[_filled(x.vectors, 0, x.index.shape[0]) for x in parts] for parts in (rows, () if sides == "rows" else columns)]
     row_peaks, column_peaks = lax.stop_gradient(either(logits.small, lambda *_: (zeros[0], zeros[1]), looked_for, rows, columns))
     none = [jnp.zeros_like(x.index) for x in columns]
 

@@ -358,6 +358,8 @@ def _both_distances(anchor: Array, positive: Array, negative: Array, p: Array | 
 
 
 def _any_norm(x: Array, p: Array | float) -> Array:
+    if x.size == 0:
+        return jnp.zeros((), x.dtype)
     size = absolute(x)
     largest = jnp.max(size)
     scale = lax.stop_gradient(jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1.0))

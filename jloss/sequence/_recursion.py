@@ -1,21 +1,15 @@
 """Dynamic programmes over time: one scan that keeps only its states, and the pieces that sequence losses share."""
 
-import functools
-import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jloss._core.axes import batch_shape, parse
 from jloss._core.backend import by_platform
-from jloss._core.domains import typed_inputs
 
-P = ParamSpec("P")
-R = TypeVar("R")
 State = TypeVar("State")
 WEIGHTS = (lax.exp_p, lax.gt_p)  # what the gradient of `log_add` needs
 LOG_ZERO = -1e30  # the logarithm of 0 within a recursion: finite, so that differences of two need no guard
@@ -84,43 +78,6 @@ def log_add(x: Array, y: Array) -> Array:
 def inside(length: Array, size: int) -> Array:
     """Which of `size` steps come before `length`."""
     return jnp.arange(size, dtype=length.dtype) < length
-
-
-def over_batch(signature: str, domains: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """What `loss` is for losses, for a function of one example that gives anything else: any batch axes, checked and compiled.
-
-    Inputs come first; options are keywords, traced where they are annotated `float`, else static.
-    """
-    dims, words = parse(f"{signature}->()"), domains.split()
-
-    def wrap(core: Callable[P, R]) -> Callable[P, R]:
-        shown, name = inspect.signature(core), core.__name__
-        inputs = dict(zip(shown.parameters, dims, strict=False))
-        kinds = dict(zip(inputs, words, strict=True))
-
-        @functools.wraps(core)
-        def batched(*args: P.args, **kwargs: P.kwargs) -> R:
-            bound = shown.bind(*args, **kwargs)
-            bound.apply_defaults()
-            given = {n: a for n, a in bound.arguments.items() if n not in inputs}
-            typed, dtype = typed_inputs(name, kinds, bound.arguments)
-            arrays = {n: a for n, a in typed.items() if a is not None}
-            arrays = {n: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a for n, a in arrays.items()}
-            batch, places = batch_shape(name, inputs, {n: arrays.get(n) for n in inputs})
-
-            example: Callable[..., R] = core
-
-            def one(*cores: Array) -> R:
-                return example(**dict(zip(arrays, cores, strict=True)), **given)
-
-            for level in range(len(batch)):
-                one = jax.vmap(one, in_axes=[None if places[n].batch[level] is None else 0 for n in arrays])
-            return one(*arrays.values())
-
-        static = [n for n, p in shown.parameters.items() if n not in inputs and p.annotation is not float]
-        return functools.wraps(core)(jax.jit(batched, static_argnames=static))
-
-    return wrap
 
 
 def checked_blank(name: str, blank: int, classes: int) -> int:

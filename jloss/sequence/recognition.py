@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jloss._core.functions import over_batch
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import log_softmax, pick, positive_part
@@ -24,7 +25,6 @@ from jloss.sequence._recursion import (
     last_entry,
     log_add,
     log_normalizer,
-    over_batch,
     pick_columns,
     recursion,
 )

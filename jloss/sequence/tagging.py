@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jloss._core.functions import over_batch
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import logsumexp, positive_part
-from jloss.sequence._recursion import inside, over_batch, recursion
+from jloss.sequence._recursion import inside, recursion
 
 
 @loss("(t,k),(t),(k,k),(k),(k),()->()", "real class real real real length")

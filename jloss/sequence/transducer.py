@@ -15,6 +15,7 @@ from jax import Array, lax
 
 from jloss._core.arguments import check_static
 from jloss._core.backend import by_platform, hint
+from jloss._core.functions import over_batch
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import logsumexp, pick, positive_part
@@ -27,7 +28,6 @@ from jloss.sequence._recursion import (
     inside,
     log_add,
     log_normalizer,
-    over_batch,
     recursion,
 )
 

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.backend import hint, in_block
+from jloss._core.functions import over_batch
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import logaddexp, logsumexp
-from jloss.sequence._recursion import LOG_ZERO, WEIGHTS, delayed, diagonals, inside, log_add, over_batch, recursion
+from jloss.sequence._recursion import LOG_ZERO, WEIGHTS, delayed, diagonals, inside, log_add, recursion
 
 FAR = 1e30  # the cost of a point outside the matrix; none is ever an end
 

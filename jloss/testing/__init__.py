@@ -9,6 +9,7 @@ which inputs::
 `checked` and `diagnose` (`jloss.testing.debug`) find the input that makes a loss NaN.
 """
 
+from jloss._core.types import all_readable as _all_readable
 from jloss.testing.cases import Case as Case
 from jloss.testing.cases import LawError as LawError
 from jloss.testing.debug import checked as checked
@@ -26,3 +27,5 @@ from jloss.testing.samples import hard as hard
 from jloss.testing.samples import hard_samples as hard_samples
 from jloss.testing.samples import samples as samples
 from jloss.testing.samples import sizes as sizes
+
+_all_readable(vars())

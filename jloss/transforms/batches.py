@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec, reshard
 from jloss._core.arguments import check_array, check_number, is_known_number
 from jloss._core.backend import spec_of
 from jloss._core.catalogue import entry as entry_of
+from jloss._core.domains import arithmetic_dtype
 from jloss._core.made import made
 from jloss._core.reduction import reduce
 from jloss._core.signature import Reduction
@@ -68,7 +69,8 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: Number = 1.0) -
 
     def penalized(core: Callable[..., Array], given: dict[str, Any]) -> Array:
         params = take(given)
-        return core(**given) + weight * penalty(params)
+        value = core(**given)
+        return value + cast_like(value, _times(weight, penalty(params)))
 
     whole = entry_of(example_transform(f"regularized({entry.name})", shown, penalized, {}, {}))
 
@@ -77,14 +79,14 @@ def regularized(loss: Loss, penalty: Callable[..., Any], weight: Number = 1.0) -
         if reduction == "none":
             values, where, weights = examples(**given)
             return reduce(values, where, weights, "none")
-        extra = weight * _penalty(penalty, take(given))
+        extra = _times(weight, _penalty(penalty, take(given)))
         total, mass = entry.public(**given, reduction="parts")
         return reduced(total + mass * cast_like(total, extra), mass, reduction)
 
     def examples(**given: Any) -> Any:
         params = take(given)
         values, where, weights = per_example_values(entry.public, **given)
-        return values + cast_like(values, weight * _penalty(penalty, params)), where, weights
+        return values + cast_like(values, _times(weight, _penalty(penalty, params))), where, weights
 
     return batch_transform(whole, public, examples, loss, functools.partial(regularized, penalty=penalty, weight=weight))
 
@@ -155,6 +157,13 @@ def _penalty(penalty: Callable[..., Any], params: Any) -> Array:
     if number.shape:
         raise ValueError(f"regularized: a penalty must be one number, got shape {number.shape}.")
     return number
+
+
+def _times(weight: Any, penalty: Any) -> Array:
+    """Their product in float32 or wider, also of an integer or a number in half precision."""
+    number = jnp.asarray(penalty)
+    dtype = arithmetic_dtype(number)
+    return jnp.asarray(weight).astype(dtype) * number.astype(dtype)
 
 
 def _chosen(title: str, loss: Loss, fraction: Any, again: Callable[[Loss], Loss], is_kept: bool) -> Any:

@@ -208,5 +208,6 @@ def _running_mean(
     """The next state: a constant for the gradient, the same on all devices of `axis_name`."""
     predictions, targets = lax.stop_gradient((predictions, targets))
     total, mass = iou(predictions, targets, where=where, weights=weights, reduction="parts", axis_name=axis_name)
-    moved = (1 - momentum) * state + momentum * safe_divide(total, mass).astype(state.dtype)
+    share = jnp.asarray(momentum, state.dtype)
+    moved = (1 - share) * state + share * safe_divide(total, mass).astype(state.dtype)
     return lax.stop_gradient(jnp.where((mass > 0) & jnp.isfinite(moved), moved, state))

@@ -356,6 +356,37 @@ def test_a_tie_of_distances_is_shared():
     np.testing.assert_allclose(slope, [[-1 + np.sqrt(0.5) / 2, np.sqrt(0.5) / 2]], rtol=1e-5)
 
 
+@pytest.mark.parametrize("p", [0, 0.5, 1.0, 3, float("inf")])
+@pytest.mark.parametrize("shapes", [((3, 4), (3, 4)), ((3, 4), (4,)), ((4,), (4,)), ((), ()), ((3, 0), (3, 0))])
+def test_distances_of_any_degree(p, shapes):
+    x1, x2 = (np.array(x) for x in drawn(*shapes))
+    x1.reshape(-1)[:1] = x2.reshape(-1)[:1]  # one component is equal
+    gap = np.abs(np.atleast_1d(x1 - x2).astype(float))
+    degrees = {0: lambda: (gap != 0).sum(-1), float("inf"): lambda: gap.max(-1, initial=0)}
+    wanted = degrees.get(p, lambda: (gap**p).sum(-1) ** (1 / p))()
+    value, slope = jax.value_and_grad(lambda x: jnp.sum(F.pairwise_distance(x, x2, p=p, eps=0.0)))(jnp.asarray(x1))
+    np.testing.assert_allclose(value, wanted.sum(), rtol=1e-5)
+    assert np.isfinite(slope).all()
+    assert p != 0 or (slope == 0).all()
+    kept = F.pairwise_distance(x1, x2, p=p, keepdim=True)
+    assert kept.shape == ((*x1.shape[:-1], 1) if x1.ndim else ())
+
+
+def test_distances_of_integers_are_those_of_their_floats():
+    whole = np.array([[1, 2], [3, 5]])
+    np.testing.assert_allclose(F.pairwise_distance(whole, np.zeros((2, 2), int), eps=0.0), [np.sqrt(5), np.sqrt(34)], rtol=1e-6)
+    np.testing.assert_allclose(F.pairwise_distance(whole, np.zeros((2, 2), int), p=0), [2, 2])  # eps makes them all differ
+    far, near = np.array([[0.0, 0.0]]), np.array([[1.0, 1.0]])
+    np.testing.assert_allclose(F.triplet_margin_loss(near, near, far, p=0, margin=3.0, eps=0.0), 1.0)  # of 0 and 2 components
+
+
+def test_what_is_wrong_with_distances_has_their_name():
+    with pytest.raises(ValueError, match=r"pairwise_distance: `p` must be 0 or more, got -1"):
+        F.pairwise_distance(jnp.ones(2), jnp.ones(2), p=-1)
+    with pytest.raises(ValueError, match=r"pairwise_distance: `x1` of shape \(3, 2\) and `x2` of shape \(3, 4\) do not broadcast"):
+        F.pairwise_distance(jnp.ones((3, 2)), jnp.ones((3, 4)))
+
+
 def test_label_smoothing_is_checked():
     with pytest.raises(ValueError, match="between 0 and 1"):
         F.cross_entropy(jnp.zeros((2, 3)), jnp.zeros(2, jnp.int32), label_smoothing=-0.5)

@@ -76,6 +76,22 @@ def test_a_state_in_every_place_of_a_call(name):
         assert not any(np.asarray(leaf).any() for leaf in slope)
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_a_batch_of_which_nothing_is_kept_leaves_the_state_alone(name):
+    sizes, first, *rest = CALLS[name]
+    criterion = getattr(jloss, name)(**OPTIONS.get(name, {}))
+    empty = criterion.init(*sizes)
+    where = jnp.zeros(criterion.apply(empty, first, *rest, reduction="none")[0].shape, bool)
+    for state in (empty, criterion.apply(empty, first, *rest)[1]):
+        calls = [
+            criterion.apply(state, jnp.full_like(first, jnp.nan), *rest, where=where),
+            criterion.apply(state, first[:0], *(x[:0] for x in rest)),
+        ]
+        for value, after in calls:
+            assert value == 0
+            jax.tree.map(np.testing.assert_array_equal, after, state)
+
+
 @pytest.mark.parametrize("name", ["ghm", "equalized_focal", "early_learning"])
 def test_a_state_of_another_type_is_named(name):
     """Some checkpoints give a dict, or a list, where a named tuple was put in."""
