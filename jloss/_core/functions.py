@@ -24,7 +24,7 @@ def compiled(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def wrap(function: Callable[P, R]) -> Callable[P, R]:
-        jitted, shown, name = jax.jit(function, static_argnames=static), inspect.signature(function), function.__name__
+        jitted, shown, name = jax.jit(function, static_argnames=static), inspect.signature(function), function.__name__.lstrip("_")
 
         @functools.wraps(function)
         def public(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -37,6 +37,7 @@ def test_a_compiled_function_pickles_by_its_name(name):
         (lambda: jloss.gae(STEPS, jnp.ones(4), STEPS, lamb=1.0), "gae: unknown keyword `lamb`; did you mean `lam`?"),
         (lambda: jloss.gae(STEPS, jnp.ones(4)), "gae: missing a required argument: 'discounts'."),
         (lambda: jloss.gae(None, jnp.ones(4), STEPS), "gae: `rewards` must be an array, of JAX or NumPy, got None."),
+        (lambda: jloss.n_step_returns("a", STEPS, STEPS, 2), "n_step_returns: `rewards` must be an array, of JAX or NumPy, got 'a'."),
         (lambda: jloss.ctc_greedy_decode(LOGITS, blnk=1), "ctc_greedy_decode: unknown keyword `blnk`; did you mean `blank`?"),
         (lambda: jloss.ctc_greedy_decode("a"), "ctc_greedy_decode: `logits` must be an array, of JAX or NumPy, got 'a'."),
         (lambda: jloss.crf_decode(LOGITS), "crf_decode: missing a required argument: 'transitions'."),
