@@ -11,7 +11,7 @@ from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import xlogy
-from jloss.numerics._special import power_divergence, scaled_expm1
+from jloss.numerics._special import power_divergence_at_zero, power_divergence_near, scaled_expm1
 from jloss.numerics.guards import exp_plus
 
 
@@ -126,10 +126,14 @@ def tweedie_deviance(predictions: Array, targets: Array, *, power: float = 1.5, 
         Jørgensen, Exponential Dispersion Models, 1987. https://doi.org/10.1111/j.2517-6161.1987.tb01685.x
     """
     order = 2 - jnp.asarray(power)
-    far = (targets > 0) & (jnp.abs(targets - predictions) >= 0.125 * predictions)
-    divergence = power_divergence(select(far, 1.0, targets), select(far, 1.0, predictions), order)
-    near = divergence * select(divergence == jnp.inf, 1.0, jnp.power(select(far, 1.0, predictions), 1 - power))
-    return 2 * select(far, _deviance_of_far(select(far, predictions, 1.0), select(far, targets, 2.0), order), near)
+    low, inside = order < 0.5, (predictions > 0) & (targets > 0)
+    x, y, alpha = select(low, predictions, targets), select(low, targets, predictions), select(low, 1 - order, order)
+    near = inside & (jnp.abs(targets - predictions) < 0.125 * predictions)
+    far = inside & ~near
+    close = power_divergence_near(select(near, x - y, 0.0), select(near, y, 1.0), alpha)
+    divergence = select(far, 0.0, select(near, close, power_divergence_at_zero(x, y, alpha)))
+    beside = divergence * select(far | (divergence == jnp.inf), 1.0, jnp.power(select(far, 1.0, predictions), 1 - power))
+    return 2 * select(far, _deviance_of_far(select(far, predictions, 1.0), select(far, targets, 2.0), order), beside)
 
 
 def _deviance_of_far(mean: Array, target: Array, order: Array) -> Array:

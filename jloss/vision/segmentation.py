@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.backend import hint
-from jloss._core.layout import class_sums
+from jloss._core.layout import class_sums, pixel_sum
 from jloss._core.loss import loss
 from jloss._core.signature import PerClass, SpatialOverClasses
 from jloss.numerics import safe_divide, safe_sqrt
@@ -263,8 +263,9 @@ def log_dice(
         Wong, Moradi, Tang, Syeda-Mahmood, 3D Segmentation with Exponential Logarithmic Loss for Highly Unbalanced Object Sizes,
         2018. https://arxiv.org/abs/1809.00076
     """
-    tp, fp, fn = confusion(predictions, targets, mask)
-    overlap, missed = 2 * tp + smooth_numerator, fp + fn + (smooth_denominator - smooth_numerator)
+    p, y = keep_pixels(mask, predictions, targets)
+    error, _ = error_and_total(p, y, None)
+    overlap, missed = pixel_sum((p + p) * y) + smooth_numerator, error + (smooth_denominator - smooth_numerator)
     near = missed <= overlap
     some, total = (jnp.where(near | (overlap == 0), 1.0, x) for x in (overlap, overlap + missed))
     far = jnp.where(~near & (overlap == 0), jnp.inf, jnp.log(total) - jnp.log(some))
