@@ -15,7 +15,7 @@ from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
 from jloss._core.sorting import order_of
 from jloss.numerics import absolute, logsumexp, positive_part, safe_divide, safe_exp, safe_log, safe_norm, safe_sqrt
-from jloss.numerics._special import power_divergence, scaled_expm1, scaled_log1p, small_exp_remainder
+from jloss.numerics._special import power_divergence, power_divergence_near, scaled_expm1, scaled_log1p, small_exp_remainder
 from jloss.numerics.guards import exp_plus
 
 
@@ -148,7 +148,12 @@ def js_divergence(p: Array, q: Array, *, beta: float = 0.5, **reduce: Unpack[Ove
     log_p, log_q, log_m = safe_log(p), safe_log(q), safe_log(mixture)
     from_p = _relative_entropies(p, log_p, select(mixture > 0, log_m, log_p))
     from_q = _relative_entropies(q, log_q, select(mixture > 0, log_m, log_q))
-    return jnp.sum(beta * from_p + (1 - beta) * from_q)
+    far = beta * from_p + (1 - beta) * from_q
+    gap, near = p - q, jnp.abs(p - q) < 0.125 * mixture
+    gap, mean = select(near, gap, 0.0), select(near, mixture, 1.0)
+    # What both lack to divergences of amounts, m - p and m - q, cancels in each class; those are never negative.
+    of_p, of_q = (power_divergence_near(g, mean, jnp.ones_like(mean)) for g in ((1 - beta) * gap, -beta * gap))
+    return jnp.sum(select(near, beta * of_p + (1 - beta) * of_q, far))
 
 
 @loss("(k),(k)->()", "prob prob", alpha="nonnegative")
@@ -181,12 +186,14 @@ def renyi_divergence(p: Array, q: Array, *, alpha: float = 0.5, **reduce: Unpack
     log_p = jnp.log(select(kept, p, 1.0))
     log_ratio = log_p - jnp.log(select(kept, q, 1.0))
 
-    def near_one(order: Array) -> Array:
+    def near_one(order: Array, log_ratio: Array = log_ratio) -> Array:
         surplus = jnp.sum(select(kept, p, 0.0) * scaled_expm1(log_ratio, order)) - safe_divide(lost_weight, order)
         return scaled_log1p(surplus / total, order)
 
     def far_from_one(order: Array) -> Array:
-        return (logsumexp(select(kept, log_p + order * log_ratio, nothing)) - jnp.log(total)) / order
+        similar = jnp.all(jnp.abs(order * log_ratio) < 0.5)  # there the two logarithms would leave only rounding of their difference
+        apart = (logsumexp(select(kept, log_p + order * log_ratio, nothing)) - jnp.log(total)) / order
+        return select(similar, near_one(order, select(similar, log_ratio, 0.0)), apart)
 
     return select(infinite, jnp.inf, lax.cond(jnp.abs(order) < 0.25, near_one, far_from_one, order))
 

@@ -255,6 +255,12 @@ def test_tweedie_of_a_mean_that_is_far_off_keeps_its_gradient():
         np.testing.assert_allclose(in_amount, 2 * wanted, rtol=1e-5)
 
 
+def test_tweedie_of_tiny_numbers_that_are_close():
+    tiny = np.float32([1e-20, 1e-30])
+    gradients = jax.grad(lambda m, t: jloss.tweedie_deviance(m, t, power=1.0, reduction="sum"), argnums=(0, 1))(tiny, 1.1 * tiny)
+    np.testing.assert_allclose(gradients, [[-0.2, -0.2], [2 * math.log(1.1)] * 2], rtol=1e-5)
+
+
 def test_tweedie_with_zeros():
     value, (in_mean, in_amount) = jax.value_and_grad(jloss.tweedie_deviance, argnums=(0, 1))(jnp.float32(4.0), jnp.float32(0.0))
     np.testing.assert_allclose(value, 2 * 4.0**0.5 / 0.5, rtol=1e-6)
