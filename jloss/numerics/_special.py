@@ -105,23 +105,22 @@ def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
     size = lax.stop_gradient(jnp.maximum(p, q))
     scale = 1 / size  # the larger becomes 1: no quotient overflows, no logarithm cancels (and XLA keeps products as they are)
     near = jnp.abs(p - q) < 0.125 * q
-    close = power_divergence_near(select(near, p - q, 0.0), select(near, q, 1.0), alpha)
-    p, q = select(near, 1.0, p * scale), select(near, 0.5, q * scale)
+    gap = select(near, p - q, 0.0) * scale
+    p, q = p * scale, q * scale
+    close = power_divergence_near(gap, select(near, q, 1.0), alpha)
+    p, q = select(near, 1.0, p), select(near, 0.5, q)
     log_ratio = jnp.log(p) - jnp.log(q)
     far = (p * scaled_expm1(log_ratio, alpha - 1) - p + q) / alpha
-    return select(inside, select(near, close, size * far), power_divergence_at_zero(x, y, alpha))
+    return select(inside, size * select(near, close, far), power_divergence_at_zero(x, y, alpha))
 
 
 def power_divergence_near(gap: Array, y: Array, alpha: Array) -> Array:
-    """`power_divergence` of ``y + gap`` and ``y``, of which the gap is less than a sixth, by its series."""
-    size = lax.stop_gradient(y)
-    scale = 1 / size  # that no derivative divides by the square of a tiny number
-    gap = gap * scale
-    w = gap / (y * scale)
+    """`power_divergence` of ``y + gap`` and ``y`` that is not tiny, of which the gap is less than a sixth, by its series."""
+    w = gap / y
     series = jnp.ones_like(w)
     for n in reversed(range(1, _terms(w, 9, 18))):
         series = 1 + w * ((alpha - 1 - n) / (n + 2)) * series
-    return size * (0.5 * gap * w * series)
+    return 0.5 * gap * w * series
 
 
 def power_divergence_at_zero(x: Array, y: Array, alpha: Array) -> Array:
