@@ -73,7 +73,7 @@ def share(part: Array, whole: Array, of_nothing: float = 0.0) -> Array:
     The derivative divides by the square of the whole, which is 0 in float32 below 1e-19: such are the pixels of a mask that is surely
     empty, of logits of -50. A power of two, which rounds nothing, keeps it in range.
     """
-    scale = jnp.where(lax.stop_gradient(whole) < 2.0**-32, 2.0**63, 1.0)
+    scale = jnp.where(jnp.abs(lax.stop_gradient(whole)) < 2.0**-32, 2.0**63, 1.0)
     return safe_divide(part * scale, whole * scale, of_nothing)
 
 

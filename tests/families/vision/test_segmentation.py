@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jloss
+from jloss.vision._pixels import share
 
 OVERLAP = ["dice", "jaccard", "tversky", "focal_tversky", "log_dice", "log_cosh_dice", "combo", "unified_focal"]
 PER_MASK = [*OVERLAP, "mcc"]
@@ -170,6 +171,12 @@ def test_masks_that_are_surely_empty_have_a_gradient_without_smoothing(name):
     np.testing.assert_allclose(gradient(logits, targets), 0, atol=1e-6)  # as it is for users, but not in tests
     targets[1, 0, 0] = 1
     assert np.isfinite(gradient(logits, targets)).all()
+
+
+def test_a_share_of_a_negative_whole_has_its_gradient():
+    """As of `wasserstein_dice`, of soft labels that add up to more than 1."""
+    gradients = jax.grad(share, argnums=(0, 1))(3.0, jnp.float32(-2.0))
+    np.testing.assert_allclose(gradients, [-0.5, -0.75], rtol=1e-6)
 
 
 @pytest.mark.parametrize("likely", [1e-4, 1e-8, 1e-10])
