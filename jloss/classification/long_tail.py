@@ -181,7 +181,7 @@ def asymmetric(
     positive = targets * jnp.exp(-gamma_positive * no) * yes
     margin = jnp.exp(-yes) - clip
     active = ~(margin <= 0)  # so that NaN stays NaN
-    log_margin = select(clip == 0, -yes, jnp.log(select(active, margin, 1.0)))
+    log_margin = select(clip == 0, -yes, jnp.log(select(active & (clip != 0), margin, 1.0)))  # a second derivative squares 1 / margin
     log_rest = logaddexp(-no, safe_log(jnp.asarray(clip)))
     negative = -(1 - targets) * jnp.exp(gamma_negative * select(active, log_margin, 0.0)) * log_rest
     return positive + select(active, negative, 0.0)

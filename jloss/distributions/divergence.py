@@ -14,9 +14,9 @@ from jloss._core.backend import few, hint, select, with_derivative_of
 from jloss._core.loss import loss
 from jloss._core.signature import OverClasses
 from jloss._core.sorting import order_of
-from jloss.numerics import absolute, logsumexp, positive_part, safe_divide, safe_exp, safe_log, safe_norm, safe_sqrt
+from jloss.numerics import absolute, logsumexp, positive_part, quotient, safe_divide, safe_exp, safe_log, safe_norm, safe_sqrt
 from jloss.numerics._special import power_divergence, scaled_expm1, scaled_log1p, small_exp_remainder
-from jloss.numerics.guards import exp_plus
+from jloss.numerics.guards import exp_plus, polynomial
 
 
 @loss("(k),(k)->()", "log_prob prob")
@@ -148,7 +148,20 @@ def js_divergence(p: Array, q: Array, *, beta: float = 0.5, **reduce: Unpack[Ove
     log_p, log_q, log_m = safe_log(p), safe_log(q), safe_log(mixture)
     from_p = _relative_entropies(p, log_p, select(mixture > 0, log_m, log_p))
     from_q = _relative_entropies(q, log_q, select(mixture > 0, log_m, log_q))
-    return jnp.sum(beta * from_p + (1 - beta) * from_q)
+    far = beta * from_p + (1 - beta) * from_q
+    near = jnp.abs(p - q) < 0.03 * mixture
+    gap = select(near, p - q, 0.0)
+    return jnp.sum(select(near, _close_js_divergence(gap, quotient(gap, select(near, mixture, 1.0)), beta), far))
+
+
+def _close_js_divergence(gap: Array, share: Array, beta: Array | float) -> Array:
+    """The part of a class of which `gap` is the difference and `share` the quotient of that and the mixture, by its series.
+
+    What both divergences have of the first order cancels in each class, and would leave only rounding.
+    """
+    terms = [2 / ((k + 1) * (k + 2)) for k in range(11 if share.dtype == jnp.float64 else 5)]
+    of_p, of_q = polynomial((beta - 1) * share, *terms), polynomial(beta * share, *terms)
+    return 0.5 * beta * (1 - beta) * gap * share * ((1 - beta) * of_p + beta * of_q)
 
 
 @loss("(k),(k)->()", "prob prob", alpha="nonnegative")
@@ -186,7 +199,10 @@ def renyi_divergence(p: Array, q: Array, *, alpha: float = 0.5, **reduce: Unpack
         return scaled_log1p(surplus / total, order)
 
     def far_from_one(order: Array) -> Array:
-        return (logsumexp(select(kept, log_p + order * log_ratio, nothing)) - jnp.log(total)) / order
+        similar = jnp.all(jnp.abs(order * log_ratio) < 0.5)  # there the two logarithms would leave only rounding of their difference
+        gain = jnp.sum(select(kept, p, 0.0) * jnp.expm1(select(similar, order * log_ratio, 0.0))) - lost_weight
+        apart = logsumexp(select(kept, log_p + order * log_ratio, nothing)) - jnp.log(total)
+        return select(similar, jnp.log1p(select(similar, gain / total, 0.0)), apart) / order
 
     return select(infinite, jnp.inf, lax.cond(jnp.abs(order) < 0.25, near_one, far_from_one, order))
 

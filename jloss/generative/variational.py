@@ -21,7 +21,7 @@ from jloss.generative._numbers import log_sinhc, mean_or_zero, probabilities_and
 from jloss.generative._sets import group
 from jloss.generative._triangular import below_diagonal, column_less_row, diagonal, forward_substitution
 from jloss.numerics import clipped, log_softmax, logsumexp, safe_exp, safe_log, xlogy
-from jloss.numerics._special import exp_remainder, scaled_expm1, scaled_log1p
+from jloss.numerics._special import exp_remainder, power_divergence, scaled_expm1, scaled_log1p
 
 
 @loss("(d),(d),(d),(d)->()", "real real real real", free_bits="nonnegative", balance="unit")
@@ -305,7 +305,9 @@ def codebook_diversity(
     """
     rows = group(logits, mask, negatives_axis_name)
     mean = rows.mean_of(lambda some: jnp.exp(log_softmax(some)))
-    return select(rows.none, 0.0, 1 - jnp.exp(-jnp.sum(xlogy(mean, mean))) / logits.shape[1])
+    one = jnp.ones_like(mean)
+    missing = jnp.mean(power_divergence(logits.shape[1] * mean, one, one))  # log k less the entropy, never negative
+    return select(rows.none, 0.0, -jnp.expm1(-missing))
 
 
 @loss("(n,d)->()", "real")

@@ -107,19 +107,27 @@ def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
     near = jnp.abs(p - q) < 0.125 * q
     gap = select(near, p - q, 0.0) * scale
     p, q = p * scale, q * scale
-    base = select(near, q, 1.0)
-    w = gap / base
-    series = jnp.ones_like(w)
-    for n in reversed(range(1, _terms(w, 9, 18))):
-        series = 1 + w * ((alpha - 1 - n) / (n + 2)) * series
+    close = power_divergence_near(gap, select(near, q, 1.0), alpha)
     p, q = select(near, 1.0, p), select(near, 0.5, q)
     log_ratio = jnp.log(p) - jnp.log(q)
     far = (p * scaled_expm1(log_ratio, alpha - 1) - p + q) / alpha
-    value = size * select(near, 0.5 * gap * w * series, far)
+    return select(inside, size * select(near, close, far), power_divergence_at_zero(x, y, alpha))
+
+
+def power_divergence_near(gap: Array, y: Array, alpha: Array) -> Array:
+    """`power_divergence` of ``y + gap`` and ``y`` that is not tiny, of which the gap is less than a sixth, by its series."""
+    w = gap / y
+    series = jnp.ones_like(w)
+    for n in reversed(range(1, _terms(w, 9, 18))):
+        series = 1 + w * ((alpha - 1 - n) / (n + 2)) * series
+    return 0.5 * gap * w * series
+
+
+def power_divergence_at_zero(x: Array, y: Array, alpha: Array) -> Array:
+    """`power_divergence` where one number is 0; NaN elsewhere. For an `alpha` of 1/2 or more."""
     without_x = y / alpha - select(alpha > 1, x / select(alpha > 1, alpha - 1, 1.0), 0.0)
     without_y = select(alpha < 1, x / select(alpha < 1, 1 - alpha, 1.0), jnp.inf)
-    edge = select(x == 0, without_x, select(y == 0, without_y, jnp.nan))
-    return select(inside, value, edge)
+    return select(x == 0, without_x, select(y == 0, without_y, jnp.nan))
 
 
 def _exp_series(x: Array, first: int) -> Array:

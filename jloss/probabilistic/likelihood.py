@@ -5,13 +5,13 @@ from typing import Unpack
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from jloss._core.backend import hint, select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import xlogy
-from jloss.numerics._special import power_divergence
+from jloss.numerics._special import power_divergence_at_zero, power_divergence_near, scaled_expm1
 from jloss.numerics.guards import exp_plus
 
 
@@ -125,5 +125,32 @@ def tweedie_deviance(predictions: Array, targets: Array, *, power: float = 1.5, 
     References:
         Jørgensen, Exponential Dispersion Models, 1987. https://doi.org/10.1111/j.2517-6161.1987.tb01685.x
     """
-    divergence = power_divergence(targets, predictions, 2 - jnp.asarray(power))
-    return 2 * divergence * select(divergence == jnp.inf, 1.0, jnp.power(predictions, 1 - power))
+    order = 2 - jnp.asarray(power)
+    low, inside = order < 0.5, (predictions > 0) & (targets > 0)
+    x, y, alpha = select(low, predictions, targets), select(low, targets, predictions), select(low, 1 - order, order)
+    near = inside & (jnp.abs(targets - predictions) < 0.125 * predictions)
+    far = inside & ~near
+    size = lax.stop_gradient(select(near, y, 1.0))
+    scale = 1 / size
+    close = size * power_divergence_near(select(near, x - y, 0.0) * scale, select(near, y, 1.0) * scale, alpha)
+    divergence = select(far, 0.0, select(near, close, power_divergence_at_zero(x, y, alpha)))
+    beside = divergence * select(far | (divergence == jnp.inf), 1.0, jnp.power(select(far, 1.0, predictions), 1 - power))
+    return 2 * select(far, _deviance_of_far(select(far, predictions, 1.0), select(far, targets, 2.0), order), beside)
+
+
+def _deviance_of_far(mean: Array, target: Array, order: Array) -> Array:
+    """``(t**a - a t m**(a-1) + (a-1) m**a) / (a (a-1))``, with its limits at ``a = 0`` and 1, of numbers that are not close.
+
+    No power of the target is a function of the mean: in ``(t**a m**(1-a) + ...) * m**(a-1)`` the derivatives of two such would have to
+    cancel, to the last digit where a mean is a millionth of its target.
+    """
+    low = order < 0.5
+    scale = 1 / lax.stop_gradient(select(low, jnp.minimum(mean, target), jnp.maximum(mean, target)))  # so that no power overflows
+    t, m = target * scale, mean * scale
+    c = select(low, order, order - 1)  # that of both exponents which is nearer to 0
+    of_t, of_m = scaled_expm1(jnp.log(t), c), scaled_expm1(jnp.log(m), c)
+    gap = of_t - of_m
+    rest = t - m + c * (t * of_t - m * of_m)
+    above = t * gap - rest / select(low, 1.0, order)
+    below = (1 + c * of_t - t / m * (1 + c * of_m)) / select(low, order - 1, 1.0) - gap
+    return jnp.power(scale, -order) * select(low, below, above)

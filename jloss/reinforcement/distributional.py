@@ -185,7 +185,8 @@ def _by_neighbours(points: Array, probs: Array, atoms: Array) -> Array:
 
 def _by_pairs(points: Array, probs: Array, atoms: Array) -> Array:
     gaps = atoms[1:] - atoms[:-1]
-    beyond = clipped((points[None, :] - atoms[:-1, None]) * safe_divide(jnp.ones_like(gaps), gaps)[:, None], 0.0, 1.0)
+    shares = clipped((points[None, :] - atoms[:-1, None]) * safe_divide(jnp.ones_like(gaps), gaps)[:, None], 0.0, 1.0)
+    beyond = jnp.where(points[None, :] >= atoms[1:, None], 1.0, shares)  # a gap times one over it may be less than 1
     ones = jnp.ones_like(points)[None]
     above, below = jnp.concatenate([ones, beyond]), jnp.concatenate([beyond, jnp.zeros_like(ones)])
     return jnp.sum(probs[None] * (above - below), axis=-1)

@@ -13,7 +13,7 @@ from jax import Array, lax
 from jloss._core.chunks import chunked_map
 from jloss._core.domains import is_known
 from jloss._core.pairs import map_over_rows, sum_over_partners, sum_over_rows, sum_over_rows_sharing
-from jloss.numerics import normalize, safe_divide
+from jloss.numerics import inverse_norm, normalize, safe_divide
 
 P = ParamSpec("P")
 
@@ -37,6 +37,13 @@ def items(embeddings: Array, labels: Array | None = None, mask: Array | None = N
     kept = jnp.ones_like(index, bool) if mask is None else mask
     vectors = embeddings if mask is None else jnp.where(kept[:, None], embeddings, 0.0)
     return Items(normalize(vectors) if unit else vectors, index if labels is None else labels, kept, index)
+
+
+def unit_distance(first: Array, second: Array) -> Array:
+    """Half the squared distance of the unit vectors; 1 where one of them is zero."""
+    a, b = inverse_norm(first), inverse_norm(second)
+    absent = [jnp.squeeze(jnp.where(lax.stop_gradient(inverse) == 0, 0.5, 0.0).astype(first.dtype), -1) for inverse in (a, b)]
+    return 0.5 * jnp.sum(jnp.square(first * a + second * -b)) + absent[0] + absent[1]
 
 
 def pairs(rows: Any, columns: Any) -> tuple[Array, Array]:

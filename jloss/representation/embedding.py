@@ -14,7 +14,7 @@ from jloss._core.backend import computed_again, hint, is_known_zero
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss._core.sorting import order_of
-from jloss.numerics import absolute, inverse_norm, positive_part, safe_norm, safe_sqrt, select_by_sign, softplus
+from jloss.numerics import absolute, positive_part, safe_norm, safe_sqrt, select_by_sign, softplus
 from jloss.representation._sets import (
     Items,
     Marks,
@@ -32,6 +32,7 @@ from jloss.representation._sets import (
     sums_of_partners,
     sums_of_rows,
     totals,
+    unit_distance,
 )
 
 
@@ -56,7 +57,7 @@ def cosine_distance(predictions: Array, targets: Array, **reduce: Unpack[Reduce]
     References:
         Salton, Wong, Yang, A Vector Space Model for Automatic Indexing, 1975. https://doi.org/10.1145/361219.361220
     """
-    return _cosine_distance(predictions, targets)
+    return unit_distance(predictions, targets)
 
 
 @loss("(d),(d)->()", "real real")
@@ -104,7 +105,7 @@ def cosine_embedding(first: Array, second: Array, signs: Array, *, margin: float
     References:
         Hadsell, Chopra, LeCun, Dimensionality Reduction by Learning an Invariant Mapping, 2006. https://doi.org/10.1109/CVPR.2006.100
     """
-    distance = _cosine_distance(first, second)
+    distance = unit_distance(first, second)
     return select_by_sign(signs, distance, positive_part(1 - distance - margin))
 
 
@@ -322,13 +323,6 @@ def _merged(first: Array, in_first: Array, second: Array, in_second: Array) -> t
     order = order_of(jnp.where(listed, numbers, jnp.inf))
     count = jnp.sum(listed, axis=1, keepdims=True, dtype=jnp.int32)
     return order, lax.broadcasted_iota(jnp.int32, numbers.shape, 1) < count
-
-
-def _cosine_distance(first: Array, second: Array) -> Array:
-    """Half the squared distance of the unit vectors; 1 where one of them is zero."""
-    a, b = inverse_norm(first), inverse_norm(second)
-    absent = [jnp.squeeze(jnp.where(lax.stop_gradient(inverse) == 0, 0.5, 0.0).astype(first.dtype), -1) for inverse in (a, b)]
-    return 0.5 * jnp.sum(jnp.square(first * a + second * -b)) + absent[0] + absent[1]
 
 
 def _both_distances(anchor: Array, positive: Array, negative: Array, p: Array | float, swap: bool) -> tuple[Array, Array]:

@@ -371,7 +371,9 @@ def _true_angle(x: Array, y: Array) -> tuple[Array, Array]:
     some = jnp.any(x != 0) & jnp.any(y != 0)
     apart, along = jnp.sum(jnp.square(x - y)), jnp.sum(jnp.square(x + y))
     cosine = jnp.where(apart < along, 1 - 0.5 * apart, 0.5 * along - 1)
-    return jnp.where(some, cosine, jnp.sum(x * y)), jnp.where(some, 0.5 * safe_sqrt(apart) * safe_sqrt(along), 1.0)
+    rounding = (4 * float(jnp.finfo(x.dtype).eps)) ** 2  # which has no direction: of equal vectors XLA may not make equal units
+    sine = 0.5 * safe_sqrt(jnp.where(apart <= rounding, 0.0, apart)) * safe_sqrt(jnp.where(along <= rounding, 0.0, along))
+    return jnp.where(some, cosine, jnp.sum(x * y)), jnp.where(some, sine, 1.0)
 
 
 def _cosines(unit: Array, prototypes: Array) -> Array:

@@ -32,6 +32,7 @@ from jloss.representation._sets import (
     squared_distances,
     sum_where,
     sums_of_partners,
+    unit_distance,
 )
 from jloss.representation._tiles import Devices, devices_of, other_items
 
@@ -59,7 +60,7 @@ def byol(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Array:
     References:
         Grill et al., Bootstrap Your Own Latent, 2020. https://arxiv.org/abs/2006.07733
     """
-    return 2 - 2 * _cosine(predictions, lax.stop_gradient(targets))
+    return 2 * unit_distance(predictions, lax.stop_gradient(targets))
 
 
 @loss("(d),(d)->()", "real real", constants="targets")

@@ -1,7 +1,7 @@
 """Sums over the pixels of one mask, of which the overlap and boundary losses are made."""
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from jloss._core.domains import is_known
 from jloss._core.layout import class_sums, pixel_sum, pixel_sum_of_terms
@@ -67,9 +67,19 @@ def error_and_total(
     return (add_up if by_class else pixel_sum_of_terms)(error), add_up(first) + add_up(second)
 
 
+def share(part: Array, whole: Array, of_nothing: float = 0.0) -> Array:
+    """``part / whole``, `of_nothing` with gradient 0 where the whole is 0.
+
+    The derivative divides by the square of the whole, which is 0 in float32 below 1e-19: such are the pixels of a mask that is surely
+    empty, of logits of -50. A power of two, which rounds nothing, keeps it in range.
+    """
+    scale = jnp.where(jnp.abs(lax.stop_gradient(whole)) < 2.0**-32, 2.0**63, 1.0)
+    return safe_divide(part * scale, whole * scale, of_nothing)
+
+
 def missed_share(tp: Array, error: Array, smooth_numerator: Array | float, smooth_denominator: Array | float) -> Array:
     """``1 - (tp + s) / (tp + error + d)`` without its cancellation; 0 for two empty masks that nothing smooths."""
-    return safe_divide(error + (smooth_denominator - smooth_numerator), tp + error + smooth_denominator)
+    return share(error + (smooth_denominator - smooth_numerator), tp + error + smooth_denominator)
 
 
 def power(x: Array, exponent: Array | float) -> Array:

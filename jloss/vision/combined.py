@@ -9,7 +9,6 @@ from jloss._core.backend import hint
 from jloss._core.layout import pixel_sum
 from jloss._core.loss import loss
 from jloss._core.signature import PerClass
-from jloss.numerics import safe_divide
 from jloss.vision._pixels import (
     MIN_PROBABILITY,
     SMOOTH,
@@ -21,6 +20,7 @@ from jloss.vision._pixels import (
     missed_share,
     pixel_mean,
     power,
+    share,
 )
 
 
@@ -67,7 +67,7 @@ def combo(
     p, y = keep_pixels(mask, predictions, targets)
     pixel = alpha * y * clipped_log(p) + (1 - alpha) * (1 - y) * clipped_log(1 - p)
     error, total = error_and_total(p, y, None)
-    region = safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
+    region = share(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
     return (1 - ce_ratio) * region - ce_ratio * pixel_mean(pixel, mask)
 
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.backend import hint
-from jloss._core.layout import class_sums
+from jloss._core.layout import class_sums, pixel_sum
 from jloss._core.loss import loss
 from jloss._core.signature import PerClass, SpatialOverClasses
 from jloss.numerics import safe_divide, safe_sqrt
@@ -35,6 +35,7 @@ from jloss.vision._pixels import (
     number_of_pixels,
     pixel_mean,
     power,
+    share,
 )
 
 
@@ -92,7 +93,7 @@ def dice(
         Wang, Popordanoska, Bertels, Lemmens, Blaschko, Dice Semimetric Losses, 2023. https://arxiv.org/abs/2303.16296
     """
     error, total = error_and_total(predictions, targets, mask, squared, soft_labels)
-    return safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
+    return share(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
 
 
 @loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
@@ -262,10 +263,13 @@ def log_dice(
         Wong, Moradi, Tang, Syeda-Mahmood, 3D Segmentation with Exponential Logarithmic Loss for Highly Unbalanced Object Sizes,
         2018. https://arxiv.org/abs/1809.00076
     """
-    error, total = error_and_total(predictions, targets, mask)
-    overlap = total - error + smooth_numerator
-    missed = error + (smooth_denominator - smooth_numerator)
-    return jnp.where((overlap == 0) & (missed > 0), jnp.inf, jnp.log1p(safe_divide(missed, overlap)))
+    p, y = keep_pixels(mask, predictions, targets)
+    error, _ = error_and_total(p, y, None)
+    overlap, missed = pixel_sum((p + p) * y) + smooth_numerator, error + (smooth_denominator - smooth_numerator)
+    near = missed <= overlap
+    some, total = (jnp.where(near | (overlap == 0), 1.0, x) for x in (overlap, overlap + missed))
+    far = jnp.where(~near & (overlap == 0), jnp.inf, jnp.log(total) - jnp.log(some))
+    return jnp.where(near, jnp.log1p(share(jnp.where(near, missed, 0.0), overlap)), far)
 
 
 @loss("(*s),(*s),(*s)->()", "unit unit mask", **SMOOTH)
@@ -300,7 +304,7 @@ def log_cosh_dice(
         Jadon, A survey of loss functions for semantic segmentation, 2020. https://arxiv.org/abs/2006.14822
     """
     error, total = error_and_total(predictions, targets, mask)
-    missed = safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
+    missed = share(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
     return log_cosh(missed)
 
 
@@ -387,7 +391,7 @@ def generalized_dice(
     weights = jnp.where(present, jnp.where(present, rarest, 1.0) / jnp.where(present, size, 1.0), 1.0) ** _POWERS[weighting]
     error, total = error_and_total(p, y, None, by_class=True)
     error, total = jnp.sum(weights * error), jnp.sum(weights * total)
-    return safe_divide(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
+    return share(error + (smooth_denominator - smooth_numerator), total + smooth_denominator)
 
 
 @loss("(*s,k),(*s,k),(k,k),(*s)->()", "prob unit unit mask", **SMOOTH)

@@ -16,8 +16,8 @@ from jloss._core.domains import is_known
 from jloss._core.loss import loss
 from jloss._core.signature import PerClass, SpatialOverClasses
 from jloss._core.sorting import by_rank
-from jloss.numerics import absolute, positive_part, safe_divide, select_by_sign
-from jloss.vision._pixels import keep_pixels, pixel_mean, power
+from jloss.numerics import absolute, positive_part, select_by_sign
+from jloss.vision._pixels import keep_pixels, pixel_mean, power, share
 
 
 @loss("(*s),(*s),(*s)->()", "real unit mask")
@@ -261,9 +261,9 @@ def cldice(
         raise ValueError(f"cldice: `iterations` must be 0 or more, got {iterations}.")
     p, y = keep_pixels(mask, predictions, targets)
     p_line, y_line = _skeleton(p, iterations), _skeleton(y, iterations)
-    precision = safe_divide(jnp.sum(p_line * y) + smooth, jnp.sum(p_line) + smooth, 1.0)
-    sensitivity = safe_divide(jnp.sum(y_line * p) + smooth, jnp.sum(y_line) + smooth, 1.0)
-    return 1 - 2 * safe_divide(precision * sensitivity, precision + sensitivity)
+    precision = share(jnp.sum(p_line * y) + smooth, jnp.sum(p_line) + smooth, 1.0)
+    sensitivity = share(jnp.sum(y_line * p) + smooth, jnp.sum(y_line) + smooth, 1.0)
+    return 1 - 2 * share(precision * sensitivity, precision + sensitivity)
 
 
 def distance_map(masks: Any, *, spatial_ndim: int = 2, sampling: Any = None) -> np.ndarray:

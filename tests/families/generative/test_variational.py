@@ -209,6 +209,16 @@ def test_the_commitment_is_the_encoders():
     assert not jax.grad(jloss.vector_quantization, 1)(z, e, codebook=0.0).any()
 
 
+def test_codes_that_are_used_alike_are_0_and_none_is_below():
+    """One less the exponential of an entropy was -1.5e-8 of five codes."""
+    logits = 1e-4 * np.float32(np.random.default_rng(0).normal(size=(100, 6, 5)))
+    assert jloss.codebook_diversity(jnp.zeros((6, 5))) == 0
+    step = jax.jit(lambda x: jloss.codebook_diversity(x, reduction="none"))
+    found = step.lower(logits).compile({"xla_backend_optimization_level": 3})(logits)  # as it is for users, but not in tests
+    shares = np.exp(np.float64(logits)) / np.exp(np.float64(logits)).sum(-1, keepdims=True)
+    np.testing.assert_allclose(found, 5 * np.sum((shares.mean(1) - 0.2) ** 2, -1) / 2, rtol=0.02)
+
+
 def test_one_hot_items_have_no_entropy():
     logits = jnp.where(jnp.eye(4, dtype=bool), 0.0, -inf)
     value, slope = jax.value_and_grad(jloss.information_maximization)(logits)

@@ -268,6 +268,15 @@ def test_a_number_is_shared_by_its_neighbours(target, shares):
     np.testing.assert_allclose(slope, jax.nn.softmax(logits) - found, atol=1e-6)
 
 
+def test_a_number_on_an_atom_belongs_to_that_atom_alone():
+    """A neighbour's share of 6e-8 would cost infinity where the neighbour is absent, and 6e-4 where its logit is -1e4."""
+    atoms = jnp.linspace(-1.0, 1.0, 50)
+    logits = jnp.where(jnp.eye(50, dtype=bool), 0.0, -jnp.inf)
+    np.testing.assert_array_equal(jloss.categorical_projection(atoms[:, None], jnp.ones((50, 1)), atoms), np.eye(50))
+    np.testing.assert_array_equal(jloss.two_hot(logits, atoms, atoms, reduction="none"), 0.0)
+    np.testing.assert_array_equal(jloss.categorical_td(logits, logits, 0.0, 1.0, atoms, reduction="none"), 0.0)
+
+
 def test_a_projection_keeps_mass_and_mean():
     points, probs = normal(3, 9) * 0.5 + 0.5, jax.nn.softmax(normal(3, 9))
     found = jloss.categorical_projection(points, probs, ATOMS)

@@ -75,6 +75,19 @@ def test_the_second_derivative_of_items_that_coincide(name):
     np.testing.assert_allclose(jax.grad(lambda x: getattr(jloss, name)(x, *given))(x), np.zeros((N, D)), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["arcface", "subcenter_arcface"])
+def test_an_embedding_that_is_its_own_prototype_has_no_gradient_in_optimised_code(name):
+    """Of equal vectors it makes units that differ by rounding, whose direction is no direction of the angle."""
+    own = np.float32(np.random.default_rng(0).normal(size=(100, 16)))
+    prototypes = np.stack([own, -own], axis=1)
+    loss = functools.partial(getattr(jloss, name), scale=2.0, reduction="sum")
+    labels, table = np.zeros(100, np.int32), prototypes if name == "arcface" else prototypes[:, :, None]
+    step = jax.jit(jax.grad(lambda x: loss(x, labels, table)))
+    for x in (own, 3 * own, -own):
+        gradient = step.lower(x).compile({"xla_backend_optimization_level": 3})(x)  # as it is for users, but not in tests
+        np.testing.assert_allclose(gradient, np.zeros_like(own), atol=1e-5)  # it was 0.022 over the length
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("name", "margin"), [("arcface", 0.0), ("arcface", 0.5), ("sphereface", 1), ("sphereface", 4)])
 def test_the_second_derivative_at_the_own_prototype_and_opposite_to_it(name, margin, sign):

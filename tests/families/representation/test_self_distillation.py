@@ -85,6 +85,18 @@ def test_the_nearest_neighbour_of_koleo_is_a_constant():
 # ---------------------------------------------------------------- formulas and peers
 
 
+def test_byol_is_never_negative_and_keeps_its_digits_near_a_match():
+    """Two less twice a cosine was -2e-7 of a third of all matches."""
+    first = np.float32(np.random.default_rng(0).normal(size=(100, 16)))
+    second = first + np.float32(1e-4) * np.float32(np.random.default_rng(1).normal(size=first.shape))
+    step = jax.jit(lambda x, y: jloss.byol(x, y, reduction="none"))
+    compiled = step.lower(first, second).compile({"xla_backend_optimization_level": 3})  # as it is for users, but not in tests
+    assert (compiled(first, 3 * first) >= 0).all()
+    np.testing.assert_allclose(compiled(first, 3 * first), 0, atol=1e-12)
+    x, y = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (np.float64(first), np.float64(second)))
+    np.testing.assert_allclose(compiled(first, second), np.sum(np.square(x - y), 1), rtol=0.02)
+
+
 def test_byol_is_twice_simsiam_plus_two():
     byol, simsiam = (jax.value_and_grad(f)(FIRST, 3.0 * SECOND) for f in (jloss.byol, jloss.simsiam))
     assert_close(byol, (2 + 2 * simsiam[0], 2 * simsiam[1]))
