@@ -259,8 +259,10 @@ def sigmoid_focal(
     missed = wrong + (1 - wrong) * odds  # 1 - p_t is its share of 1 + odds
     if is_small_whole(gamma):
         fading = raise_to(missed / (1 + odds), gamma)
-    else:  # where the logarithm underflows, the cross entropy is 0 anyhow
-        fading = jnp.exp(gamma * (jnp.log(jnp.maximum(missed, jnp.finfo(logits.dtype).tiny)) - log_mass))
+    else:  # where the product underflows, the cross entropy is 0 anyhow
+        some = select(wrong == 0, 1.0, jnp.maximum(missed, jnp.finfo(logits.dtype).tiny))
+        log_missed = select(wrong == 0, -distance, jnp.log(some))  # of odds alone, whose square has no inverse
+        fading = jnp.exp(gamma * (log_missed - log_mass))
     value = fading * (wrong * distance + log_mass)
     if alpha is not None:
         weight = _along_last_axis(alpha, logits)

@@ -164,6 +164,17 @@ def test_small_losses_keep_their_digits():
     np.testing.assert_allclose(jloss.cross_entropy(far, jnp.array(1)), np.log1p(np.exp(-1)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 1.5, 2.0])
+def test_the_second_derivative_of_focal_where_the_label_is_certain(gamma):
+    """There the loss is exp((1 + gamma) z). The square of odds of 1e-20 is 0 in float32."""
+    for sign, target in ((1.0, 0.0), (-1.0, 1.0)):
+        bend = jax.jit(jax.grad(jax.grad(lambda z, t=target: jloss.sigmoid_focal(z, jnp.float32(t), gamma=gamma))))
+        wanted = (1 + gamma) ** 2 * np.exp(-15.0 * (1 + gamma))
+        np.testing.assert_allclose(bend(jnp.float32(-15.0 * sign)), wanted, rtol=1e-4)
+        assert abs(bend(jnp.float32(-50.0 * sign))) < 1e-20
+        assert bend(jnp.float32(-1e4 * sign)) == 0
+
+
 def test_focal_gradient_is_finite_where_the_label_is_certain():
     x = jnp.array([[1e4, 0.0, 0.0], [-1e4, 0.0, 0.0], [0.0, 0.0, 0.0], [30.0, -30.0, -INF]])
     for gamma in (0.0, 0.5, 2.0):
