@@ -144,14 +144,23 @@ def js_divergence(p: Array, q: Array, *, beta: float = 0.5, **reduce: Unpack[Ove
     References:
         Lin, Divergence Measures Based on the Shannon Entropy, 1991. https://doi.org/10.1109/18.61115
     """
-    mixture = beta * p + (1 - beta) * q
-    log_p, log_q, log_m = safe_log(p), safe_log(q), safe_log(mixture)
-    from_p = _relative_entropies(p, log_p, select(mixture > 0, log_m, log_p))
-    from_q = _relative_entropies(q, log_q, select(mixture > 0, log_m, log_q))
-    far = beta * from_p + (1 - beta) * from_q
-    near = jnp.abs(p - q) < 0.03 * mixture
-    gap = select(near, p - q, 0.0)
-    return jnp.sum(select(near, _close_js_divergence(gap, quotient(gap, select(near, mixture, 1.0)), beta), far))
+
+    def formula(p: Array, q: Array, beta: Array) -> Array:
+        mixture = beta * p + (1 - beta) * q
+        log_p, log_q, log_m = safe_log(p), safe_log(q), safe_log(mixture)
+        from_p = _relative_entropies(p, log_p, select(mixture > 0, log_m, log_p))
+        from_q = _relative_entropies(q, log_q, select(mixture > 0, log_m, log_q))
+        return beta * from_p + (1 - beta) * from_q
+
+    def accurate(p: Array, q: Array, beta: Array) -> Array:
+        mixture = beta * p + (1 - beta) * q
+        near = jnp.abs(p - q) < 0.03 * mixture
+        gap = select(near, p - q, 0.0)
+        close = _close_js_divergence(gap, quotient(gap, select(near, mixture, 1.0)), beta)
+        return select(near, close, formula(p, q, beta))
+
+    function = accurate if few() else with_derivative_of(formula, accurate)
+    return jnp.sum(function(p, q, jnp.asarray(beta)))
 
 
 def _close_js_divergence(gap: Array, share: Array, beta: Array | float) -> Array:
