@@ -9,8 +9,9 @@ import pytest
 
 import jloss
 from jloss._core import backend
-from jloss.reinforcement import _steps
+from jloss.reinforcement import _steps, distributional
 from jloss.reinforcement._errors import of_action
+from jloss.reinforcement.distributional import _by_neighbours, _by_pairs
 
 RNG = np.random.default_rng(1)
 
@@ -268,9 +269,14 @@ def test_a_number_is_shared_by_its_neighbours(target, shares):
     np.testing.assert_allclose(slope, jax.nn.softmax(logits) - found, atol=1e-6)
 
 
-def test_a_number_on_an_atom_belongs_to_that_atom_alone():
-    """A neighbour's share of 6e-8 would cost infinity where the neighbour is absent, and 6e-4 where its logit is -1e4."""
-    atoms = jnp.linspace(-1.0, 1.0, 50)
+@pytest.mark.parametrize("way", [_by_pairs, _by_neighbours])  # of accelerators, and of CPUs
+def test_a_number_on_an_atom_belongs_to_that_atom_alone(way, monkeypatch, request):
+    """On accelerators a neighbour had a share of 6e-8: it cost infinity where the neighbour is absent, and 6e-4 where its logit is -1e4."""
+    monkeypatch.setattr(distributional, "by_platform", lambda *inputs, **ways: way(*inputs))
+    jax.clear_caches()  # what is traced in one way is not for the other, nor for the tests behind
+    request.addfinalizer(jax.clear_caches)
+    irregular = np.sort(np.random.default_rng(0).normal(size=50))  # so that some gaps times one over them are below 1
+    atoms = jnp.asarray(irregular, jnp.float32)
     logits = jnp.where(jnp.eye(50, dtype=bool), 0.0, -jnp.inf)
     np.testing.assert_array_equal(jloss.categorical_projection(atoms[:, None], jnp.ones((50, 1)), atoms), np.eye(50))
     np.testing.assert_array_equal(jloss.two_hot(logits, atoms, atoms, reduction="none"), 0.0)
