@@ -46,6 +46,12 @@ def stoppable() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+def report_progress(console: Any, label: str, done: int, total: int) -> None:
+    """A line where rich draws no bar, as in a file that a long run writes to."""
+    if not (console.is_terminal or console.is_jupyter):
+        console.print(f"{done}/{total} {label}", highlight=False, soft_wrap=True)
+
+
 def import_extra(module: str, extra: str) -> Any:
     """Imports an optional module."""
     try:

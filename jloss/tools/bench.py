@@ -23,7 +23,7 @@ from jloss._core.axes import spatial, split_offset
 from jloss._core.backend import hints_of
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.catalogue import entry as entry_of
-from jloss._core.lookup import Stopped, UsageError, find_entry, import_extra, stoppable
+from jloss._core.lookup import Stopped, UsageError, find_entry, import_extra, report_progress, stoppable
 from jloss.testing import draw
 from jloss.testing.samples import blank_of
 from jloss.tools.growth import BATCH, Exponents, letters_of
@@ -337,6 +337,7 @@ def run(names: Sequence[str] | None = None, *, size: int, device: str, repeats: 
             shown.update(task, description=name)
             results.append(measure(name, size=size, device=device, repeats=repeats))
             shown.advance(task)
+            report_progress(console, f"{name}: {results[-1].ms:.2f} ms", len(results), len(names))
     if not results:
         raise Stopped(f"stopped; 0 of {len(names)} losses done")
     table = tables.Table(caption=f"{device}, {size} numbers, value and gradient. {LEGEND}")

@@ -20,7 +20,7 @@ from jax import Array
 
 from jloss._core.catalogue import CATALOGUE, Entry
 from jloss._core.domains import DOMAINS
-from jloss._core.lookup import Stopped, UsageError, find_entry, import_extra, stoppable
+from jloss._core.lookup import Stopped, UsageError, find_entry, import_extra, report_progress, stoppable
 
 DEFAULTS = {
     "digits": ("cross_entropy", "softmax_focal", "multi_margin"),
@@ -404,6 +404,7 @@ def run(
 
         for result in _trained(data, losses, steps, 64, 1e-3, seed, progress):
             results.append(result)
+            report_progress(console, result.label, len(results), len(losses))
             if stopped():
                 break
     if not results:

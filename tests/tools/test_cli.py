@@ -326,7 +326,7 @@ def test_train_digits_compares_losses(say, at_ease, tmp_path):
         *("--steps", "50", "--seed", "1", "--out", str(tmp_path / "a")),
     )
     assert status == 0
-    assert "softmax_focal gamma=1.5" in out
+    assert re.search(r"^1/2 cross_entropy\n2/2 softmax_focal gamma=1.5$", out, re.M)  # no terminal: a line for each loss that is done
     table = rows(tmp_path / "a" / "table.csv")
     assert [r["loss"] for r in table] == ["cross_entropy", "softmax_focal gamma=1.5"]
     assert all(0.5 < float(r["test acc"]) <= 1 for r in table), table
@@ -459,6 +459,7 @@ def test_bench_writes_table_and_figure(say, tmp_path):
     status, out, _ = say("bench", "--loss", "huber,cross_entropy", "--size", "1000", "--repeats", "2", "--out", str(tmp_path))
     assert status == 0
     assert "optax" in out
+    assert re.search(r"^1/2 huber: [\d.]+ ms\n2/2 cross_entropy: [\d.]+ ms$", out, re.M)
     table = rows(tmp_path / "bench.csv")
     assert [r["loss"] for r in table] == ["huber", "cross_entropy"]
     assert all(
