@@ -9,6 +9,7 @@ What a whole module holds counts, too: ``flax.nnx.state(model, flax.nnx.Param)``
 ``equinox.filter(model, equinox.is_inexact_array)`` the activation functions.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Unpack
@@ -184,15 +185,17 @@ def spectral(params: Any, *, iterations: int = 20, where: Where = None) -> Array
     terms = []
     for w in _matrices("spectral", params, where):
         fixed = lax.stop_gradient(w)
-        start = _unit(jnp.zeros_like(fixed[0]) + 2 + jnp.cos(jnp.arange(w.shape[1], dtype=w.real.dtype)).astype(w.dtype))
-
-        def step(_: Any, v: Array, fixed: Array = fixed) -> Array:
-            return _unit(_dot(_dot(fixed, v).conj(), fixed).conj())
-
-        v = lax.fori_loop(0, iterations, step, start)
+        v = _most_amplified(fixed, iterations)
         u = _unit(_dot(fixed, v))
         terms.append(_square(_dot(u.conj(), _dot(w, lax.stop_gradient(v)))))
     return _total(terms)
+
+
+@functools.partial(jax.jit, static_argnames="iterations", inline=True)  # a loop outside of any jit is compiled anew by each call
+def _most_amplified(w: Array, iterations: int) -> Array:
+    """The unit vector that a matrix makes longest, by power iteration."""
+    start = _unit(jnp.zeros_like(w[0]) + 2 + jnp.cos(jnp.arange(w.shape[1], dtype=w.real.dtype)).astype(w.dtype))
+    return lax.fori_loop(0, iterations, lambda _, v: _unit(_dot(_dot(w, v).conj(), w).conj()), start)
 
 
 @listed_as("penalty", "(),(*s),()->()", "tree real key")

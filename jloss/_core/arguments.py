@@ -253,6 +253,14 @@ def check_number(name: str, argument: str, value: Any) -> None:
         raise ValueError(f"{name}: `{argument}` must be one number, got shape {np.shape(value)}.") from None
 
 
+def known_number(name: str, argument: str, value: Any) -> float:
+    """A setting as a Python number, of whatever dtype it comes; raises where it is traced, for shapes or tables are made with it."""
+    check_number(name, argument, value)
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(f"{name}: `{argument}` must be known while the program is traced, not traced: call it outside of `jax.jit`.")
+    return float(value)
+
+
 def is_misread(value: Any) -> bool:
     """Whether a compiled jax function that knows the dtype reads this array as another: bytes in the other order, masked numbers, or
     those without a width that are the gradient of integers, which it takes for False.

@@ -171,5 +171,7 @@ def entry(loss: Callable[..., Any]) -> Entry:
             raise TypeError(
                 f"{name!r} is no loss of one example, because {loss.__jloss_total__}; put what acts on it around each of its losses."
             )
+        if hasattr(loss, "dtype") or isinstance(loss, int | float):
+            raise TypeError(f"{loss!r} is a value, not a loss: give the function itself, huber and not huber(...).")
         raise TypeError(f"{name!r} is not a jloss loss; write it with @jloss.loss(...).")
     return entry

@@ -81,12 +81,54 @@ def made(maker: Maker) -> Maker:
             name, required = maker.__name__, [n for n, p in shown.parameters.items() if p.default is p.empty]
             raise TypeError(f"{name}: {error}.\n  expected  {name}({', '.join(required)}, ...)") from None
         args, kwargs = _held(args), _held(kwargs)
-        function: Any = maker(*args, **kwargs)
-        if not isinstance(function, Made):  # a transform below another one has been made by that
-            function = Made(function, make, arguments(shown, args, kwargs))
-        return function
+
+        def anew() -> Any:
+            function: Any = maker(*args, **kwargs)
+            if not isinstance(function, Made):  # a transform below another one has been made by that
+                function = Made(function, make, arguments(shown, args, kwargs))
+            return function
+
+        given = arguments(shown, args, kwargs)
+        return _once(_Call(anew, (make, key_of(given)))) if is_plain(given) else anew()
 
     return readable(make)  # type: ignore[return-value]
+
+
+class _Call:
+    """A call of a maker, equal to those of the same maker with equal arguments."""
+
+    def __init__(self, anew: Callable[[], Any], key: Any) -> None:
+        self.anew, self.key = anew, key
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Call) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@functools.lru_cache(maxsize=64)
+def _once(call: _Call) -> Any:
+    """What a maker gives, the same for equal calls: ``linear_head(loss)(...)`` outside of jit is compiled once, not by each call."""
+    return call.anew()
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value may be kept for a while: numbers, words, losses, and containers of them.
+
+    No array, which lies on a device; and no other function, which may read what changes, and is to be traced anew then.
+    """
+    if isinstance(value, Made):
+        return is_plain(value._given)
+    if isinstance(value, functools.partial):
+        return is_plain(value.func) and is_plain(value.args) and is_plain(value.keywords)
+    if isinstance(value, Mapping):
+        return all(map(is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    if inspect.isfunction(value):
+        return hasattr(value, "__jloss__")
+    return value is None or isinstance(value, bool | int | float | str | np.generic)
 
 
 def arguments(shown: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:

@@ -18,7 +18,13 @@ KEYWORDS_OF_PEERS = {
     "T": ["temperature"],
     "epsilon": ["clip_low"],
     "smooth": ["smooth_numerator"],
+    "s": ["scale"],
+    "m": ["margin"],
+    "logit_scale": ["scale"],
+    "logit_bias": ["bias"],
 }
+RECIPROCALS = {"temperature": "scale", "scale": "temperature", "logit_scale": "temperature"}  # of what multiplies similarities
+FORMATS = ("format", "fmt", "in_fmt", "box_format", "bounding_box_format")
 OF_LOGITS = {"binary_cross_entropy": "sigmoid_cross_entropy", "nll": "cross_entropy", "log_loss": "cross_entropy"}
 REDUCTIONS_OF_PEERS = {
     "batchmean": "mean",
@@ -46,6 +52,10 @@ def of_shapes(entry: Entry, given: Mapping[str, Any], said: str) -> Iterator[str
         yield f"If there is one per response: jnp.broadcast_to(advantages[..., None], {first}.shape)."
     if "batch axes" in said:
         yield from _of_single_columns(entry, shapes)
+        if entry.inputs[first][:1] == ("t",) and len(shapes[first]) == len(entry.inputs[first]) + 1:
+            time, batch, *_ = shapes[first]
+            if time != batch and any(shapes[n][:1] == (batch,) for n in shapes if n != first):
+                yield f"If time comes first, as in torch: {first}.swapaxes(0, 1)."
 
 
 def _of_dtypes(entry: Entry, shapes: Mapping[str, Any], dtypes: Mapping[str, Any]) -> Iterator[str]:
@@ -90,9 +100,11 @@ def _of_masks(entry: Entry, shapes: Mapping[str, Any], dtypes: Mapping[str, Any]
         of = {"*s": "Pixels", "t": "Steps"}.get(",".join(entry.inputs[mask]), "Targets" if mask == "target_mask" else "Single items")
         yield f"{of} are masked by `{mask}`; `where` masks whole examples."
     for name in shapes:
-        if name in entry.inputs and "*s" in entry.inputs[name] and name != first and jnp.issubdtype(dtypes[name], jnp.integer):
+        if name not in entry.inputs or name == first or not jnp.issubdtype(dtypes[name], jnp.integer):
+            continue
+        if "*s" in entry.inputs[name] or entry.domains[name] in ("unit", "multi_hot"):
             sizes, last = shapes[first], len(shapes[first]) - 1
-            found = [at for at in range(last, -1, -1) if sizes[:at] + sizes[at + 1 :] == shapes[name]]
+            found = [at for at in range(last, -1, -1) if sizes[:at] + sizes[at + 1 :] == shapes[name] and sizes[at] != 1]
             if found:
                 at = -1 if found[0] == last else found[0]
                 also = f", axis={at}" if "axis" in entry.keywords else ""
@@ -136,6 +148,14 @@ def of_keyword(entry: Entry, option: str, value: Any) -> str:
         return f"it takes `{first}`, always" + (f"; of logits: {OF_LOGITS[entry.name]}" if value and entry.name in OF_LOGITS else "")
     if option in ("size_average", "reduce"):
         return "say reduction='mean', 'sum' or 'none'"
+    if (ours := RECIPROCALS.get(option)) in entry.options and entry.core.__module__.startswith("jloss.representation."):
+        return f"say {ours}=1 / {option}"
+    if option == "log_target" and entry.name == "kl_divergence":
+        return "for targets in logarithms see kl_divergence_with_log_targets"
+    if option in ("gamma", "discount", "done", "dones") and "discounts" in entry.inputs:
+        return "`discounts` are gamma * (1 - done)"
+    if option in FORMATS and "box" in entry.domains.values():
+        return "boxes are corners (x0, y0, x1, y1); of centres and sizes: from_center_size"
     return ""
 
 

@@ -70,6 +70,9 @@ def listed_as(kind: str, signature: str, domains: str, **limits: str) -> Callabl
                     keywords = given.get("reduction", {})  # `where` and its kin, of those that have examples
                     return checked_penalty(entry, functools.partial(function, *args, **kwargs), options | given | keywords)
                 return function(*args, **kwargs)
+            for option, value in given.items():
+                if getattr(value, "ndim", 0) > 1:
+                    raise ValueError(f"{name}: `{option}` is a setting, got shape {value.shape}; inputs go to .apply(state, ...).")
             settings = {n: as_plain(value) for n, value in arguments(shown, args, kwargs).items()}
             init, apply = make(**settings)
             return StatefulLoss(

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jloss._core.arguments import check_static, known_number
 from jloss._core.backend import gram, hint, select
 from jloss._core.domains import is_known
 from jloss._core.loss import loss
@@ -429,7 +430,10 @@ def mel_filterbank(
     Array([[0.        , 0.675917  , 0.        , 0.        , 0.        ],
            [0.        , 0.32408297, 0.9055223 , 0.45276114, 0.        ]],      dtype=float32)
     """
-    high = sample_rate / 2 if high is None else high
+    sample_rate, low = (known_number("mel_filterbank", n, x) for n, x in (("sample_rate", sample_rate), ("low", low)))
+    high = sample_rate / 2 if high is None else known_number("mel_filterbank", "high", high)
+    for n, size in (("bands", bands), ("fft_size", fft_size)):
+        check_static("mel_filterbank", n, size, int)
     if bands < 1 or fft_size < 1:
         raise ValueError(f"mel_filterbank: `bands` and `fft_size` must be 1 or more, got {bands} and {fft_size}.")
     if not 0 <= low < high <= sample_rate / 2:

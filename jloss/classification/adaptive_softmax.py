@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jloss._core.arguments import known_number
 from jloss._core.backend import select
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
@@ -87,6 +88,7 @@ def init_adaptive_log_softmax(
     >>> jax.tree.map(jnp.shape, init_adaptive_log_softmax(jax.random.key(0), 8, 100, cutoffs=(10, 40)))
     {'head': {'kernel': (8, 12)}, 'tails': [{'down': (8, 2), 'up': (2, 30)}, {'down': (8, 1), 'up': (1, 60)}]}
     """
+    div_value = known_number("init_adaptive_log_softmax", "div_value", div_value)
     ends = (*cutoffs, classes)
     if not cutoffs or cutoffs[0] < 1 or any(a >= b for a, b in itertools.pairwise(ends)):
         raise ValueError(f"init_adaptive_log_softmax: `cutoffs` must rise from above 0 to below {classes}, got {tuple(cutoffs)}.")

@@ -3,6 +3,7 @@
 Letters: n tokens of a router's batch, e experts. `mask` drops tokens, whatever they hold.
 """
 
+import functools
 from typing import Unpack
 
 import jax
@@ -75,7 +76,8 @@ def load_balancing(
     logits = masked_steps(logits, mask)
     chosen = _top(lax.stop_gradient(logits), top_k).astype(logits.dtype)
     kept = jnp.ones_like(logits[:, 0]) if mask is None else mask.astype(logits.dtype)
-    sums = kept @ chosen, kept @ jnp.exp(jax.vmap(log_softmax)(logits)), jnp.sum(kept)
+    total = functools.partial(jnp.matmul, kept, precision=lax.Precision.HIGHEST)  # by default TPUs round probabilities to three digits
+    sums = total(chosen), total(jnp.exp(jax.vmap(log_softmax)(logits))), jnp.sum(kept)
     counts, mass, count = sums if tokens_axis_name is None else lax.psum(sums, tokens_axis_name)
     return experts * jnp.sum(safe_divide(lax.stop_gradient(counts), count * top_k) * safe_divide(mass, count))
 

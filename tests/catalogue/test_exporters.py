@@ -1,5 +1,7 @@
 """What a small call is traced to: nothing that exporters and interpreters of jax's programs are likely not to know."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,10 +69,16 @@ def drawn(name):
     return floats, lambda floats: jloss.CATALOGUE[name].public(**{**inputs, **floats})
 
 
+@functools.lru_cache(maxsize=2)
+def traced(name):
+    """The operations of value and gradient."""
+    floats, loss = drawn(name)
+    return [*equations(jax.make_jaxpr(jax.value_and_grad(loss))(floats).jaxpr)]
+
+
 @pytest.mark.parametrize("name", mostly_slow(LOSSES))
 def test_small_calls_depend_on_no_platform(name):
-    floats, loss = drawn(name)
-    found = [*equations(jax.make_jaxpr(jax.value_and_grad(loss))(floats).jaxpr)]
+    found = traced(name)
     primitives = {equation.primitive.name for equation in found}
     assert "platform_index" not in primitives
     assert name in REMATERIALISED or "reduce_precision" not in primitives

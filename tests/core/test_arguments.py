@@ -508,6 +508,20 @@ def test_an_axis_that_no_mesh_has(axis):
             lambda: jloss.binary_cross_entropy(f(8), f(8), from_logits=True),
             "it takes `probabilities`, always; of logits: sigmoid_cross_entropy.",
         ),
+        (lambda: jloss.clip(f((8, 4)), f((8, 4)), temperature=0.07), "unknown keyword `temperature`; say scale=1 / temperature."),
+        (lambda: jloss.clip(f((8, 4)), f((8, 4)), logit_scale=14.0), "unknown keyword `logit_scale`; did you mean `scale`?"),
+        (lambda: jloss.info_nce(f((8, 4)), f((8, 4)), logit_scale=14.0), "unknown keyword `logit_scale`; say temperature=1 / logit_scale."),
+        (lambda: jloss.siglip(f((8, 4)), f((8, 4)), logit_bias=-10.0), "unknown keyword `logit_bias`; did you mean `bias`?"),
+        (lambda: jloss.arcface(f((8, 4)), i(8), f((5, 4)), s=30.0), "unknown keyword `s`; did you mean `scale`?"),
+        (lambda: jloss.arcface(f((8, 4)), i(8), f((5, 4)), m=0.3), "unknown keyword `m`; did you mean `margin`?"),
+        (lambda: jloss.kl_divergence(f((8, 4)), f((8, 4)), log_target=True), "see kl_divergence_with_log_targets."),
+        (lambda: jloss.q_learning(f((8, 4)), i(8), f(8), f(8), f((8, 4)), gamma=0.9), "`discounts` are gamma * (1 - done)."),
+        (lambda: jloss.giou(f((8, 4)), f((8, 4)), box_format="cxcywh"), "boxes are corners (x0, y0, x1, y1); of centres and sizes"),
+        (lambda: jloss.sigmoid_focal(f((8, 5)), i(8)), "If `targets` are class indices: jax.nn.one_hot(targets, 5, axis=-1)."),
+        (lambda: jloss.sigmoid_cross_entropy(f((2, 5, 4, 4)), i(2, 4, 4)), "jax.nn.one_hot(targets, 5, axis=1)."),
+        (lambda: jloss.ctc(f((9, 2, 5)), i(2, 4)), "If time comes first, as in torch: logits.swapaxes(0, 1)."),
+        (lambda: jloss.hardest(jloss.huber(f(8), f(8)), 0.5), "not a loss: give the function itself, huber and not huber(...)."),
+        (lambda: jloss.seesaw(f((8, 5)), i(8)), "seesaw: `p` is a setting, got shape (8, 5); inputs go to .apply(state, ...)."),
     ],
 )
 def test_errors_say_what_to_do(call, advice):
@@ -519,6 +533,12 @@ def test_errors_say_what_to_do(call, advice):
 def test_a_key_among_the_inputs_is_no_obstacle():
     with pytest.raises(ValueError, match=r"sigreg: `\w+` has 1 axes, but needs at least 2"):
         jloss.sigreg(f(4), jax.random.key(0))
+
+
+def test_labels_of_one_class_are_no_class_indices():
+    said = message(ValueError, lambda: jloss.sigmoid_cross_entropy(f((8, 1)), i(8)))
+    assert "squeeze(-1)" in said
+    assert "one_hot" not in said
 
 
 def test_an_error_that_gives_nothing_away_has_no_advice():

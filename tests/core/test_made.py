@@ -146,6 +146,49 @@ def test_equal_ones_are_one_cache_entry_of_jit(name):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), values[2], loss_of(otherwise())(*inputs, **keywords))
 
 
+COMPILED = []
+jax.monitoring.register_event_duration_secs_listener(lambda event, seconds, **_: COMPILED.append(event) if "compile" in event else None)
+
+
+def compiled_by(call):
+    """How many programs the third call compiles: what is there after two is to be there for good."""
+    call(), call()
+    before = len(COMPILED)
+    call()
+    return len(COMPILED) - before
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: tilted(jloss.huber, 2.0)(P, T),
+        lambda: chunked(functools.partial(tilted(jloss.huber), over=np.float32(3.0)), 2)(P, T),
+        lambda: jax.grad(linear_head(jloss.cross_entropy))(HIDDEN, KERNEL, Y),
+        lambda: linear_head(hardest(jloss.cross_entropy, 0.5))(HIDDEN, KERNEL, Y),
+        lambda: jloss.spectral({"kernel": KERNEL}),
+        lambda: jax.grad(jloss.spectral)({"kernel": KERNEL}),
+    ],
+)
+def test_what_is_made_anew_is_compiled_once(call):
+    """Outside of jit, too, as in a notebook."""
+    assert not compiled_by(call)
+
+
+def test_what_may_change_is_traced_anew():
+    scale = [1.0]
+
+    def metric(choice, target):
+        return scale[0] * jnp.sum(choice * target)
+
+    def value():
+        return jloss.smoothed_metric(metric, decision="threshold")(jnp.zeros(1), jnp.ones(1))
+
+    assert value() == 0.5
+    scale[0] = 2.0
+    assert value() == 0.0
+    assert tilted(jloss.huber, jnp.array(2.0)) is not tilted(jloss.huber, jnp.array(2.0))  # an array lies on a device
+
+
 def test_the_contract_of_a_made_loss():
     loss = tilted(jloss.huber, 2.0)
     assert callable(loss)

@@ -374,6 +374,28 @@ def test_filters_that_are_not_there(arguments, message):
         jloss.mel_filterbank(*arguments)
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int16, jnp.float16, jnp.float32, jnp.int32])
+def test_filters_take_settings_of_any_dtype(kind):
+    """Also without promotion of dtypes or ranks, and where their product with an index would leave the dtype."""
+    wanted = jloss.mel_filterbank(8, 1 << 18, 16000, 20, 7000)
+    np.testing.assert_array_equal(jloss.mel_filterbank(np.int32(8), 1 << 18, kind(16000), low=kind(20), high=kind(7000)), wanted)
+    np.testing.assert_array_equal(jloss.mel_filterbank(8, 16, kind(16000)), jloss.mel_filterbank(8, 16, 16000))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda x: jloss.mel_filterbank(8, 16, x), "`sample_rate` must be known while the program is traced"),
+        (lambda x: jloss.mel_filterbank(8, 16, 16000, low=x), "`low` must be known"),
+        (lambda x: jloss.mel_filterbank(8.0, 16, 16000), "`bands` is static and must be a Python int, got 8.0"),
+        (lambda x: jloss.mel_filterbank(8, x, 16000), "`fft_size` is static and must be a Python int, got an array"),
+    ],
+)
+def test_filters_name_a_setting_that_is_not_known(call, said):
+    with pytest.raises(TypeError, match=f"^mel_filterbank: {said}"):
+        jax.jit(call)(16.0)
+
+
 # ---------------------------------------------------------------- peers
 
 

@@ -125,3 +125,8 @@ def test_adaptive_softmax_edges():
         jloss.adaptive_log_softmax(jnp.ones(4), 0, parameters, cutoffs=(3, 6))
     with pytest.raises(ValueError, match="`cutoffs` must rise from above 0 to below 7"):
         jloss.init_adaptive_log_softmax(jax.random.key(0), 4, 7, (5, 3))
+
+
+def test_adaptive_softmax_names_a_divisor_that_is_not_known():
+    with pytest.raises(TypeError, match=r"^init_adaptive_log_softmax: `div_value` must be known while the program is traced"):
+        jax.jit(lambda x: jloss.init_adaptive_log_softmax(jax.random.key(0), 4, 7, (3, 5), div_value=x))(2.0)
