@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# flax 0.12.8: flax.serialization writes an array in the other byte order as it is, but only the name of its type, which does not say the order:
-# it is read back with its bytes turned round, without an error.
+# flax 0.12.8: flax.serialization writes an array in the other byte order as it is, but only the name of its type, which does not say the
+# order: it is read back with its bytes turned round, without an error.
 #
 # Guess: 0, 1 and 2 as big-endian integers, as they come from IDX, FITS and netCDF files and from a network, come back as 0, 1 and 2.
-# Seen:  0, 16777216 and 33554432; as floats 0, 4.6e-41 and 9e-44, which look like zeros. from_bytes and msgpack_restore have the
-#        same. A single number, a scalar of NumPy, is right, and so is an array after astype(np.int32).
+# Seen:  0, 16777216 and 33554432; as floats 0, 4.6e-41 and 9e-44, which look like zeros. from_bytes and msgpack_restore have the same. A
+#        single number, a scalar of NumPy, is right, and so is an array after astype(np.int32).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

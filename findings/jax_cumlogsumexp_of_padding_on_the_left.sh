@@ -2,9 +2,9 @@
 # jax 0.10.2: the gradient of lax.cumlogsumexp is nan in every leading number that is -inf, although the sums behind it are finite.
 #
 # Guess: exp(-inf) adds nothing to a sum, so its derivative is 0, as that of logsumexp is, and of cumlogsumexp where the -inf comes later.
-# Seen:  (nan, nan, 1) for the last sum of (-inf, -inf, 0), (1, 0, 0) for that of (0, -inf, -inf), and with reverse=True the other way round.
-#        One -inf in the front is right. Log weights of a sequence that is padded on the left, and of hidden states that cannot come first,
-#        make all parameters nan. With -1e30 in their place it is right.
+# Seen:  (nan, nan, 1) for the last sum of (-inf, -inf, 0), (1, 0, 0) for that of (0, -inf, -inf), and with reverse=True the other way
+#        round. One -inf in the front is right. Log weights of a sequence that is padded on the left, and of hidden states that cannot come
+#        first, make all parameters nan. With -1e30 in their place it is right.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

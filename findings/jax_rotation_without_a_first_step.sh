@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # jax 0.10.2: jax.scipy.spatial.transform.Rotation has no derivative at the identity: that of from_rotvec at 0 is nan, and so is that of
-# as_rotvec and magnitude. There is a series for small angles, chosen by a where, but the angle itself is a square root, whose slope at 0 is inf.
+# as_rotvec and magnitude. There is a series for small angles, chosen by a where, but the angle itself is a square root, whose slope at 0 is
+# inf.
 #
 # Guess: rotating (1, 0, 0) by a small vector v adds v x (1, 0, 0): the derivative is a matrix of 0, 1 and -1; that of as_rotvec after
 #        from_rotvec is the identity.
-# Seen:  nine times nan for both; at a vector of 0.0001 both are right. from_quat with as_euler is right at the identity. A pose that
-#        is fitted from where everybody begins, with no rotation, is nan after one step.
+# Seen:  nine times nan for both; at a vector of 0.0001 both are right. from_quat with as_euler is right at the identity. A pose that is
+#        fitted from where everybody begins, with no rotation, is nan after one step.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -3,9 +3,9 @@
 # x**0.0 at 0 is nan. The second derivative with whole exponents is nan, too.
 #
 # Guess: 1 + x + x**2 has the derivative 1 at 0 and the second derivative 2, as by jnp.polyval, and as at every other point.
-# Seen:  nan from jnp.vander and from x ** jnp.arange(3.0); 1 from x ** jnp.arange(3), whose second derivative is nan again. At 1e-6
-#        all are 1 and 2. A polynomial regression, or a basis of powers of a learned coordinate, is nan for the one point at 0, where
-#        standardised or symmetric coordinates have their middle.
+# Seen:  nan from jnp.vander and from x ** jnp.arange(3.0); 1 from x ** jnp.arange(3), whose second derivative is nan again. At 1e-6 all are
+#        1 and 2. A polynomial regression, or a basis of powers of a learned coordinate, is nan for the one point at 0, where standardised
+#        or symmetric coordinates have their middle.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -3,8 +3,8 @@
 # polynomials takes the place of the exponential, and the argument is clamped.
 #
 # Guess: 1 / (1 + exp(-x)) is about exp(x): 1.5e-8 at -18, 2.1e-9 at -20 and 9.4e-14 at -30, numbers that float32 has down to -87.
-# Seen:  0 at all three, twice too much at -17, half of it at -16. The logarithm of a probability is -inf where jax and OpenVINO
-#        have -20, so that the loss of an exported model is inf for one confident error. Softplus of the same argument is right.
+# Seen:  0 at all three, twice too much at -17, half of it at -16. The logarithm of a probability is -inf where jax and OpenVINO have -20,
+#        so that the loss of an exported model is inf for one confident error. Softplus of the same argument is right.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# POT 0.9.7.post1: ot.solve with a large penalty for unbalanced masses, or a small quadratic regularisation, is not near the exact transport: it
-# is near the plan that it began with, everything to everywhere, or no plan at all. Nothing warns.
+# POT 0.9.7.post1: ot.solve with a large penalty for unbalanced masses, or a small quadratic regularisation, is not near the exact
+# transport: it is near the plan that it began with, everything to everywhere, or no plan at all. Nothing warns.
 #
 # Guess: unbalanced=1e4 keeps the masses, so the cost is 0.25, the exact one; reg=1e-3 with reg_type="l2" is 0.25, too.
 # Seen:  3.81, and 4.55 at 1e5, where moving everything to everywhere costs 4.625; at 10 it is right, 0.2469. The quadratic one is a plan of
@@ -22,7 +22,7 @@ unbalanced = {penalty: float(ot.solve(costs, unbalanced=penalty).value_linear) f
 squared = {weight: ot.solve(costs, reg=weight, reg_type="l2") for weight in (0.01, 0.003, 0.001, 1e-4)}
 squared = {weight: [float(solution.value), float(solution.plan.sum())] for weight, solution in squared.items()}
 other = float(ot.smooth.smooth_ot_semi_dual(masses, masses, costs, 1e-3, reg_type="l2").sum())
-print("POT", ot.__version__, "exact", exact, "everywhere", everywhere, "unbalanced", unbalanced, "squared", squared, "semi-dual mass", other)
+print("POT", ot.__version__, exact, everywhere, "unbalanced", unbalanced, "squared", squared, "mass of the semi-dual", other)
 np.testing.assert_allclose([exact, everywhere, other], [0.25, 4.625, 1], rtol=1e-5)
 np.testing.assert_allclose(unbalanced[10], 0.2469, rtol=1e-3)
 np.testing.assert_allclose([squared[0.01], squared[0.003]], [[0.2525, 1], [0.25075, 1]], rtol=1e-3)

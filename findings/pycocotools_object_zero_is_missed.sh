@@ -3,8 +3,9 @@
 # matches, and 0 is no match.
 #
 # Guess: detections that are equal to the objects have an average precision and recall of 1, however the annotations are numbered.
-# Seen:  for three objects with the ids 0, 1 and 2 a precision of 0.442 and a recall of 0.667; with the ids 1, 2 and 3 both are 1. One object is
-#        missed, and its detection is a false alarm. Of a set of thousands it is a small loss that nobody sees; enumerate() numbers from 0.
+# Seen:  for three objects with the ids 0, 1 and 2 a precision of 0.442 and a recall of 0.667; with the ids 1, 2 and 3 both are 1. One
+#        object is missed, and its detection is a false alarm. Of a set of thousands it is a small loss that nobody sees; enumerate()
+#        numbers from 0.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# scoringrules 0.10.0: the CRPS of a binomial whose probability is exactly 1 is three times what it should be, and that of a Poisson is nan or
-# inf as soon as the observation is about 170 or more, whatever the mean.
+# scoringrules 0.10.0: the CRPS of a binomial whose probability is exactly 1 is three times what it should be, and that of a Poisson is nan
+# or inf as soon as the observation is about 170 or more, whatever the mean.
 #
-# Guess: a certain forecast of 5 and an observation of 3 are 2 apart: 2, as at a probability of 1 - 1e-9; of one trial that succeeds it
-#        is 0. A Poisson forecast of 150 with an observation of 150 has 2.86, and 5 with 200 about 194.
+# Guess: a certain forecast of 5 and an observation of 3 are 2 apart: 2, as at a probability of 1 - 1e-9; of one trial that succeeds it is
+#        0. A Poisson forecast of 150 with an observation of 150 has 2.86, and 5 with 200 about 194.
 # Seen:  6, and 3, 3 and 15 for 1, 1 and 5 with other numbers of trials. inf for 150 and 150, nan for 5 and 200 and for 300 and 300. At an
 #        observation of 100 it is right. Counts of visitors and cases are such numbers, and a mean over them is nan.
 set -euo pipefail

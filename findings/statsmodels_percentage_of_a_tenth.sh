@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# statsmodels 0.15.0: rmspe, the root mean squared percentage error, is a tenth of it: 100 is multiplied in before the root is taken. Of whole
-# numbers it is taken from errors that were cut to whole ones, mostly 0.
+# statsmodels 0.15.0: rmspe, the root mean squared percentage error, is a tenth of it: 100 is multiplied in before the root is taken. Of
+# whole numbers it is taken from errors that were cut to whole ones, mostly 0.
 #
 # Guess: predictions of 101 and 99 for 100 are 1 % off, and 110 and 90 for 100 are 10 % off: 1 and 10, or 0.01 and 0.1.
-# Seen:  0.1 and 1, so that an error of 1 % looks like one of 0.1 %. For the same numbers as integers 0, perfect; for 250 instead of 100 it is
-#        10 where 15 is a tenth, as an error of -1.5 times the target is cut to -1.
+# Seen:  0.1 and 1, so that an error of 1 % looks like one of 0.1 %. For the same numbers as integers 0, perfect; for 250 instead of 100 it
+#        is 10 where 15 is a tenth, as an error of -1.5 times the target is cut to -1.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# statsmodels 0.15.0: the log likelihood of a Tweedie family is inf where the power of its variance is close to 1, and nan for powers outside of
-# 1 to 2, without an error; its deviance is right for all of them.
+# statsmodels 0.15.0: the log likelihood of a Tweedie family is inf where the power of its variance is close to 1, and nan for powers
+# outside of 1 to 2, without an error; its deviance is right for all of them.
 #
-# Guess: a finite log density that changes smoothly with the power: 0.725 at 1.005 for 1 with a mean of 1, -3.758 for 100 with a mean of 90. A
-#        power of 0 is the normal distribution, -0.9189, and 3 the inverse Gaussian, -0.9189 too.
+# Guess: a finite log density that changes smoothly with the power: 0.725 at 1.005 for 1 with a mean of 1, -3.758 for 100 with a mean of 90.
+#        A power of 0 is the normal distribution, -0.9189, and 3 the inverse Gaussian, -0.9189 too.
 # Seen:  inf at 1.005 and 1.001, for the larger number at 1.01, too; from 1.02 on all are right. nan at 0 and 3. Whoever looks for the power
 #        with the greatest likelihood finds 1.001, infinitely likely, and an AIC of -inf.
 set -euo pipefail
