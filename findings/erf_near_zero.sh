@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# openvino 2026.4.1 and mlx 0.32.4 on x86 CPUs, in float32: erf has no relative accuracy near 0: it is a sum of larger numbers, and below
-# 1e-7 or so nothing is left of it.
+# openvino 2026.4.1 and mlx 0.32.4 on x86 CPUs, in float32: erf has no relative accuracy near 0: it goes in steps of about 1e-7 there, and
+# nothing is left of it below.
 #
 # Guess: erf(x) is 2 x / sqrt(pi) there to seven digits, as in onnxruntime, NumPy, torch and jax.
 # Seen:  in both 1.10864e-5 for 1.12838e-5 at 1e-5, 1.19e-6 for 1.13e-6 at 1e-6 and 0 from 3e-8 down; three digits are right at 1e-4. What

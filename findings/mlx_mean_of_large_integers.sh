@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # mlx 0.32.4 on CPUs: the mean of int32 numbers is a wrapped sum divided by their number, although it is a float32, and a float16 mean is
-# inf as soon as the sum is: both are added up in their own type. int8 and int16 are widened, bfloat16 adds up in float32, but not in
-# cumsum.
+# inf where the sum is over 65504, as it is rounded to float16 before the division. int8 and int16 are widened. bfloat16 is right, but not
+# in cumsum.
 #
 # Guess: the mean of equal numbers is that number: 2**30, and 1 for ones.
 # Seen:  -2**30 for two times 2**30 and 0 for four; 0 for int64 of 2**62 and for uint32 of 2**31. inf for 70000 float16 ones, and so is the

@@ -2,8 +2,8 @@
 # openvino 2026.4.1 on x86 CPUs, in float32: SoftPlus is negative for some arguments below -17, 0 for others from -15 on, and not monotonic.
 #
 # Guess: log(1 + exp(x)) is positive and about exp(x) there: 3.1e-7 at -15, 1.5e-8 at -18 and 2.1e-9 at -20, as in onnxruntime and jax.
-# Seen:  0 at -15, 9.5e-7 at -16, 0 at -17 and -1.9e-6 at -18, -20 and -29: one more than exp(x) is rounded, and its logarithm taken. A
-#        scale or a concentration that is made positive by softplus is negative, its logarithm and its root are nan. Sigmoid is right there.
+# Seen:  0 at -15, 9.5e-7 at -16, 0 at -17 and -1.9e-6 at -18, -20 and -29: its steps are 9.5e-7, and they go on below 0. A scale or a
+#        concentration that is made positive by softplus is negative, its logarithm and its root are nan. Sigmoid is right there.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

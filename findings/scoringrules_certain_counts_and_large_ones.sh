@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scoringrules 0.10.0: the CRPS of a binomial whose probability is exactly 1 is three times what it should be, and that of a Poisson is nan
-# or inf as soon as the observation is about 170 or more, whatever the mean.
+# or inf where the mean and the observation are 150, or the observation alone is 200.
 #
 # Guess: a certain forecast of 5 and an observation of 3 are 2 apart: 2, as at a probability of 1 - 1e-9; of one trial that succeeds it is
 #        0. A Poisson forecast of 150 with an observation of 150 has 2.86, and 5 with 200 about 194.
