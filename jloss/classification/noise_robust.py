@@ -235,7 +235,7 @@ def early_learning(strength: float = 3.0, beta: float = 0.7) -> StatefulLoss:
     """
 
     def init(examples: int, classes: int) -> EarlyLearningState:
-        return EarlyLearningState(jnp.zeros((examples, classes)))
+        return EarlyLearningState(jnp.zeros((examples, classes), jnp.float32))
 
     def apply(
         state: EarlyLearningState,
