@@ -57,6 +57,11 @@ def _log_cosh_series(terms: int) -> list[float]:
     return [c / (n + 1) for n, c in enumerate(tanh) if n % 2]
 
 
+def expm1(x: Array) -> Array:
+    """`jnp.expm1` with the derivative of ``exp(x) - 1``: jax takes the result plus 1, which far below 0 has lost the digits."""
+    return with_derivative_of(lambda x: jnp.exp(x) - 1, jnp.expm1)(x)
+
+
 def scaled_expm1(x: Array, c: Array | float) -> Array:
     """``(exp(c x) - 1) / c``, which is ``x`` at ``c = 0``; smooth there, in both arguments. A Python `c` costs less."""
     if isinstance(c, float) and not c:
