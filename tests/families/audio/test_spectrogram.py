@@ -12,6 +12,7 @@ import jloss
 from jloss.audio import _distances, _fourier
 from jloss.audio._fourier import by_matrices, columns_in_parts, frames, spectrum_in_parts
 from jloss.testing import check
+from tests.compiled import AS_USERS
 from tests.oracles.audio import spectrogram as oracles
 from tests.peers import agree, draws
 
@@ -71,7 +72,7 @@ def test_a_match_of_compressed_spectra_is_0_in_optimised_code(fft_size):
     """Of two equal products CPUs subtract one before it is rounded."""
     signals = np.float32(np.random.default_rng(0).normal(size=(9, 1200)))
     step = jax.jit(jax.value_and_grad(lambda x, y: jloss.compressed_spectral(x, y, fft_size=fft_size, hop_size=fft_size // 2), (0, 1)))
-    compiled = step.lower(signals, signals).compile({"xla_backend_optimization_level": 3})  # as it is for users, but not in tests
+    compiled = step.lower(signals, signals).compile(AS_USERS)
     for given in (signals, np.broadcast_to(np.sin(np.arange(1200, dtype=np.float32)), signals.shape)):
         value, gradients = compiled(given, given)
         assert value == 0

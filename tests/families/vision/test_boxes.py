@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import jloss
+from tests.compiled import AS_USERS
 from tests.peers import agree
 
 IMAGE = jnp.array([100.0, 100.0])
@@ -316,6 +317,6 @@ def test_the_shape_of_a_point_or_a_match_adds_no_second_derivative():
 
     def curvature(loss):
         step = jax.jit(jax.vmap(jax.hessian(loss))).lower(*given)
-        return step.compile({"xla_backend_optimization_level": 3})(*given)  # as it is for users, but not in tests
+        return step.compile(AS_USERS)(*given)
 
     np.testing.assert_allclose(curvature(jloss.ciou), curvature(jloss.diou), rtol=1e-5, atol=1e-5)
