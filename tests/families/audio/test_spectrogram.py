@@ -456,3 +456,14 @@ def test_a_single_speaker_has_no_other_to_be_told_from(method):
     value, slope = jax.value_and_grad(jloss.ge2e)(jnp.array([[[1.0, 2.0], [0.5, -1.0]]]), method=method)
     assert value == 0
     assert not slope.any()
+
+
+def test_utterances_that_cancel_have_no_centroid():
+    """Only the own one is left, which is opposite: log(exp(-15) + 2 exp(-5)) + 15. What rounding left of the others had a direction."""
+    lengths = jnp.array([[1.1116332, -0.92589957], [0.5825384, -0.7828086], [-2.4938943, 0.49136826]])
+    embeddings = jnp.stack([jnp.zeros((3, 2)), lengths], axis=-1)
+    step = jax.jit(jax.value_and_grad(jloss.ge2e)).lower(embeddings)
+    for compiled in (step.compile(), step.compile(AS_USERS)):
+        value, gradient = compiled(embeddings)
+        np.testing.assert_allclose(value, 10.6931699, rtol=1e-6)
+        np.testing.assert_allclose(gradient, np.zeros((3, 2, 2)), atol=1e-5)
