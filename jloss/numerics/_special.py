@@ -58,8 +58,9 @@ def _log_cosh_series(terms: int) -> list[float]:
 
 
 def expm1(x: Array) -> Array:
-    """`jnp.expm1` with the derivative of ``exp(x) - 1``: jax takes the result plus 1, which far below 0 has lost the digits."""
-    return with_derivative_of(lambda x: jnp.exp(x) - 1, jnp.expm1)(x)
+    """``exp(x) - 1`` for ``x <= 0`` with its derivative: jax takes that of `jnp.expm1` plus 1, which far below 0 has no digits."""
+    power = jnp.exp(x)
+    return power - lax.stop_gradient(power) + lax.stop_gradient(jnp.expm1(x))
 
 
 def scaled_expm1(x: Array, c: Array | float) -> Array:
