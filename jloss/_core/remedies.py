@@ -48,6 +48,8 @@ def of_shapes(entry: Entry, given: Mapping[str, Any], said: str) -> Iterator[str
     yield from _of_masks(entry, shapes, {n: given[n].dtype for n in shapes}, said)
     if "*s" in entry.inputs[first] and entry.spatial_ndim == 3 and "but needs at least 3" in said and len(shapes[first]) < 3:
         yield "Of vectors: spatial_ndim=1; of sequences (t, d): spatial_ndim=2."
+    elif "*s" in entry.inputs[first] and "but needs at least" in said and "spatial_ndim" in given:
+        yield f"`spatial_ndim` is {given['spatial_ndim']}: how many axes an image or a volume has."
     if "advantages" in shapes and entry.inputs["advantages"] == ("t",) and len(shapes["advantages"]) + 1 == len(shapes[first]):
         yield f"If there is one per response: jnp.broadcast_to(advantages[..., None], {first}.shape)."
     if "batch axes" in said:

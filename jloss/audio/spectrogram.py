@@ -363,8 +363,9 @@ def ge2e(
         raise ValueError(f"ge2e: `embeddings` must have two or more utterances of each speaker, got {utterances}.")
     unit = normalize(embeddings)
     total = jnp.sum(unit, axis=1)
-    own = jnp.sum(unit * normalize(total[:, None] - unit), axis=-1)
-    cosines = _product(unit.reshape(speakers * utterances, features), normalize(total).T).reshape(speakers, utterances, speakers)
+    own = jnp.sum(unit * _direction(total[:, None] - unit, utterances), axis=-1)
+    cosines = _product(unit.reshape(speakers * utterances, features), _direction(total, utterances).T)
+    cosines = cosines.reshape(speakers, utterances, speakers)
     is_own = jnp.broadcast_to(jnp.eye(speakers, dtype=bool)[:, None], cosines.shape)
     scores = scale * select(is_own, jnp.broadcast_to(own[..., None], cosines.shape), cosines) + bias
     if method == "softmax":
@@ -374,6 +375,13 @@ def ge2e(
     hardest = jnp.argmax(select(is_own, -jnp.inf, lax.stop_gradient(scores)), axis=-1, keepdims=True)
     others = jnp.sum(select(jnp.arange(speakers)[None, None] == hardest, scores, 0.0), axis=-1)
     return jnp.mean(jax.nn.sigmoid(-(scale * own + bias)) + jax.nn.sigmoid(others))
+
+
+def _direction(total: Array, count: int) -> Array:
+    """The unit vector of a sum of so many unit vectors. Where they cancel it has none, whatever rounding leaves."""
+    energy = jnp.sum(jnp.square(lax.stop_gradient(total)), axis=-1, keepdims=True)
+    rounding = energy <= (count * float(jnp.finfo(total.dtype).eps)) ** 2
+    return normalize(jnp.where(rounding, 0.0, total))
 
 
 @loss("(n,d),(n,d)->()", "real real", scale="positive")

@@ -279,7 +279,7 @@ def ghm(bins: int = 30, momentum: float = 0.75) -> StatefulLoss:
         raise ValueError("ghm: `momentum` must be below 1, which would keep the density empty.")
 
     def init() -> GradientDensity:
-        return GradientDensity(jnp.zeros(bins), jnp.zeros(()))
+        return GradientDensity(jnp.zeros(bins, jnp.float32), jnp.zeros((), jnp.float32))
 
     def apply(
         state: GradientDensity,
@@ -347,7 +347,7 @@ def equalized_focal(gamma: float = 2.0, scale: float = 8.0, alpha: float | None 
     """
 
     def init(classes: int) -> GradientBalance:
-        return GradientBalance(jnp.zeros(classes), jnp.zeros(classes))
+        return GradientBalance(jnp.zeros(classes, jnp.float32), jnp.zeros(classes, jnp.float32))
 
     def apply(
         state: GradientBalance,

@@ -19,7 +19,7 @@ from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce, Reduction
 from jloss._core.stateful import StatefulLoss, listed_as
 from jloss.numerics import below, clipped, log_partition, log_softmax, pick, safe_divide, safe_log
-from jloss.numerics._special import focal, scaled_expm1, scaled_log1p, surprisal
+from jloss.numerics._special import expm1, focal, scaled_expm1, scaled_log1p, surprisal
 
 
 @loss("(k),()->()", "real class", q="unit")
@@ -106,7 +106,7 @@ def reverse_cross_entropy(
     References:
         Wang et al., Symmetric Cross Entropy for Robust Learning with Noisy Labels, 2019. https://arxiv.org/abs/1908.06112
     """
-    return log_zero * jnp.expm1(-surprisal(logits, labels, axis_name=class_axis_name))
+    return log_zero * expm1(-surprisal(logits, labels, axis_name=class_axis_name))
 
 
 @loss("(k),()->()", "real class")
@@ -235,7 +235,7 @@ def early_learning(strength: float = 3.0, beta: float = 0.7) -> StatefulLoss:
     """
 
     def init(examples: int, classes: int) -> EarlyLearningState:
-        return EarlyLearningState(jnp.zeros((examples, classes)))
+        return EarlyLearningState(jnp.zeros((examples, classes), jnp.float32))
 
     def apply(
         state: EarlyLearningState,

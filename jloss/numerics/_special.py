@@ -57,6 +57,12 @@ def _log_cosh_series(terms: int) -> list[float]:
     return [c / (n + 1) for n, c in enumerate(tanh) if n % 2]
 
 
+def expm1(x: Array) -> Array:
+    """``exp(x) - 1`` for ``x <= 0`` with its derivative: jax takes that of `jnp.expm1` plus 1, which far below 0 has no digits."""
+    power = jnp.exp(x)
+    return power - lax.stop_gradient(power) + lax.stop_gradient(jnp.expm1(x))
+
+
 def scaled_expm1(x: Array, c: Array | float) -> Array:
     """``(exp(c x) - 1) / c``, which is ``x`` at ``c = 0``; smooth there, in both arguments. A Python `c` costs less."""
     if isinstance(c, float) and not c:

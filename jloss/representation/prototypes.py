@@ -235,6 +235,8 @@ def soft_triple_regularizer(prototypes: Array, **reduce: Unpack[Reduce]) -> Arra
     k, c, _ = prototypes.shape
     units = normalize(prototypes)
     distances = safe_norm(units[:, :, None, :] - units[:, None, :, :])
+    # Of a centre and itself, or its equal, a compiler that rounds the unit vector of only one leaves rounding, with a direction.
+    distances = jnp.where(distances <= float(jnp.finfo(distances.dtype).eps), 0.0, distances)
     return 0.5 * jnp.sum(distances) / (k * c * max(c - 1, 1))
 
 

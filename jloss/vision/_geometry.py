@@ -53,12 +53,14 @@ class Pair(NamedTuple):
         """The angle between the diagonals of the two boxes over a right angle, squared; 0 for a box that is a point."""
         (width, height), (target_width, target_height) = self.sides, self.target_sides
         sine, cosine = width * target_height - target_width * height, width * target_width + height * target_height
-        return jnp.square(arctan2(sine, cosine + DEGENERATE_AREA) * (2 / math.pi))
+        point = (jnp.abs(sine) <= DEGENERATE_AREA) & (jnp.abs(cosine) <= DEGENERATE_AREA)
+        return jnp.square(arctan2(sine, jnp.where(point, 1.0, cosine)) * (2 / math.pi))
 
     @property
     def aspect_weight(self) -> Array:
-        """What multiplies `aspect` in the complete IoU, a constant for the gradient."""
-        return lax.stop_gradient(share(self.aspect, 1 - self.iou + self.aspect))
+        """What multiplies `aspect` in the complete IoU, a constant for the gradient; 0 at a match, where rounding is all that aspect is."""
+        aspect = jnp.where(self.iou < 1, self.aspect, 0.0)
+        return lax.stop_gradient(share(aspect, 1 - self.iou + aspect))
 
     @property
     def differences(self) -> tuple[Array, Array]:

@@ -476,6 +476,7 @@ def test_an_axis_that_no_mesh_has(axis):
             "Targets are masked by `target_mask`; `where` masks whole examples.",
         ),
         (lambda: jloss.flow_matching(f((8, 2)), f((8, 2)), f(8)), "Of vectors: spatial_ndim=1; of sequences (t, d): spatial_ndim=2."),
+        (lambda: jloss.dice(f((2, 4, 4)), f((2, 4, 4)), spatial_ndim=7), "`spatial_ndim` is 7: how many axes an image or a volume has."),
         (
             lambda: jloss.grpo(f((8, 5)), f((8, 5)), f(8)),
             "If there is one per response: jnp.broadcast_to(advantages[..., None], log_probs.shape).",

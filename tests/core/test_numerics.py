@@ -9,6 +9,7 @@ import jloss
 from jloss import numerics
 from jloss.numerics import _special
 from tests.cases import ORACLES
+from tests.compiled import AS_USERS
 
 RNG = np.random.default_rng(0)
 Y, X = (np.float32(RNG.normal(size=100_000) * 10 ** RNG.uniform(-9, 9, 100_000)) for _ in range(2))
@@ -133,7 +134,7 @@ def test_scaled_logits_of_any_size(name, options):
     first, *rest = loss.required
     given = {n: others[n] for n in rest}
     step = jax.jit(jax.value_and_grad(lambda x, given: loss.public(x, **given, **options))).lower(student, given)
-    value, gradient = step.compile({"xla_backend_optimization_level": 3})(student, given)  # as it is for users, but not in tests
+    value, gradient = step.compile(AS_USERS)(student, given)
     examples = [{first: student[i]} | {n: v if v is of_classes else v[i] for n, v in given.items()} for i in range(64)]
     examples = [{n: np.float64(v) if v.dtype == np.float32 else v for n, v in one.items()} for one in examples]
     wanted = [oracle.function(**one, **options, **({"frozen": one} if oracle.frozen else {})) for one in examples]

@@ -92,6 +92,16 @@ def test_a_batch_of_which_nothing_is_kept_leaves_the_state_alone(name):
             jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_64_bits_widen_neither_a_state_nor_the_loss_of_float32(name):
+    sizes, *inputs = CALLS[name]
+    with jax.enable_x64(True):
+        criterion = getattr(jloss, name)(**OPTIONS.get(name, {}))
+        value, after = criterion.apply(criterion.init(*sizes), *inputs)
+    assert value.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(after)} <= {np.dtype(np.float32), np.dtype(np.int32)}
+
+
 @pytest.mark.parametrize("name", ["ghm", "equalized_focal", "early_learning"])
 def test_a_state_of_another_type_is_named(name):
     """Some checkpoints give a dict, or a list, where a named tuple was put in."""

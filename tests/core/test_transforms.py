@@ -28,6 +28,7 @@ from jloss.transforms import (
     uncertainty_weighted,
     weighted_sum,
 )
+from tests.compiled import AS_USERS
 
 P = jnp.array([2.0, 0.0, 1.5, -1.0, 0.9])
 T = jnp.array([1.0, 1.0, 1.0, 1.0, 1.0])
@@ -342,7 +343,7 @@ def test_no_item_is_ahead_of_itself(size):
     first = np.eye(100, dtype=np.float32)[scores.argmax(axis=1)]
     loss = smoothed_metric(lambda rank, targets: jnp.sum(targets / rank), 0.3, decision="rank")
     step = jax.jit(jax.value_and_grad(loss)).lower(scores, first)
-    value, gradient = step.compile({"xla_backend_optimization_level": 3})(scores, first)  # as it is for users, but not in tests
+    value, gradient = step.compile(AS_USERS)(scores, first)
     ahead = (np.float64(scores)[:, None] - np.float64(scores)[:, :, None]) / 0.3
     ranks = 0.5 + np.sum(1 / (1 + np.exp(-np.clip(ahead, -700, 700))), axis=2)
     np.testing.assert_allclose(value, 1 - np.mean(np.sum(first / ranks, axis=1)), atol=1e-6)

@@ -12,6 +12,7 @@ import jloss
 from jloss.audio import _distances, _fourier
 from jloss.audio._fourier import by_matrices, columns_in_parts, frames, spectrum_in_parts
 from jloss.testing import check
+from tests.compiled import AS_USERS
 from tests.oracles.audio import spectrogram as oracles
 from tests.peers import agree, draws
 
@@ -71,7 +72,7 @@ def test_a_match_of_compressed_spectra_is_0_in_optimised_code(fft_size):
     """Of two equal products CPUs subtract one before it is rounded."""
     signals = np.float32(np.random.default_rng(0).normal(size=(9, 1200)))
     step = jax.jit(jax.value_and_grad(lambda x, y: jloss.compressed_spectral(x, y, fft_size=fft_size, hop_size=fft_size // 2), (0, 1)))
-    compiled = step.lower(signals, signals).compile({"xla_backend_optimization_level": 3})  # as it is for users, but not in tests
+    compiled = step.lower(signals, signals).compile(AS_USERS)
     for given in (signals, np.broadcast_to(np.sin(np.arange(1200, dtype=np.float32)), signals.shape)):
         value, gradients = compiled(given, given)
         assert value == 0
@@ -117,9 +118,8 @@ def test_filters_may_differ_between_examples():
     filters = np.abs(draws((2, 2, 3), seed=1)[0])
     each = [jloss.stft(*signals[:, i], filters[i], **TINY) for i in range(2)]
     np.testing.assert_allclose(jloss.stft(*signals, filters, **TINY, reduction="none"), each, rtol=1e-6)
-    np.testing.assert_allclose(
-        jloss.mel(*signals, filters[0], **TINY), np.mean([jloss.mel(*signals[:, i], filters[0], **TINY) for i in (0, 1)])
-    )
+    shared = np.mean([jloss.mel(*signals[:, i], filters[0], **TINY) for i in (0, 1)])
+    np.testing.assert_allclose(jloss.mel(*signals, filters[0], **TINY), shared, rtol=1e-6)
 
 
 def test_the_phase_does_not_matter_to_magnitudes():
@@ -478,3 +478,14 @@ def test_a_single_speaker_has_no_other_to_be_told_from(method):
     value, slope = jax.value_and_grad(jloss.ge2e)(jnp.array([[[1.0, 2.0], [0.5, -1.0]]]), method=method)
     assert value == 0
     assert not slope.any()
+
+
+def test_utterances_that_cancel_have_no_centroid():
+    """Only the own one is left, which is opposite: log(exp(-15) + 2 exp(-5)) + 15. What rounding left of the others had a direction."""
+    lengths = jnp.array([[1.1116332, -0.92589957], [0.5825384, -0.7828086], [-2.4938943, 0.49136826]])
+    embeddings = jnp.stack([jnp.zeros((3, 2)), lengths], axis=-1)
+    step = jax.jit(jax.value_and_grad(jloss.ge2e)).lower(embeddings)
+    for compiled in (step.compile(), step.compile(AS_USERS)):
+        value, gradient = compiled(embeddings)
+        np.testing.assert_allclose(value, 10.6931699, rtol=1e-6)
+        np.testing.assert_allclose(gradient, np.zeros((3, 2, 2)), atol=1e-5)

@@ -34,6 +34,14 @@ def test_limits():
     np.testing.assert_allclose(near, ce, rtol=5e-3)
 
 
+def test_reverse_cross_entropy_of_an_improbable_label_has_its_gradient():
+    """Minus 4 p (1 - p) in the label's logit; from 1 - p, as float32 has it, it was 3 % off at p = 3e-7 and 0 at 2e-8."""
+    logits = jnp.array([[0.0, 15.0], [0.0, 18.0], [0.0, 60.0]])
+    slope = jax.grad(jloss.reverse_cross_entropy)(logits, jnp.zeros(3, int), reduction="sum")
+    p = 1 / (1 + np.exp([15.0, 18.0, 60.0]))
+    np.testing.assert_allclose(slope[:, 0], -4 * p * (1 - p), rtol=1e-5)
+
+
 def test_robust_losses_are_symmetric_over_the_labels():
     """The sum over all labels is a constant: what makes them tolerant of uniform noise."""
     over = {"reduction": "none", "axis": -1}

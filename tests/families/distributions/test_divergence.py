@@ -9,6 +9,7 @@ import optax
 import pytest
 
 import jloss
+from tests.compiled import AS_USERS
 from tests.peers import agree, draws
 
 OF_PROBABILITIES = {
@@ -105,7 +106,7 @@ def test_the_jensen_shannon_divergence_of_what_is_close_keeps_its_digits(beta):
     p = np.float32(rng.dirichlet(np.ones(10), 100))
     q = p * (1 + np.float32(1e-4) * np.float32(rng.normal(size=p.shape)))
     step = jax.jit(lambda p, q: jloss.js_divergence(p, q, beta=beta, reduction="none"))
-    found = step.lower(p, q).compile({"xla_backend_optimization_level": 3})(p, q)  # as it is for users, but not in tests
+    found = step.lower(p, q).compile(AS_USERS)(p, q)
     wide, gap = np.float64(p), np.float64(q) - p
     np.testing.assert_allclose(found, np.sum(0.5 * beta * (1 - beta) * gap**2 / (wide + (1 - beta) * gap), -1), rtol=1e-3)
 
@@ -115,7 +116,7 @@ def test_the_renyi_divergence_of_a_match_is_0(alpha):
     """The difference of two logarithms was -4e-7 for a third of all distributions, in optimised code and without."""
     p = np.float32(np.random.default_rng(0).dirichlet(np.ones(10), 100))
     step = jax.jit(lambda p, q: jloss.renyi_divergence(p, q, alpha=alpha, reduction="none"))
-    compiled = step.lower(p, p).compile({"xla_backend_optimization_level": 3})  # as it is for users, but not in tests
+    compiled = step.lower(p, p).compile(AS_USERS)
     np.testing.assert_array_equal(compiled(p, p), 0.0)
     q = p * (1 + np.float32(1e-3) * np.float32(np.random.default_rng(1).normal(size=p.shape)))
     a, b = np.float64(p), np.float64(q)

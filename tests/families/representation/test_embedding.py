@@ -12,6 +12,7 @@ import pytest
 
 import jloss
 from jloss.representation import _sets, similarity
+from tests.compiled import AS_USERS
 
 RNG = np.random.default_rng(5)
 N, D, K = 9, 4, 4
@@ -84,7 +85,7 @@ def test_an_embedding_that_is_its_own_prototype_has_no_gradient_in_optimised_cod
     labels, table = np.zeros(100, np.int32), prototypes if name == "arcface" else prototypes[:, :, None]
     step = jax.jit(jax.grad(lambda x: loss(x, labels, table)))
     for x in (own, 3 * own, -own):
-        gradient = step.lower(x).compile({"xla_backend_optimization_level": 3})(x)  # as it is for users, but not in tests
+        gradient = step.lower(x).compile(AS_USERS)(x)
         np.testing.assert_allclose(gradient, np.zeros_like(own), atol=1e-5)  # it was 0.022 over the length
 
 
@@ -99,6 +100,18 @@ def test_the_second_derivative_at_the_own_prototype_and_opposite_to_it(name, mar
     np.testing.assert_allclose(found, wanted, atol=0.02 * np.abs(wanted).max() + 1e-4)
 
 
+@pytest.mark.parametrize("equal", [False, True], ids=["apart", "two equal"])
+def test_a_centre_and_its_equal_have_no_direction_in_optimised_code(equal):
+    """XLA rounds one of two equal centres and not the other: what was left had a length of 1 in the gradient."""
+    centres = np.random.default_rng(0).normal(size=(5, 3, 3)).astype(np.float32)
+    centres[:, 1] = centres[:, 0] if equal else centres[:, 1]
+    step = jax.jit(jax.value_and_grad(jloss.soft_triple_regularizer)).lower(centres)
+    _, found = step.compile(AS_USERS)(centres)
+    with jax.enable_x64(True):
+        wanted = jax.grad(jloss.soft_triple_regularizer)(np.float64(centres))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
 @pytest.mark.parametrize("temperature", [1e-3, 0.01])
 def test_normalized_softmax_is_never_negative_in_optimised_code(temperature):
     """XLA rounds a quotient in one place and not in another: the logit of a sure class was above the largest."""
@@ -106,7 +119,7 @@ def test_normalized_softmax_is_never_negative_in_optimised_code(temperature):
     prototypes = np.float32(rng.normal(size=(5, 3)))
     embeddings = np.float32(prototypes[labels] * rng.uniform(0.5, 3, size=(200, 1)))
     values = jax.jit(lambda x, y: jloss.normalized_softmax(x, labels, y, temperature=temperature, reduction="none"))
-    optimised = values.lower(embeddings, prototypes).compile({"xla_backend_optimization_level": 3})  # as it is for users, but not in tests
+    optimised = values.lower(embeddings, prototypes).compile(AS_USERS)
     assert np.min(optimised(embeddings, prototypes)) >= 0
 
 

@@ -9,6 +9,7 @@ from jax.sharding import PartitionSpec as P
 
 import jloss
 from tests.cases import ORACLES, finite_on
+from tests.compiled import AS_USERS
 
 RNG = np.random.default_rng(11)
 N, D = 8, 3
@@ -63,7 +64,7 @@ def test_swav_of_scores_of_any_size(size):
     """Of 1e9 / 0.05 one rounding is 1024: between a quotient and what clusters have too much it made assignments that overflowed."""
     first, second = (np.float32(size * RNG.normal(size=(6, 5))) for _ in range(2))
     step = jax.jit(jax.value_and_grad(jloss.swav)).lower(first, second)
-    value, gradient = step.compile({"xla_backend_optimization_level": 3})(first, second)  # as it is for users, but not in tests
+    value, gradient = step.compile(AS_USERS)(first, second)
     given = {"first": np.float64(first), "second": np.float64(second)}
     np.testing.assert_allclose(value, ORACLES["swav"].function(**given, frozen=given), rtol=1e-6)
     np.testing.assert_allclose(np.sum(gradient, axis=1), np.zeros(6), atol=1e-6)  # of a softmax less assignments that add up to 1
@@ -90,7 +91,7 @@ def test_byol_is_never_negative_and_keeps_its_digits_near_a_match():
     first = np.float32(np.random.default_rng(0).normal(size=(100, 16)))
     second = first + np.float32(1e-4) * np.float32(np.random.default_rng(1).normal(size=first.shape))
     step = jax.jit(lambda x, y: jloss.byol(x, y, reduction="none"))
-    compiled = step.lower(first, second).compile({"xla_backend_optimization_level": 3})  # as it is for users, but not in tests
+    compiled = step.lower(first, second).compile(AS_USERS)
     assert (compiled(first, 3 * first) >= 0).all()
     np.testing.assert_allclose(compiled(first, 3 * first), 0, atol=1e-12)
     x, y = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (np.float64(first), np.float64(second)))

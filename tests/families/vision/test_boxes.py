@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import jloss
+from tests.compiled import AS_USERS
 from tests.peers import agree
 
 IMAGE = jnp.array([100.0, 100.0])
@@ -307,3 +308,15 @@ def test_a_gated_ciou_compares_shapes_only_beyond_an_iou_of_one_half():
     """At exactly one half: 1 - 1/2, and half a unit between the centres in a hull of 2 x 1."""
     value = jloss.ciou(jnp.array([0.0, 0.0, 2.0, 1.0]), jnp.array([0.0, 0.0, 1.0, 1.0]), gated=True)
     np.testing.assert_allclose(value, 0.5 + 0.25 / 5, rtol=1e-6)
+
+
+def test_the_shape_of_a_point_or_a_match_adds_no_second_derivative():
+    """Sides of a point have no angle, and that between equal sides is rounding where products are not rounded before they are added."""
+    boxes = jnp.array([[0.0, 0.0, 0.0, 0.0], [0.56697786, 0.9210797, 1.5664588, 2.0976346]])
+    given = boxes[jnp.array([0, 0, 1, 1])], boxes[jnp.array([0, 1, 0, 1])]
+
+    def curvature(loss):
+        step = jax.jit(jax.vmap(jax.hessian(loss))).lower(*given)
+        return step.compile(AS_USERS)(*given)
+
+    np.testing.assert_allclose(curvature(jloss.ciou), curvature(jloss.diou), rtol=1e-5, atol=1e-5)

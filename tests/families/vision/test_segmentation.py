@@ -9,6 +9,7 @@ import pytest
 
 import jloss
 from jloss.vision._pixels import share
+from tests.compiled import AS_USERS
 
 OVERLAP = ["dice", "jaccard", "tversky", "focal_tversky", "log_dice", "log_cosh_dice", "combo", "unified_focal"]
 PER_MASK = [*OVERLAP, "mcc"]
@@ -167,8 +168,8 @@ def test_masks_that_are_surely_empty_have_a_gradient_without_smoothing(name):
         return jnp.sum(loss(name)(jax.nn.sigmoid(logits), targets, reduction="none", **nothing))
 
     logits, targets = np.full((2, 4, 4), -50, np.float32), np.zeros((2, 4, 4), np.float32)
-    gradient = jax.jit(jax.grad(values)).lower(logits, targets).compile({"xla_backend_optimization_level": 3})
-    np.testing.assert_allclose(gradient(logits, targets), 0, atol=1e-6)  # as it is for users, but not in tests
+    gradient = jax.jit(jax.grad(values)).lower(logits, targets).compile(AS_USERS)
+    np.testing.assert_allclose(gradient(logits, targets), 0, atol=1e-6)
     targets[1, 0, 0] = 1
     assert np.isfinite(gradient(logits, targets)).all()
 
@@ -185,7 +186,7 @@ def test_log_dice_of_a_large_region_that_is_missed_keeps_its_digits(likely):
     predictions, targets = np.full((512, 512), likely, np.float32), np.zeros((512, 512), np.float32)
     targets[:256] = 1
     overlap, total = 2**18 * likely + 1e-5, 2**18 * likely + 2**17 + 1e-5
-    step = jax.jit(jax.value_and_grad(jloss.log_dice)).lower(predictions, targets).compile({"xla_backend_optimization_level": 3})
+    step = jax.jit(jax.value_and_grad(jloss.log_dice)).lower(predictions, targets).compile(AS_USERS)
     value, gradient = step(predictions, targets)
     np.testing.assert_allclose(value, np.log(total / overlap), rtol=1e-6)
     np.testing.assert_allclose(gradient[:256], 1 / total - 2 / overlap, rtol=1e-5)
