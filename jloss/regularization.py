@@ -191,7 +191,7 @@ def spectral(params: Any, *, iterations: int = 20, where: Where = None) -> Array
     return _total(terms)
 
 
-@functools.partial(jax.jit, static_argnames="iterations", inline=True)  # a loop outside of any jit is compiled anew by each call
+@functools.partial(jax.jit, static_argnames="iterations")  # a loop outside of any jit is compiled anew by each call
 def _most_amplified(w: Array, iterations: int) -> Array:
     """The unit vector that a matrix makes longest, by power iteration."""
     start = _unit(jnp.zeros_like(w[0]) + 2 + jnp.cos(jnp.arange(w.shape[1], dtype=w.real.dtype)).astype(w.dtype))

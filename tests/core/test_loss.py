@@ -56,6 +56,34 @@ def test_a_formula_is_always_compiled_and_by_its_caller_where_it_has_one(way):
         assert {traced for _, traced in seen} == {not into_callers}
 
 
+COMPILED = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, seconds, **_: COMPILED.append(event) if "backend_compile" in event else None
+)
+
+
+@pytest.mark.parametrize(
+    ("loss", "inputs"),
+    [
+        (jloss.ciou, (np.array([[0.0, 0, 1, 2]]), np.array([[0.0, 0, 2, 2]]))),
+        (jloss.ctc, (np.zeros((2, 6, 4)), np.array([[1, 2], [3, 1]]))),
+        (jloss.renyi_divergence, (np.log(np.full((4, 2), 0.5)), np.full((4, 2), 0.5))),
+        (jloss.soft_dtw, (np.zeros((5, 3)), np.ones((6, 3)))),
+    ],
+)
+@pytest.mark.parametrize("derivative", [jax.grad, jax.value_and_grad])
+def test_a_gradient_outside_of_jit_is_compiled_as_a_whole_and_once(loss, inputs, derivative):
+    inputs = [jnp.asarray(x, jnp.float32 if x.dtype == np.float64 else jnp.int32) for x in inputs]
+    jax.clear_caches()
+    before = len(COMPILED)
+    derivative(loss)(*inputs)
+    assert len(COMPILED) - before <= 4  # the value, its gradient, and the 1 with which that begins
+    derivative(loss)(*inputs)
+    before = len(COMPILED)
+    derivative(loss)(*inputs)
+    assert len(COMPILED) == before
+
+
 @pytest.mark.parametrize("targets", [np.zeros(4, np.float32), 0.0, [0.0, 0.0, 0.0, 0.0]], ids=["numpy", "number", "list"])
 def test_what_is_no_array_of_jax_is_taken_as_ever(targets):
     expected = jax.value_and_grad(lambda x: jnp.mean(jnp.square(x)) / 2)(X)
