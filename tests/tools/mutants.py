@@ -117,8 +117,8 @@ MUTANTS = [
     ),
     Mutant(
         "vision/_geometry.py",
-        "return lax.stop_gradient(share(self.aspect, 1 - self.iou + self.aspect))",
-        "return share(self.aspect, 1 - self.iou + self.aspect)",
+        "return lax.stop_gradient(share(aspect, 1 - self.iou + aspect))",
+        "return share(aspect, 1 - self.iou + aspect)",
         "ciou",
         "tests/catalogue/test_promises.py",
     ),
