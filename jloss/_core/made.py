@@ -81,14 +81,13 @@ def made(maker: Maker) -> Maker:
             name, required = maker.__name__, [n for n, p in shown.parameters.items() if p.default is p.empty]
             raise TypeError(f"{name}: {error}.\n  expected  {name}({', '.join(required)}, ...)") from None
         args, kwargs = _held(args), _held(kwargs)
+        given = arguments(shown, args, kwargs)
 
         def anew() -> Any:
             function: Any = maker(*args, **kwargs)
-            if not isinstance(function, Made):  # a transform below another one has been made by that
-                function = Made(function, make, arguments(shown, args, kwargs))
-            return function
+            # A transform below another one has been made by that.
+            return function if isinstance(function, Made) else Made(function, make, given)
 
-        given = arguments(shown, args, kwargs)
         return _once(_Call(anew, (make, key_of(given)))) if is_plain(given) else anew()
 
     return readable(make)  # type: ignore[return-value]

@@ -27,6 +27,7 @@ from jloss.transforms import (
     uncertainty_weighted,
     weighted_sum,
 )
+from tests.compiled import compiled_by
 
 P, T = jnp.array([2.0, 0.0, 1.5]), jnp.array([1.0, 1.0, 1.0])
 Z, Y = jnp.array([[1.0, 0.0], [0.5, 2.0]]), jnp.array([0, 1])
@@ -146,18 +147,6 @@ def test_equal_ones_are_one_cache_entry_of_jit(name):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), values[2], loss_of(otherwise())(*inputs, **keywords))
 
 
-COMPILED = []
-jax.monitoring.register_event_duration_secs_listener(lambda event, seconds, **_: COMPILED.append(event) if "compile" in event else None)
-
-
-def compiled_by(call):
-    """How many programs the third call compiles: what is there after two is to be there for good."""
-    call(), call()
-    before = len(COMPILED)
-    call()
-    return len(COMPILED) - before
-
-
 @pytest.mark.parametrize(
     "call",
     [
@@ -170,7 +159,10 @@ def compiled_by(call):
     ],
 )
 def test_what_is_made_anew_is_compiled_once(call):
-    """Outside of jit, too, as in a notebook."""
+    """Outside of jit, too, as in a notebook: what is there after two calls is there for good."""
+    jax.clear_caches()
+    assert compiled_by(call)
+    call()
     assert not compiled_by(call)
 
 

@@ -119,7 +119,7 @@ def test_filters_may_differ_between_examples():
     each = [jloss.stft(*signals[:, i], filters[i], **TINY) for i in range(2)]
     np.testing.assert_allclose(jloss.stft(*signals, filters, **TINY, reduction="none"), each, rtol=1e-6)
     shared = np.mean([jloss.mel(*signals[:, i], filters[0], **TINY) for i in (0, 1)])
-    np.testing.assert_allclose(jloss.mel(*signals, filters[0], **TINY), shared, rtol=1e-6)
+    np.testing.assert_allclose(jloss.mel(*signals, filters[0], **TINY), shared)
 
 
 def test_the_phase_does_not_matter_to_magnitudes():

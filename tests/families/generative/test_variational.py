@@ -213,7 +213,7 @@ def test_the_commitment_is_the_encoders():
 def test_codes_that_are_used_alike_are_0_and_none_is_below():
     """One less the exponential of an entropy was -1.5e-8 of five codes."""
     logits = 1e-4 * np.float32(np.random.default_rng(0).normal(size=(100, 6, 5)))
-    np.testing.assert_allclose(jloss.codebook_diversity(jnp.zeros((6, 5))), 0, atol=1e-12)
+    assert 0 <= jloss.codebook_diversity(jnp.zeros((6, 5))) < 1e-14  # 0 on jax 0.10
     step = jax.jit(lambda x: jloss.codebook_diversity(x, reduction="none"))
     found = step.lower(logits).compile(AS_USERS)(logits)
     shares = np.exp(np.float64(logits)) / np.exp(np.float64(logits)).sum(-1, keepdims=True)
