@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,17 @@ def test_files_have_one_topic():
 
 def test_the_top_floor_is_small():
     assert len(list(PACKAGE.glob("*.py"))) <= 4
+
+
+def test_the_repository_holds_text_alone():
+    """No download, archive or picture comes in by accident: what is committed is written by hand, in a known place."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    files = [Path(name) for name in listed.stdout.split("\0") if name]
+    top = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "hatch_build.py", "mkdocs.yml", "pyproject.toml", ".gitignore"}
+    folders = {".ci", "docs", "findings", "jloss", "notebooks", "tests"}
+    astray = [str(path) for path in files if path.parts[0] not in (folders if len(path.parts) > 1 else top)]
+    kinds = {".css", ".csv", ".ipynb", ".json", ".md", ".py", ".sh", ".toml", ".typed", ".yml"}
+    unknown = [str(path) for path in files if len(path.parts) > 1 and path != Path(".ci/run") and path.suffix not in kinds]
+    assert not astray + unknown, f"not part of the project: {astray + unknown}"
