@@ -42,6 +42,8 @@ def subject(item):
     return next((p for p in drawn if isinstance(p, str) and p in LOSSES), None)
 
 
+COSTLY = {"test_laws", "test_constant_for_the_gradient"}  # of which the plain run has the first loss of each family
+
 THINNED = {  # what differs little from jax to jax, and of how many tests of a file one is enough
     **dict.fromkeys(("tests/families/", "tests/compat/"), 10),
     **dict.fromkeys(("tests/catalogue/test_docstrings.py", "tests/core/", "tests/frameworks/", "tests/pages/", "tests/tools/"), 3),
@@ -59,6 +61,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if swept.get(getattr(item, "function", None), 0) > len(FIRST) and subject(item) not in FIRST:
             item.add_marker(pytest.mark.sweep)
+            if item.originalname in COSTLY:
+                item.add_marker(pytest.mark.slow)
     beside = collections.Counter()
     for item in items:
         file = item.nodeid.partition("::")[0]
@@ -92,8 +96,9 @@ def pytest_runtest_teardown(item, nextitem):
 
 
 @pytest.fixture(autouse=True)
-def _seconds(record_property):
-    """The report of a run has the processor's seconds of each test, those of processes that it starts included."""
+def _seconds(record_property, request):
+    """The report of a run has the processor's seconds of each test, those of processes that it starts included, and whether it is slow."""
     start = sum(os.times()[:4])
     yield
     record_property("cpu", round(sum(os.times()[:4]) - start, 3))
+    record_property("slow", request.node.get_closest_marker("slow") is not None)

@@ -30,6 +30,7 @@ def keras():
         yield keras
 
 
+@pytest.mark.slow
 def test_needs_two_inputs(keras):
     from jloss.compat.keras import loss
 
@@ -67,6 +68,7 @@ def test_weights_divide_by_their_sum_and_zero_removes(keras):
     np.testing.assert_allclose(value, (1 + 3 * 4) / 4)
 
 
+@pytest.mark.slow
 def test_a_model_trains(keras):
     from jloss.compat.keras import loss
 
@@ -194,6 +196,7 @@ def paths(scores, labels, blank):
     return -np.log(total)
 
 
+@pytest.mark.slow
 def test_ctc_gets_lengths(keras):
     from jloss.compat.keras import loss
 

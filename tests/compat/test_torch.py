@@ -40,6 +40,7 @@ def golden():
     return json.loads(GOLDEN.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", dict.fromkeys(n for n, _ in CASES))
 def test_golden(name, golden):
     with jax.enable_x64(True):
@@ -56,6 +57,7 @@ TORCH = [n for n, f in vars(F).items() if inspect.isfunction(f) and f.__module__
 BEYOND = {"pairwise_distance", "adaptive_log_softmax_with_loss"}
 
 
+@pytest.mark.slow
 def test_every_loss_of_torch_has_its_name_and_keywords():
     torch = pytest.importorskip("torch")
     theirs = torch.nn.functional
@@ -115,6 +117,7 @@ def refused(name, arguments):
     return name not in (*WARNED, *apart) and len(axes) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(TORCH) - BEYOND))
 def test_torch_sample_inputs(name):
     torch = pytest.importorskip("torch")
@@ -172,6 +175,7 @@ FUNCTION_OF = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", FUNCTION_OF)
 def test_torch_module_inputs(module):
     torch = pytest.importorskip("torch")
@@ -207,6 +211,7 @@ def test_soft_margin_does_not_overflow():
     assert slope == 1
 
 
+@pytest.mark.slow
 def test_ctc_gradient_is_that_of_its_argument():
     with jax.enable_x64(True):
         arguments, _ = build("ctc_loss", 0)
@@ -316,6 +321,7 @@ def test_binary_cross_entropy_stops_at_100():
     assert jnp.isfinite(jax.grad(lambda p: F.binary_cross_entropy(p, t))(p)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zero_infinity", [False, True])
 def test_a_sharp_path_is_no_infeasible_one(zero_infinity):
     scores = jnp.zeros((3, 1, 4)).at[..., 1].set(40.0)
@@ -331,6 +337,7 @@ def test_a_sharp_path_is_no_infeasible_one(zero_infinity):
     assert (slope == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [F.cross_entropy, F.nll_loss, F.multi_margin_loss])
 def test_a_label_out_of_range_is_nan_whatever_the_weights(function):
     for weight in (None, jnp.array([0.0, 1.0, 1.0]), jnp.zeros(3)):
@@ -350,6 +357,7 @@ def test_the_slope_in_a_weight_of_zero():
     assert F.binary_cross_entropy_with_logits(jnp.array([jnp.nan, 0.0]), t, weight=jnp.array([0.0, 2.0])) == np.float32(np.log(2))
 
 
+@pytest.mark.slow
 def test_a_tie_of_distances_is_shared():
     anchor, positive, negative = jnp.array([[0.0, 0.0]]), jnp.array([[2.0, 0.0]]), jnp.array([[1.0, 1.0]])
     slope = jax.grad(lambda a: F.triplet_margin_loss(a, positive, negative, margin=3.0, swap=True, eps=0.0))(anchor)
@@ -400,6 +408,7 @@ def test_works_under_jit_in_float32(name):
     assert jnp.isfinite(jax.jit(lambda *a: getattr(F, name)(*a, **static))(*cast))
 
 
+@pytest.mark.slow
 def test_it_is_found_from_jloss_itself():
     """In a fresh interpreter: nothing else has imported it."""
     code = "import jloss, sys; assert 'jloss.compat' not in sys.modules; print(jloss.compat.torch.__name__, jloss.compat.keras.__name__)"

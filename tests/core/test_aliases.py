@@ -68,11 +68,13 @@ def test_a_name_that_nobody_knows_is_only_missing():
         jloss.hubber  # noqa: B018
 
 
+@pytest.mark.slow
 def test_what_python_adds_does_not_contradict():
     done = subprocess.run([sys.executable, "-c", "import jloss; jloss.infonce"], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "AttributeError: jloss has no `infonce`; it is `info_nce`."  # no "Did you mean"
 
 
+@pytest.mark.slow
 def test_aliases_are_read_when_a_name_is_missing():
     program = """
 import json, sys, jloss

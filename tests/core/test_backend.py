@@ -153,6 +153,7 @@ def test_large_is_many_small(name, masked, soon):
     np.testing.assert_allclose(again, exact, rtol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["huber", "log_cosh", "logistic", "sigmoid_focal", "generalized_kl_divergence"])
 def test_every_transformation_of_a_large_batch(name, soon):
     """Forward mode, second derivatives, vmap and options with a gradient."""
@@ -254,6 +255,7 @@ CUT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keywords", ["", "where", "weights", "where weights"])
 @pytest.mark.parametrize("name", CUT)
 def test_blocks_are_the_whole(name, keywords, cut):
@@ -291,6 +293,7 @@ def test_blocks_of_other_reductions(reduction, cut):
     assert int(mass) == int(where.sum())
 
 
+@pytest.mark.slow
 def test_nothing_kept_in_blocks_is_zero(cut):
     given = [jnp.asarray(a) for a in inputs("sigmoid_focal", cut).values()]
     for keywords in ({"where": jnp.zeros(len(given[0]), bool)}, {"weights": jnp.zeros(len(given[0]))}):
@@ -299,6 +302,7 @@ def test_nothing_kept_in_blocks_is_zero(cut):
         assert not gradient.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sigmoid_focal", "siou"])
 def test_every_transformation_of_blocks(name, cut):
     """Forward mode, second derivatives both ways, vmap, a derivative kept for later, half precision, an option with a gradient."""
@@ -342,6 +346,7 @@ def test_inputs_of_a_large_batch_keep_their_order(name, soon):
     np.testing.assert_allclose(loss(*given, where=where), values[np.asarray(where)].mean(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(7001,), (2, 7001), (7001, 2)])
 @pytest.mark.parametrize("kind", [jnp.asarray, np.asarray])
 def test_blocks_of_an_option_with_a_number_for_each_of_them(shape, kind, cut):
@@ -370,6 +375,7 @@ def test_what_blocks_share_has_its_gradient_in_float32(cut):
     assert step(variance) == step(variance.astype(jnp.float32)).astype(jnp.bfloat16)
 
 
+@pytest.mark.slow
 def test_blocks_of_whichever_axis_is_longest(cut):
     """Also behind the classes, and of an array of options along another axis."""
     p, q = np.random.default_rng(0).dirichlet(np.ones(3), size=(2, 2, 7001)).astype(np.float32)
@@ -421,6 +427,7 @@ def test_large_batch_on_several_devices(name, soon):
 MASKS = ["dice", "focal_tversky", "mcc", "unified_focal", "generalized_dice"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(5, 64), (3, 40, 48), (2, 6, 8, 16)], ids=str)
 @pytest.mark.parametrize("name", MASKS)
 def test_classes_behind_the_pixels_are_classes_in_front(name, shape, soon, monkeypatch):
@@ -546,6 +553,7 @@ def test_a_column_is_summed_and_not_subtracted(count, monkeypatch):
     np.testing.assert_array_equal(slopes, np.ones_like(columns))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.complex64])
 def test_a_gram_matrix_has_the_derivatives_of_its_product(dtype):
     """Of the first and second order, forward and backward, by one product less."""

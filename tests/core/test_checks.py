@@ -101,6 +101,7 @@ def test_however_it_is_called(how):
         how(lambda *inputs, **given: jloss.hinge(inputs[0], jnp.where(inputs[1] == 0, 1, inputs[1]), **given))
 
 
+@pytest.mark.slow
 def test_what_is_masked_or_beyond_a_length_is_not_checked():
     labels = np.int32([[0, 1, -100], [3, 2, -100]])
     present = labels >= 0
@@ -118,6 +119,7 @@ def test_what_is_masked_or_beyond_a_length_is_not_checked():
     assert "`predictions` must be between 0 and 1, got 7.0 in example 0." in message(lambda: jloss.dice(pixels[None], pixels[None]))
 
 
+@pytest.mark.slow
 def test_what_is_stored_behind_the_end_of_an_episode_is_not_checked():
     """A discount of 0 cuts it off; a discount above 0 does not."""
     nan, q, zeros, even = jnp.nan, jnp.zeros((3, 2)), jnp.zeros(3), jnp.full((3, 2), 0.5)
@@ -136,6 +138,7 @@ def test_what_is_stored_behind_the_end_of_an_episode_is_not_checked():
             jloss.td_learning(zeros, zeros.at[1].set(nan), ends, zeros)
 
 
+@pytest.mark.slow
 def test_classes_on_any_axis():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(3), (2, 4, 5)).transpose(0, 3, 1, 2).astype(np.float32)
@@ -181,6 +184,7 @@ def test_another_error_within_the_block_stays_what_it_is():
         jax.jit(lambda x: jax.debug.callback(fail, x))(1.0)
 
 
+@pytest.mark.slow
 def test_the_environment_switches_a_whole_program_on():
     program = """
 import json, jax, jax.numpy as jnp, jloss
@@ -251,6 +255,7 @@ def test_penalties_are_checked_like_losses(call, said):
     assert message(call) == said
 
 
+@pytest.mark.slow
 def test_of_penalties_only_what_counts_is_checked():
     kept = np.array([True, False, True])
     with jloss.checks():

@@ -60,6 +60,7 @@ SETTINGS = [("mean", True), ("none", True), ("parts", False)]
 SCHEDULES = [*((name, "cached") for name in CASES), ("cross_entropy", "recompute"), ("sigmoid_cross_entropy", "recompute")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "backward"), SCHEDULES)
 def test_equals_full_logits(name, backward):
     loss, targets, options = CASES[name]
@@ -90,6 +91,7 @@ def test_equals_full_logits(name, backward):
         assert_close(got, wanted)
 
 
+@pytest.mark.slow
 def test_gradients_of_options_weights_and_targets():
     def f(head):
         def of(smoothing, z_loss, weights, cap, probs):
@@ -114,6 +116,7 @@ def test_any_chunk_size(size):
     assert_close(head(HIDDEN, KERNEL, LABELS, bias=BIAS), jloss.cross_entropy(logits(HIDDEN, KERNEL, BIAS), LABELS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backward", ["cached", "recompute"])
 @pytest.mark.parametrize("batch", [(21,), (9, 2), (1,), (3, 7)])
 def test_slices_on_one_cpu(monkeypatch, batch, backward):
@@ -157,6 +160,7 @@ def test_large_logits_and_wrong_labels():
     assert np.isfinite(ignored)
 
 
+@pytest.mark.slow
 def test_nan_under_the_mask_stays_there():
     hidden = HIDDEN.at[0].set(jnp.nan)
     where = jnp.ones(BATCH, bool).at[0].set(False)
@@ -178,6 +182,7 @@ def test_where_per_token_or_per_class():
 # ---------------------------------------------------------------- what composes under which schedule
 
 
+@pytest.mark.slow
 def test_cached_takes_reverse_mode_of_any_order():
     def norm(f):
         return lambda h: jnp.sum(jnp.square(jax.grad(f, 1)(h, KERNEL, LABELS)))
@@ -271,6 +276,7 @@ def test_the_gradient_of_a_half_precision_kernel_is_summed_in_float32(backward):
 # ---------------------------------------------------------------- rows into chunks
 
 
+@pytest.mark.slow
 def test_chunks_are_strided_and_padding_does_not_count():
     seen = []
 
@@ -371,6 +377,7 @@ def test_elementwise_head_with_sharded_classes():
     assert_close(got, jax.value_and_grad(lambda h, w, t: jloss.sigmoid_cross_entropy(h @ w.T, t), (0, 1))(hidden, KERNEL, bits))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
 def test_plain_jit_with_sharded_tokens_gathers_nothing(kind):
     here = mesh(kind)
@@ -400,6 +407,7 @@ def test_every_chunk_has_rows_of_all_devices_of_an_explicit_mesh(size, backward)
     assert_close(got, jax.value_and_grad(lambda h, w: jloss.cross_entropy(h @ w.T, labels, where=keep), (0, 1))(hidden, KERNEL))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "backward"), [(None, "cached"), (4, "cached"), (4, "recompute")])
 def test_exports_with_a_symbolic_batch(size, backward):
     (many,) = jax.export.symbolic_shape("b")
@@ -448,6 +456,7 @@ def test_mistakes_are_named(make, message):
         make()
 
 
+@pytest.mark.slow
 def test_forward_mode_of_the_cached_schedule_says_what_to_do():
     hidden, kernel, labels = jnp.ones((4, 2)), jnp.eye(3, 2), jnp.array([0, 1, 2, 0])
     for maker, inner, rest in (

@@ -61,6 +61,7 @@ BATCHES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BATCHES)
 def test_lengths_go_below_what_takes_hold_of_a_batch(name):
     """`matryoshka` of the hardest examples was the mean of all, a penalty counted once per length, and chunks were held at once."""
@@ -80,6 +81,7 @@ def test_lengths_go_below_what_takes_hold_of_a_batch(name):
         close(slopes(lambda *a, c=call: got(*a, **c), first, *rest), slopes(lambda *a, c=call: want(*a, **c), first, *rest))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outer", [lambda loss: loss, lambda loss: hardest(loss, 0.5), lambda loss: chunked(loss, 3)])
 @pytest.mark.parametrize("backward", ["cached", "recompute"])
 def test_one_kernel_serves_every_length(outer, backward):
@@ -118,6 +120,7 @@ ABOVE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ABOVE)
 def test_transforms_of_batches_go_above_a_sum_of_heads(name):
     """They took it for no loss at all."""
@@ -166,6 +169,7 @@ def test_values_of_different_examples_are_not_added_up():
             call(reduction="none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(8,), (2, 4)])
 def test_the_hardest_are_chosen_among_all_of_an_explicit_mesh(shape):
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:4])

@@ -91,6 +91,7 @@ def test_an_array_that_holds_no_numbers(bad, argument):
 KEYED = [name for name, entry in jloss.CATALOGUE.items() if "key" in entry.domains.values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in KEYED if name in LOSSES])
 def test_keys_of_both_kinds(name):
     entry = jloss.CATALOGUE[name]
@@ -154,6 +155,7 @@ def test_no_label_of_a_sample_is_the_blank(name):
         assert len(np.unique(hard["labels"])) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_BLANK)
 def test_a_loss_with_a_blank_keeps_the_laws_on_samples_of_any_blank(name):
     laws = ["gradient_is_the_derivative", "hard_points_have_no_nan", "label_out_of_range_is_nan"]

@@ -63,6 +63,7 @@ def said_by(name):
     return all_said()[name]
 
 
+@pytest.mark.slow
 def test_import_jloss_imports_no_family():
     loaded = said_by("modules")
     assert [m for m in loaded if not m.startswith("jloss._core")] == []
@@ -97,6 +98,7 @@ def test_a_name_that_does_not_exist_is_missing():
         jloss.CATALOGUE["hubber"]
 
 
+@pytest.mark.slow
 def test_bytecode_alone_is_enough(tmp_path):
     shutil.copytree(ROOT / "jloss", tmp_path / "jloss", ignore=shutil.ignore_patterns("__pycache__"))
     assert compileall.compile_dir(tmp_path, legacy=True, quiet=2)

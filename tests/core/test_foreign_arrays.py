@@ -92,6 +92,7 @@ def test_columns_say_how_they_become_arrays(library):
     np.testing.assert_allclose(jloss.cross_entropy(frame.to_numpy(), labels), WANTED, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_tensors_of_torch_say_how_they_become_arrays():
     torch = pytest.importorskip("torch")
     tensor = torch.tensor(PREDICTIONS, requires_grad=True)

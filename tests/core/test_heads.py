@@ -54,6 +54,7 @@ TEACHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "backward"), [*((name, "cached") for name in TEACHERS), ("distillation", "recompute")])
 def test_neither_student_nor_teacher_needs_full_logits(name, backward):
     loss, (options, labels) = getattr(jloss, name), TEACHERS[name]
@@ -88,6 +89,7 @@ def test_neither_student_nor_teacher_needs_full_logits(name, backward):
         assert all(slope.any() for slope in got[1][:3])
 
 
+@pytest.mark.slow
 def test_a_teacher_of_another_width_and_dtype_and_nan_under_the_mask():
     head = linear_head(jloss.distillation, 4, teacher=True)
     hidden = HIDDEN.astype(jnp.bfloat16).at[0, 1].set(jnp.nan)
@@ -114,6 +116,7 @@ def mesh():
     return jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backward", ["cached", "recompute"])
 def test_both_vocabularies_sharded(backward):
     head = linear_head(jloss.distillation, 3, backward, teacher=True)
@@ -136,6 +139,7 @@ def temporaries(f, *arguments, wanted=(0, 1)):
     return step.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
 def test_the_logits_of_both_models_are_never_held():
     n, d, k = 2048, 64, 8192
     shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((n, d), (k, d), (n, d), (k, d))]
@@ -217,6 +221,7 @@ def of_sequence(values, mask, steps="sum"):
     return total if steps == "sum" else total / jnp.maximum(1, jnp.sum(mask, -1)).astype(total.dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", ["sum", "mean"])
 @pytest.mark.parametrize(
     ("size", "backward"), [(None, "cached"), (1, "cached"), (3, "cached"), (10, "cached"), (1000, "cached"), (3, "recompute")]
@@ -249,6 +254,7 @@ def test_pairs_of_sequences_and_a_reference(size, backward, steps):
     assert not any(slope.any() for slope in got[1][4:])
 
 
+@pytest.mark.slow
 def test_the_reference_may_be_numbers_or_absent():
     head = linear_head(pair_loss)
     chosen, rejected = (
@@ -286,6 +292,7 @@ def test_a_masked_step_of_a_sequence_of_logits_may_hold_anything(loss):
     assert_close(got, jax.value_and_grad(lambda h, w: loss(logits(h, w), LABELS, mask), (0, 1))(HIDDEN, KERNEL))
 
 
+@pytest.mark.slow
 def test_tokens_are_examples():
     head = linear_head(token_loss, 4)
     got = jax.value_and_grad(lambda h, w: head(h, w, LABELS, ADVANTAGES, where=WHERE, soft_cap=2.0), (0, 1))(HIDDEN, KERNEL)
@@ -296,6 +303,7 @@ def test_tokens_are_examples():
     assert np.isnan(head(HIDDEN, KERNEL, LABELS.at[0, 0].set(K), ADVANTAGES, reduction="none")).sum() == 1
 
 
+@pytest.mark.slow
 def test_tokens_and_both_vocabularies_sharded():
     head = linear_head(steps_loss, 3, teacher=True)
 
@@ -323,6 +331,7 @@ def test_one_long_sequence_needs_the_logits_of_a_chunk():
     assert 4 * temporaries(short, *shapes) <= temporaries(full, *shapes)
 
 
+@pytest.mark.slow
 def test_a_batch_of_symbolic_size():
     (size,) = jax.export.symbolic_shape("b")
     head = linear_head(steps_loss, teacher=True)
@@ -380,6 +389,7 @@ def test_help_lists_hidden_and_kernel_in_place_of_logits(loss):
     assert all(f"    {name}: " in arguments for name in ("bias", "soft_cap", "class_axis_name", list(jloss.entry(loss).inputs)[1]))
 
 
+@pytest.mark.slow
 def test_chunked_keeps_the_teacher():
     head = chunked(linear_head(jloss.distillation, teacher=True), 3)
     assert head == linear_head(jloss.distillation, 3, teacher=True)
@@ -418,6 +428,7 @@ def test_mistakes_are_named(make, message):
         make()
 
 
+@pytest.mark.slow
 def test_forward_mode_under_recompute():
     head = linear_head(pair_loss, 3, "recompute", teacher=True)
     given = functools.partial(head, CHOSEN, REJECTED)

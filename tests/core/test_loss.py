@@ -107,6 +107,7 @@ def counted(dtype):
     return mismatch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 200_000])
 @pytest.mark.parametrize("dtype", ["bool", "int32", "uint8", "bfloat16"])
 def test_a_core_may_count(dtype, size):

@@ -41,6 +41,7 @@ def test_angle_in_double_precision_is_arctan2():
         np.testing.assert_array_equal(_special.arctan2(jnp.float64(0.3), jnp.float64(-0.7)), np.arctan2(0.3, -0.7))
 
 
+@pytest.mark.slow
 def test_a_nan_that_does_not_count_leaves_the_gradients_of_its_neighbours_alone():
     rows = jnp.array([[1.0, jnp.nan, 2.0], [0.0, 1.0, 2.0]])
     kept = jnp.array([False, True])
@@ -58,6 +59,7 @@ def test_zeros_are_normalised_beside_others_in_one_program():
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_norms_are_right_up_to_the_largest_number(dtype):
     """Also where the squares, and even the sum, of as many numbers as there are would overflow."""
@@ -74,6 +76,7 @@ def test_norms_are_right_up_to_the_largest_number(dtype):
             np.testing.assert_allclose(np.float64(gradient), given / length, rtol=2 * float(info.eps))
 
 
+@pytest.mark.slow
 def test_a_hundred_numbers_in_float16_are_normalised():
     """Their squares add up to more than 65504, or are less than 6e-8."""
     for size in (1e-4, 1e3, 6e4):
@@ -113,6 +116,7 @@ def test_norms_neither_overflow_nor_underflow(size):
     np.testing.assert_allclose(slopes, (np.eye(3) - np.outer([0.6, 0.8, 0], [0.6, 0.8, 0])) / 5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -65,6 +65,7 @@ def test_a_setting_has_the_dtype_of_the_arithmetic(name, x64):
             np.testing.assert_allclose(found, wanted, rtol=1e-5, err_msg=kind)
 
 
+@pytest.mark.slow
 def test_every_loss_takes_a_whole_number_as_an_integer():
     """Traced only: what is cast is cast for all alike."""
     taken = 0
@@ -84,6 +85,7 @@ def test_a_list_that_does_not_fit_is_named_where_it_holds_integers():
         jloss.huber(P, T, delta=[1, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize("name", CALLS)
 def test_a_state_keeps_its_dtype_whatever_the_settings_are(name, x64):

@@ -62,6 +62,7 @@ def derivatives(name):
     return first, forward, second(floats), slopes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SWEEP)
 def test_blocks_and_tiles_change_no_number(name, request):
     wanted = derivatives(name)
@@ -71,6 +72,7 @@ def test_blocks_and_tiles_change_no_number(name, request):
         np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-4 * max(0.05, np.max(np.abs(y))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*SWEEP, *BY_STATISTICS])
 def test_a_large_set_takes_one_and_a_half_times_its_inputs_and_grows_with_them(name):
     """A copy that is normalised, and a block of pairs; nothing as large as the gradient beside it."""
@@ -106,6 +108,7 @@ def test_two_bfloat16_add_up_like_a_float32():
     assert not isinstance(_zeros(jnp.zeros(3), True), _InTwo)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["multi_similarity", *(pytest.param(n, marks=pytest.mark.slow) for n in ("batch_hard_triplet", "lifted_structure"))]
 )

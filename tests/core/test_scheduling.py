@@ -74,6 +74,7 @@ def test_the_identities_stand_for_every_step_of_the_heart():
     assert {name for _, name in steps} - FACTS == {name for _, name in IDENTITIES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.usefixtures("called")
 def test_laws_hold_without_scheduling(name):
@@ -81,6 +82,7 @@ def test_laws_hold_without_scheduling(name):
     assert report, str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_values_are_those_of_the_scheduled_loss(name, called, monkeypatch):
     subject = case(name)
@@ -92,6 +94,7 @@ def test_values_are_those_of_the_scheduled_loss(name, called, monkeypatch):
     cases.close((subject.run(inputs), subject.run(inputs, where=where)), plain, "a step changed a number", inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["gaussian_nll", "js_divergence", "sigmoid_focal", "siou", "soft_dtw", "soft_dtw_divergence", "unified_focal", "vtrace"]
 )

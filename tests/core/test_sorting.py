@@ -116,6 +116,7 @@ def test_short_rows_are_compared(monkeypatch, name, size):
     np.testing.assert_allclose(np.delete(slopes, 7, 0), np.delete(right_slopes, 7, 0), rtol=rtol, atol=rtol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [3, 40, 128])
 def test_compared_against_the_definition(size):
     scores = np.delete(awkward_rows(size), [5, 7, 8], 0)
@@ -133,6 +134,7 @@ def test_compared_against_the_definition(size):
         np.testing.assert_allclose(slopes, np.maximum(scores / power - low[:, None], 0) ** power, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [0, 1])
 def test_a_shared_argument_in_parts(monkeypatch, shared):
     monkeypatch.setattr(sorting, "on_one_cpu", lambda: True)

@@ -32,6 +32,7 @@ def test_every_stateful_loss_is_tried():
     assert sorted(CALLS) == sorted(n for n, entry in jloss.CATALOGUE.items() if entry.kind == "stateful")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_no_state_has_a_gradient(name):
     """Neither value nor next state depends on a state, nor the next state on the inputs, as far as derivatives know."""
@@ -115,6 +116,7 @@ def test_a_state_of_another_type_is_named(name):
             criterion.apply(other, *inputs)
 
 
+@pytest.mark.slow
 def test_training_moves_no_state():
     """A state that sits among the parameters stays what the updates of the loss made it."""
     criterion = jloss.ghm(bins=5)

@@ -76,6 +76,7 @@ def test_tolerant_has_no_gradient_up_to_its_border():
     np.testing.assert_array_equal(slope, [0, 0, 0, 1])
 
 
+@pytest.mark.slow
 def test_structural_risk_is_empirical_risk_plus_penalty():
     params = {"kernel": jnp.array([[1.0, -2.0]]), "bias": jnp.array(3.0)}
     risk = regularized(jloss.cross_entropy, ridge, 0.5)
@@ -92,6 +93,7 @@ def test_regularized_accumulates_exactly_over_micro_batches():
     same(total / mass, risk(P, T, P, weights=WEIGHTS))
 
 
+@pytest.mark.slow
 def test_weighted_sum_of_one_is_the_loss():
     one = weighted_sum({"only": (1.0, jloss.huber)})
     for reduction in ("mean", "sum", "none", "parts"):
@@ -199,6 +201,7 @@ def test_three_tenths_of_ten_are_three():
     np.testing.assert_array_equal(jax.grad(hardest(jloss.absolute_error, 0.3))(losses, jnp.zeros(10)) > 0, losses > 6)
 
 
+@pytest.mark.slow
 def test_a_chunk_at_a_time_each_direction_stops_its_own():
     """The teacher of one direction is the student of the other."""
     student, teacher = jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([[0.0, 1.0], [3.0, 0.0]])
@@ -250,6 +253,7 @@ def test_symmetric_of_a_symmetric_loss_is_the_loss():
     same(symmetric(kl)(p, q), 0.5 * (kl(p, q) + kl(q, p)))
 
 
+@pytest.mark.slow
 def test_permutation_invariant():
     rng = np.random.default_rng(2)
     voices, targets = (jnp.asarray(rng.normal(size=(3, 4, 6)), jnp.float32) for _ in range(2))
@@ -268,6 +272,7 @@ def test_permutation_invariant():
     same(classes, best)
 
 
+@pytest.mark.slow
 def test_deep_supervision_of_one_depth_is_the_loss():
     one = deep_supervision(jloss.huber, [1.0])
     for keywords in REDUCTIONS:
@@ -282,6 +287,7 @@ def test_deep_supervision_of_one_depth_is_the_loss():
         two(P, T)
 
 
+@pytest.mark.slow
 def test_uncertainty_weighted_at_its_best_variances():
     tasks = uncertainty_weighted({"near": jloss.squared_error, "far": jloss.absolute_error})
     total, parts = tasks(P, T, log_variances={"near": 0.0, "far": 0.0}, where=WHERE)
@@ -319,6 +325,7 @@ METRICS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decision", METRICS)
 def test_smoothed_metric_sharpens_to_the_metric(decision):
     metric, targets, known = METRICS[decision]
@@ -359,6 +366,7 @@ def test_training_on_a_smoothed_metric_improves_the_metric():
     assert jnp.mean(jnp.argmax(logits, 1) == LABELS) == 1
 
 
+@pytest.mark.slow
 def test_perturbed_gradient_is_that_of_the_smoothed_metric():
     loss = smoothed_metric(f1, 1.0, decision="threshold", perturbed=True, samples=1_000_000)
     scores, targets = jnp.array([0.3]), jnp.array([1.0])  # the metric is 1 above 0: its mean over normal noise is the cumulative normal
@@ -389,12 +397,14 @@ QUICK = ["masked_equals_absent", "parts_add_up", "shard_map_equals_one_device"]
 IN_FULL = ("tilted_tolerant", "regularized")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFORMED)
 def test_keeps_the_contract(name):
     report = check(TRANSFORMED[name](), laws=None if name in IN_FULL else QUICK)
     assert report, str(report)
 
 
+@pytest.mark.slow
 def test_every_order_of_two_is_one_loss():
     """A transform of examples acts below one of batches, whichever is written first."""
     pairs = [
@@ -477,6 +487,7 @@ def test_any_two_compose(above):
         assert jax.tree.map(jnp.shape, slope) == jax.tree.map(jnp.shape, given), (above, below)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(8,), (2, 4), (3, 5, 4)])
 @pytest.mark.parametrize("backward", ["cached", "recompute"])
 def test_chunks_of_an_option_with_several_numbers(shape, backward):
@@ -546,6 +557,7 @@ def test_weights_that_cancel_are_no_number_in_a_sum_of_losses_either():
     assert not np.isfinite(weighted_sum({"a": (1.0, jloss.huber), "b": (0.5, jloss.absolute_error)})(P, T, weights=weights)[0])
 
 
+@pytest.mark.slow
 def test_nested_transforms_of_one_kind():
     """Chunks in chunks are chunks, a second penalty is added, a schedule within a schedule asks at the same step."""
     same(gradient(chunked(chunked(jloss.huber, 2), 3), P, T, where=WHERE), gradient(jloss.huber, P, T, where=WHERE))

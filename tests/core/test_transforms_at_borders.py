@@ -51,6 +51,7 @@ def test_tolerant_at_its_border_and_of_a_loss_that_is_not_0_at_a_match():
     np.testing.assert_allclose(by_margin, -(np.exp(1.25) - 1) + (np.exp(0.75) - 1), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_tolerant_of_nothing_is_the_loss_at_a_match():
     for loss in (jloss.poisson_nll, jloss.squared_error, jloss.absolute_error):
         same(gradient(tolerant(loss, 0.0), jnp.ones(2), jnp.ones(2)), gradient(loss, jnp.ones(2), jnp.ones(2)))
@@ -156,6 +157,7 @@ def test_reductions_over_devices(name):
     np.testing.assert_allclose(got[2], (4 * total, 4 * mass), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backward", ["cached", "recompute"])
 def test_a_head_adds_up_over_devices(backward):
     """Logits 1 and 0 for each of eight tokens, label 0: log(1 + 1/e) each; and elementwise, errors 1 and 0."""
@@ -266,6 +268,7 @@ def test_parameters_come_behind_the_inputs_and_before_what_may_be_left_out(make,
     assert [n for n, p in shown.items() if p.kind is p.POSITIONAL_OR_KEYWORD] == [*inputs, "params", *optional]
 
 
+@pytest.mark.slow
 def test_parameters_have_a_place_behind_a_linear_head():
     hidden, kernel, labels = jnp.ones((4, 2)), jnp.eye(3, 2), jnp.array([0, 1, 2, 0])
     head = linear_head(jloss.cross_entropy)

@@ -224,6 +224,7 @@ def test_a_loss_whose_classes_cannot_be_split_says_so(name):
         head(hidden=jnp.ones((4, 3)), kernel=jnp.ones((5, 3)), **rest, class_axis_name="model")
 
 
+@pytest.mark.slow
 def test_half_precision_on_many_devices_is_rounded_once():
     hidden, kernel = (jnp.asarray(RNG.normal(size=shape), jnp.bfloat16) for shape in ((256, 8), (16, 8)))
     labels = jnp.zeros(256, jnp.int32)  # all push the same way: a half-precision sum would stop growing

@@ -126,6 +126,7 @@ OF_COMPLEX = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("penalty", "truth", "options"), OF_COMPLEX)
 def test_complex_weights(penalty, truth, options):
     """Value and gradient, the latter in the convention of `jax.grad`: the real derivative minus i times the imaginary one."""
@@ -146,6 +147,7 @@ def test_complex_weights(penalty, truth, options):
         assert not np.asarray(jax.grad(lambda w: penalty(w, **options))(jnp.zeros((3, 2), jnp.complex64))).any()
 
 
+@pytest.mark.slow
 def test_complex_and_real_weights_in_one_tree():
     assert float(jloss.l2({"w": jnp.array([3 + 4j]), "b": jnp.array([1.0])})) == 26.0
     value, gradient = jax.value_and_grad(jloss.l1)({"w": jnp.array([3 + 4j, 0]), "b": jnp.array([-1.0], jnp.bfloat16), "n": 3.0})
@@ -194,6 +196,7 @@ def network(x):
     return jnp.tanh(jnp.asarray(KERNEL) @ x)
 
 
+@pytest.mark.slow
 def test_directions_of_bfloat16_are_isotropic():
     """jax's normal numbers in bfloat16 have a mean: along the ones, where this Jacobian points, the penalty was 1.6."""
     rows = jnp.ones((2000, 1), jnp.bfloat16)
@@ -208,6 +211,7 @@ def test_directions_of_bfloat16_are_isotropic():
     np.testing.assert_allclose(jloss.path_length_penalty(image, rows, jax.random.key(0), 0.0), 1 / 4096, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_jacobian_penalty_is_unbiased():
     (inputs,) = draws((3, 3), seed=8)
     exact = [float(np.sum(np.square(jax.jacobian(network)(x)))) for x in inputs]
@@ -230,6 +234,7 @@ def test_raw_and_typed_keys_are_the_same_randomness(projections):
     assert values[0].shape == (3,)
 
 
+@pytest.mark.slow
 def test_gradient_penalty():
     inputs, direction = draws((5, 3), (3,), seed=9)
     slope = float(np.linalg.norm(direction))
@@ -262,6 +267,7 @@ def test_masked_examples_have_no_influence(keywords):
         np.testing.assert_allclose(g, w, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_example_of_weight_zero_has_a_slope_in_its_weight():
     """Slopes 2 and 6, so losses of 1 and 25: at the weights 1 and 0 the mean rises by 24 in the second."""
     inputs, weights = jnp.array([[1.0], [3.0]]), jnp.array([1.0, 0.0])

@@ -177,6 +177,7 @@ def test_every_name_is_a_loss():
                 assert hasattr(jloss, name), f"docs/migration.md names jloss.{name}"
 
 
+@pytest.mark.slow
 def test_labels_padded_with_minus_one_become_a_length():
     frames, words = (jnp.asarray(numbers()[n]) for n in ("frames", "words"))
     padded = words.at[1, 1].set(-1)

@@ -28,6 +28,7 @@ OTHER = """where weights reduction axis_name axis spatial_ndim float jit x log a
     abs jloss jax jax_debug_nans mask mse pick safe_divide bool int str init apply get_value set_value"""  # in backticks, and no loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["index.md", "nan.md", "own.md", "pictures.md", "states.md"])
 def test_code_runs(name, tmp_path, capsys):
     """From top to bottom, as a reader would type it; `diagnose` prints what the page says."""

@@ -110,6 +110,7 @@ def test_rows_of_agents_have_the_sizes_of_their_target():
     assert bench.inputs_of(find_entry("td_lambda"), bench.ROWS["td_lambda"], 1 << 10)[0].shape == (1, 1000)
 
 
+@pytest.mark.slow
 def test_each_command_takes_a_name_as_in_a_program():
     from jloss.tools import check
     from jloss.tools.bench import measure
@@ -279,6 +280,7 @@ def interrupted(function, at):
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("at", "done"), [(1, 0), (2, 1)])
 def test_a_stopped_training_writes_what_is_done(say, at_ease, monkeypatch, tmp_path, at, done):
     from jloss.tools import train
@@ -291,6 +293,7 @@ def test_a_stopped_training_writes_what_is_done(say, at_ease, monkeypatch, tmp_p
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.slow
 def test_a_stopped_benchmark_writes_what_is_done(say, monkeypatch, tmp_path):
     from jloss.tools import bench
 
@@ -300,6 +303,7 @@ def test_a_stopped_benchmark_writes_what_is_done(say, monkeypatch, tmp_path):
     assert [r["loss"] for r in rows(tmp_path / "bench.csv")] == ["huber"]
 
 
+@pytest.mark.slow
 def test_a_stop_that_a_callback_swallows_is_not_lost(say, at_ease, monkeypatch, tmp_path):
     """jax runs callbacks of the garbage collector, in which Python only prints an exception."""
     from jloss.tools import train
@@ -320,6 +324,7 @@ def test_a_stop_that_a_callback_swallows_is_not_lost(say, at_ease, monkeypatch, 
 # ---------------------------------------------------------------- train
 
 
+@pytest.mark.slow
 def test_train_digits_compares_losses(say, at_ease, tmp_path):
     status, out, _ = say(
         *("train", "--loss", "cross_entropy,softmax_focal", "--option", "softmax_focal.gamma=1.5"),
@@ -393,6 +398,7 @@ def test_noise_only_touches_the_training_part():
     assert 0.25 < (plain.y != noisy.y).mean() < 0.35
 
 
+@pytest.mark.slow
 def test_every_loss_that_fits_takes_a_step():
     """What `fitting` promises is true, and what it leaves out says why."""
     from jloss.tools import train
@@ -455,6 +461,7 @@ def test_mistakes_are_told_in_a_line(say, tmp_path, argv, parts):
 # ---------------------------------------------------------------- bench
 
 
+@pytest.mark.slow
 def test_bench_writes_table_and_figure(say, tmp_path):
     status, out, _ = say("bench", "--loss", "huber,cross_entropy", "--size", "1000", "--repeats", "2", "--out", str(tmp_path))
     assert status == 0
@@ -477,6 +484,7 @@ def test_bench_writes_table_and_figure(say, tmp_path):
     assert (tmp_path / "bench.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_bench_says_how_memory_grows():
     """All similarities of a set exist at once; classes and examples only stand beside each other."""
     from jloss.tools import bench
@@ -571,6 +579,7 @@ def test_every_loss_has_a_path_to_plot_and_inputs_to_time():
         assert jax.eval_shape(entry.public, *arrays).shape == (), name
 
 
+@pytest.mark.slow
 def test_module_and_console_script_run():
     for command in ([sys.executable, "-m", "jloss"], [shutil.which("jloss")]):
         if command[0]:
@@ -592,6 +601,7 @@ def test_consoles_without_all_letters(monkeypatch, encoding):
         assert argv[-1] in said if argv[0] == "show" else all(name in said for name in jloss.CATALOGUE)
 
 
+@pytest.mark.slow
 def test_a_russian_console():
     command = [sys.executable, "-m", "jloss", "list", "--family", "divergence"]
     done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "cp1251"}, check=False)
@@ -679,6 +689,7 @@ def test_check_passes_a_sound_loss(mine, target):
     assert out.endswith("all 4 laws hold.\n")
 
 
+@pytest.mark.slow
 def test_check_of_all_laws(mine):
     status, out, _ = mine("mine:sound", "--option", "scale=2.0")
     assert status == 0, out
@@ -730,6 +741,7 @@ def test_check_names_the_line_once_however_many_laws_it_stops(mine):
     assert "`jnp.where(condition, a, b)` instead of `if`" in out
 
 
+@pytest.mark.slow
 def test_check_of_a_plain_function(mine, at_ease):
     status, out, _ = mine("mine:plain", "--inputs", "arrays")
     assert status == 1

@@ -83,6 +83,7 @@ def naive(predictions: Array, targets: Array, **reduce: Unpack[jloss.Reduce]) ->
     return jnp.sqrt(jnp.sum(jnp.square(predictions - targets))) + jnp.exp(predictions[0])
 
 
+@pytest.mark.slow
 def test_diagnose_blames_the_argument():
     text = str(diagnose(jloss.cross_entropy, jnp.zeros((3, 4)), jnp.array([0, 9, 1])))
     assert text == (
@@ -112,6 +113,7 @@ def test_diagnose_finds_masked_examples_innocent():
     assert diagnose(jloss.huber, jnp.array([jnp.nan, 1.0]), jnp.zeros(2), where=jnp.array([False, True]))
 
 
+@pytest.mark.slow
 def test_diagnose_looks_inside_calls():
     """Of `jax.jit`, `jax.checkpoint` and a rule of its own (the angle of `ciou`), in the value and in the gradient."""
     boxes = jnp.array([[0.0, 0.0, 1e30, 1.0], [0.0, 0.0, 1.0, 1.0]])

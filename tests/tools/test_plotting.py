@@ -76,6 +76,7 @@ def test_under_outliers_the_median_stays_and_the_mean_goes():
         compare(["cross_entropy"], under="outliers")
 
 
+@pytest.mark.slow
 def test_under_imbalance_adjusted_logits_stay_fair():
     axis = compare(["cross_entropy", "sigmoid_cross_entropy", "logit_adjusted"], under="imbalance")
     learned = {name: points[:, 1] for name, points in lines(axis).items()}
@@ -89,6 +90,7 @@ def test_under_imbalance_adjusted_logits_stay_fair():
         compare(["huber"], under="imbalance")
 
 
+@pytest.mark.slow
 def test_landscape():
     axis = landscape("huber", over=("predictions", "delta"), points=21)
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("predictions: estimates", "delta")

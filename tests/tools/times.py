@@ -10,21 +10,22 @@ from xml.etree import ElementTree
 from tests.cases import LOSSES
 
 
-def read(paths: list[str]) -> tuple[Counter, Counter, Counter]:
-    """Seconds by file, by law, and of the sweeps by loss."""
-    files, laws, losses = Counter[str](), Counter[str](), Counter[str]()
+def read(paths: list[str]) -> tuple[Counter, Counter, Counter, Counter]:
+    """Seconds by file, by law, of the sweeps by loss, and of the plain tests and the slow ones."""
+    files, laws, losses, kinds = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     known = set(LOSSES)
     for test in (test for path in paths for test in ElementTree.parse(path).iter("testcase")):
         properties = [(p.get("name"), p.get("value")) for p in test.iter("property")]  # of a law one for each setting of options
         seconds = sum(float(value) for name, value in properties if name == "cpu")
         files[test.get("classname")] += seconds
+        kinds["slow" if ("slow", "True") in properties else "plain"] += seconds
         for name, value in properties:
             if name.startswith("law "):
                 laws[name.removeprefix("law ")] += float(value)
         words = test.get("name").partition("[")[2].rstrip("]").split("-")
         for loss in known.intersection(words):
             losses[loss] += seconds
-    return files, laws, losses
+    return files, laws, losses, kinds
 
 
 def table(title: str, numbers: Counter, most: int) -> None:
@@ -37,8 +38,9 @@ def table(title: str, numbers: Counter, most: int) -> None:
 
 
 def main(paths: list[str]) -> None:
-    files, laws, losses = read(paths)
+    files, laws, losses, kinds = read(paths)
     print(f"{files.total():.0f} seconds of the processor; a loss {losses.total() / max(1, len(losses)):.2f}, of {len(losses)} in sweeps")
+    table("by kind (a plain run on two cores: under 1000)", kinds, 2)
     table("by file", files, 20)
     table("by law", laws, len(laws))
     table("the dearest losses", losses, 10)

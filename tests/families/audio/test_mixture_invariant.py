@@ -32,6 +32,7 @@ def test_is_the_least_of_all_assignments(count):
     np.testing.assert_allclose(SEPARATED(sources, mixtures, reduction="none"), wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_best_assignment():
     """Sources 0 and 2 make the first mixture, 1 the second."""
     (sources,) = draws((3, 8))
@@ -71,6 +72,7 @@ def test_more_sources_than_can_be_held_at_once_and_spectra():
     np.testing.assert_allclose(loss(sources, mixtures), min(each), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_keeps_the_contract():
     laws = [
         "masked_equals_absent",

@@ -67,6 +67,7 @@ def test_a_match_is_0_with_gradient_0(name, signal):
     np.testing.assert_array_equal(gradients, np.zeros((2, 8)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fft_size", [4, 512])
 def test_a_match_of_compressed_spectra_is_0_in_optimised_code(fft_size):
     """Of two equal products CPUs subtract one before it is rounded."""
@@ -186,6 +187,7 @@ def test_parts_have_each_frequency_once(parts_are_small, size, counts, share):
         np.testing.assert_allclose(np.abs(part), columns, atol=1e-5 * wanted.max())
 
 
+@pytest.mark.slow
 def test_what_lies_behind_a_frame_has_no_gradient(parts_are_small):
     def energy(x):
         return sum(jnp.sum(jnp.square(jnp.abs(z))) for z in spectrum_in_parts(x, 32))
@@ -195,6 +197,7 @@ def test_what_lies_behind_a_frame_has_no_gradient(parts_are_small):
     np.testing.assert_allclose(jax.grad(energy)(jnp.asarray(x)), wanted, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "hop", "window"), [("stft", 50, 240), ("filtered", 129, 512), ("mel", 128, None), ("mel", 700, 300), ("mel", 512, 511)]
 )
@@ -214,6 +217,7 @@ def test_large_batches_have_spectra_in_parts(name, hop, window):
         np.testing.assert_allclose(gradient, alone if at < 2 else alone.sum(axis=0), atol=1e-9 * np.abs(gradient).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_examples_one_after_another_are_the_same(weighted):
     """Batches of half a megabyte come in blocks. Reduced to nothing they come at once, in stretches."""
@@ -233,6 +237,7 @@ def test_examples_one_after_another_are_the_same(weighted):
         np.testing.assert_allclose(gradient, wanted, atol=2e-5 * np.abs(wanted).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["stft", "complex_stft", "compressed_spectral"])
 def test_large_batches_take_another_way_to_the_same_numbers(name):
     """On CPUs a transform of its own; value and gradient are those of the examples alone."""
@@ -261,6 +266,7 @@ def signals_are_long(monkeypatch):
     monkeypatch.setattr(_distances, "STRETCH", 150)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [301, 449, 707])
 def test_stretches_of_long_signals_are_the_definition(signals_are_long, length):
     """The last of 3, 3 or 5 holds frames that do not count."""
@@ -280,6 +286,7 @@ def test_stretches_of_long_signals_are_the_definition(signals_are_long, length):
             np.testing.assert_allclose(np.vdot(gradient, direction), slope, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_stretches_keep_the_contract(signals_are_long):
     laws = ["masked_equals_absent", "parts_add_up", "shard_map_equals_one_device", "sharded_batch_gathers_nothing"]
     laws += ["batch_equals_one_by_one", "gradient_is_the_derivative", "transformations_compose"]
@@ -287,6 +294,7 @@ def test_stretches_keep_the_contract(signals_are_long):
     assert report, str(report)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_widened_first():
     signals = [s.astype(jnp.bfloat16) for s in draws((64,), (64,))]
     for name, loss in LOSSES.items():
@@ -439,6 +447,7 @@ def test_convergence_of_a_batch_is_where_auraloss_differs():
     assert theirs < 2
 
 
+@pytest.mark.slow
 def test_torch(near):
     """The mel loss and the complex losses as one writes them with torch.stft."""
     torch = pytest.importorskip("torch")
@@ -480,6 +489,7 @@ def test_a_single_speaker_has_no_other_to_be_told_from(method):
     assert not slope.any()
 
 
+@pytest.mark.slow
 def test_utterances_that_cancel_have_no_centroid():
     """Only the own one is left, which is opposite: log(exp(-15) + 2 exp(-5)) + 15. What rounding left of the others had a direction."""
     lengths = jnp.array([[1.1116332, -0.92589957], [0.5825384, -0.7828086], [-2.4938943, 0.49136826]])

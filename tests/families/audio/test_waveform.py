@@ -74,6 +74,7 @@ def test_errors_at_a_match_and_at_silence(loss):
     assert np.isfinite(gradients).all()
 
 
+@pytest.mark.slow
 def test_a_filter_of_the_target_is_no_distortion():
     """Nor is a match, at more taps than samples; the ceiling is 80 for an epsilon of 1e-8."""
     (target,) = draws((600,))
@@ -94,6 +95,7 @@ def test_of_silence_delays_explain_nothing(signals):
     np.testing.assert_array_equal(gradients, np.zeros((2, len(signals[0]))))
 
 
+@pytest.mark.slow
 def test_ci_sdr_by_hand():
     """Of (1, 1) with the delays of (1, 0) by 0, or by 0 and 1, a half or all is explained; what is late or orthogonal is not."""
     np.testing.assert_allclose(jloss.ci_sdr(jnp.array([1.0, 1]), jnp.array([1.0, 0]), filter_length=1), 0, atol=1e-5)
@@ -106,6 +108,7 @@ def test_ci_sdr_by_hand():
         jloss.ci_sdr(TONE, TONE, filter_length=0)
 
 
+@pytest.mark.slow
 def test_rounding_at_a_match_has_no_gradient_in_ci_sdr():
     """The error is epsilon of the energy there; the derivative of what is 0 but for rounding, over that, was 6."""
     signal = np.random.default_rng(0).normal(size=30).astype(np.float32)
@@ -114,6 +117,7 @@ def test_rounding_at_a_match_has_no_gradient_in_ci_sdr():
     assert np.abs(np.asarray(gradients)).max() < 0.5
 
 
+@pytest.mark.slow
 def test_the_second_derivative_of_ci_sdr():
     """By differences of gradients: the best filter moves with the signals."""
     prediction, target, along = draws((30,), (30,), (30,))
@@ -137,6 +141,7 @@ def test_scale_invariance():
 LOUDNESS = [0.0, 1e-30, 1e-6, 1.0, 1e12, 1e18, 1e30]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["si_sdr", "snr", "sd_sdr", "esr", "dc_error", "sa_sdr", "ci_sdr"])
 def test_loud_and_quiet_signals_are_those_of_float64(name):
     """Squares of 1e18 overflow in float32, those of 1e-30 underflow."""
@@ -154,6 +159,7 @@ def test_loud_and_quiet_signals_are_those_of_float64(name):
     assert all(np.isfinite(g[fits]).all() for g in gradients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loudness", [1.0, 1e6, 1e18, 1e30])
 def test_ratios_of_loud_signals_keep_their_gradient(loudness):
     near, target = np.float32(loudness) * (TONE + OTHER / 10), np.float32(loudness) * TONE
@@ -174,6 +180,7 @@ def test_a_loud_mean_alone_is_silence():
     np.testing.assert_array_equal(gradients, np.zeros((2, 8)))
 
 
+@pytest.mark.slow
 def test_sources_in_one_ratio():
     """Of two sources one is silent: the energy is 4, the error 0.01 of each."""
     targets = np.stack([TONE, SILENCE])
@@ -200,6 +207,7 @@ def test_integers_of_a_sound_file_are_targets():
     np.testing.assert_allclose(jloss.snr(1000 * TONE + 100 * OTHER, sound), -20, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_permutation_and_masked_examples():
     separated = jloss.permutation_invariant(jloss.si_sdr)
     near = np.stack([OTHER + TONE / 10, TONE + OTHER / 10])
@@ -210,6 +218,7 @@ def test_permutation_and_masked_examples():
     np.testing.assert_array_equal(gradient[1], SILENCE)
 
 
+@pytest.mark.slow
 def test_pre_emphasis():
     np.testing.assert_allclose(jloss.pre_emphasis(np.float32([2, 2, 4])), [2, 2 - 1.9, 4 - 1.9], rtol=1e-6)
     np.testing.assert_allclose(jloss.pre_emphasis([[1, 3], [0, 2]], 0.5), [[1, 2.5], [0, 2]])

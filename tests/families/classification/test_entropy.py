@@ -83,6 +83,7 @@ OPTAX = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTAX)
 def test_agrees_with_optax(name):
     values, gradients = zip(*(value_and_grad(f, LOGITS) for f in OPTAX[name]), strict=True)
@@ -90,6 +91,7 @@ def test_agrees_with_optax(name):
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_agrees_with_torch():
     torch = pytest.importorskip("torch")
     F = torch.nn.functional
@@ -185,6 +187,7 @@ def test_focal_gradient_is_finite_where_the_label_is_certain():
     np.testing.assert_allclose(focal, plain, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_absent_classes():
     logits = jnp.array([[1.0, -INF, 2.0, -INF]])
     for options in ({}, {"label_smoothing": 0.2}, {"z_loss": 0.01}):
@@ -230,6 +233,7 @@ def test_binary_cross_entropy_floor():
     assert half == 100  # Keras in bfloat16: inf
 
 
+@pytest.mark.slow
 def test_scores_of_probabilities():
     np.testing.assert_allclose(jloss.brier(jnp.eye(3), jnp.array([0, 1, 0]), reduction="none"), [0, 0, 2])
     value, gradient = ours(jloss.log_loss, jnp.array([[0.0, 1.0]]), jnp.array([0]))
@@ -282,6 +286,7 @@ SHARDED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHARDED)
 def test_classes_split_over_devices(name):
     loss, options = jloss.CATALOGUE[name].public, SHARDED[name]
@@ -350,6 +355,7 @@ def test_logits_of_infinity_share_all_probability(name):
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.slow
 def test_logits_of_infinity_over_devices_and_in_rows_of_large_batches():
     logits = jnp.zeros((8, 9000)).at[jnp.arange(4), jnp.arange(4)].set(jnp.inf)
     labels = jnp.array([0, 1, 2, 0, 4, 5, 6, 7])
@@ -385,6 +391,7 @@ def test_the_gradient_in_the_target_of_an_absent_class_is_finite():
     np.testing.assert_allclose(jax.grad(jloss.soft_cross_entropy, argnums=1)(logits, targets), np.full(3, np.log(2)), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_soft_cross_entropy_of_many_is_that_of_few_at_the_awkward_points():
     """A large batch is computed in another order; at -inf, +inf (once and twice), zeros and 1e4 it gives the same."""
     logits = np.array(

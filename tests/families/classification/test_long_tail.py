@@ -18,6 +18,7 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
 
 
+@pytest.mark.slow
 def test_class_balanced_weights():
     counts = np.array([5000, 500, 50, 5])
     effective = (1 - 0.999 ** counts.astype(float)) / (1 - 0.999)
@@ -32,6 +33,7 @@ def test_class_balanced_weights():
         jloss.class_balanced_weights(counts, beta=2)
 
 
+@pytest.mark.slow
 def test_class_balanced_weights_of_several_data_sets():
     """Each row of counts is one data set: its weights sum to the number of its classes."""
     counts = jnp.array([[2, 2, 0], [1, 10, 100]])
@@ -43,6 +45,7 @@ def test_class_balanced_weights_of_several_data_sets():
     np.testing.assert_allclose(jloss.ldam_margins(jnp.array([[16, 1], [1, 1]])).max(-1), [0.5, 0.5], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_ldam_margins():
     np.testing.assert_allclose(jloss.ldam_margins(jnp.array([10000, 16, 1])), [0.05, 0.25, 0.5], rtol=1e-6)
     np.testing.assert_allclose(jloss.ldam_margins(jnp.array([16, 0]), max_margin=1.0), [0.5, 1.0], rtol=1e-6)
@@ -61,6 +64,7 @@ def test_logit_adjustment_is_balanced_softmax():
     np.testing.assert_allclose(jloss.logit_adjusted(LOGITS, LABELS, log_prior, tau=0.0), jloss.cross_entropy(LOGITS, LABELS), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_prior_of_minus_infinity_removes_a_class():
     log_prior = jnp.array([0.0, -jnp.inf, 0.0, 0.0])
     labels = jnp.where(LABELS == 1, 0, LABELS)
@@ -79,6 +83,7 @@ def test_one_prior_for_all_pixels():
     np.testing.assert_allclose(jloss.logit_adjusted(images, labels, log_prior, axis=1), wanted, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_classes_split_over_devices():
     mesh = jax.make_mesh((2,), ("classes",), axis_types=(jax.sharding.AxisType.Auto,))
     row = jnp.array([0.1, 0.2, 0.3, 0.4])
@@ -103,6 +108,7 @@ def test_the_second_derivative_of_asymmetric_without_a_clip():
     assert np.isfinite(second(x)).all()
 
 
+@pytest.mark.slow
 def test_asymmetric():
     every = {"reduction": "none"}
     plain = jloss.asymmetric(LOGITS, BITS, gamma_positive=0.0, gamma_negative=0.0, clip=0.0, **every)
@@ -129,6 +135,7 @@ def seesaw_by_hand(logits, labels, counts, p=0.8, q=2.0, epsilon=1e-2):
     return np.array(total)
 
 
+@pytest.mark.slow
 def test_seesaw():
     criterion = jloss.seesaw()
     where = jnp.array([True] * 7 + [False])
@@ -149,6 +156,7 @@ def test_seesaw():
     np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_ghm():
     criterion = jloss.ghm(bins=10, momentum=0.0)
     value, state = jax.jit(criterion.apply)(criterion.init(), LOGITS, BITS)
@@ -170,6 +178,7 @@ def test_ghm():
     assert np.isfinite(empty.counts).all()
 
 
+@pytest.mark.slow
 def test_equalized_focal():
     criterion = jloss.equalized_focal()
     value, state = jax.jit(criterion.apply)(criterion.init(4), LOGITS, BITS)
@@ -192,6 +201,7 @@ STATEFUL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STATEFUL)
 def test_in_a_sharded_training_step(name):
     criterion, sizes, targets, where = STATEFUL[name]

@@ -77,6 +77,7 @@ def test_one_class_and_absent_classes():
     np.testing.assert_allclose(gradient, [-1 / 3, 0.0, 1 / 3], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_multilabel_margin_is_the_sum_over_pairs():
     scores, chosen = draws((20, 9), (20, 9), seed=4)
     holds = jnp.asarray(chosen > 0.5)

@@ -16,6 +16,7 @@ LABELS = jnp.array([0, 4, 2, 1, 3, 3])
 HOT = jax.nn.one_hot(LABELS, 5)
 
 
+@pytest.mark.slow
 def test_limits():
     ce = jloss.cross_entropy(LOGITS, LABELS, reduction="none")
     p = jnp.exp(-ce)
@@ -134,6 +135,7 @@ def test_options_out_of_range():
         jloss.bi_tempered_logistic(LOGITS, HOT, iterations=-1)
 
 
+@pytest.mark.slow
 def test_early_learning_remembers():
     criterion = jloss.early_learning(strength=3.0, beta=0.7)
     state = criterion.init(8, 5)
@@ -157,6 +159,7 @@ def test_early_learning_remembers():
     np.testing.assert_array_equal(gradients[1].memory, 0)
 
 
+@pytest.mark.slow
 def test_early_learning_over_devices_is_early_learning():
     criterion = jloss.early_learning()
     mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))

@@ -38,6 +38,7 @@ def test_ordinal_edges():
     np.testing.assert_allclose(far, [0, 1, 2, 3], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_sparsemax_agrees_with_optax():
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         theirs = optax.losses.multiclass_sparsemax_loss(LOGITS, LABELS)
@@ -58,6 +59,7 @@ def projection(z, order):
     return np.maximum(z / (3 - order) - low, 0) ** (3 - order)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "order"), [(jloss.sparsemax, 2), (jloss.entmax15, 1)])
 def test_gradient_is_probability_minus_label(loss, order):
     with jax.enable_x64(True):
@@ -78,6 +80,7 @@ def test_gradient_is_probability_minus_label(loss, order):
         np.testing.assert_allclose(curvature, (up - down) / 2e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_clear_lead_costs_nothing():
     np.testing.assert_array_equal(jloss.sparsemax(jnp.array([3.0, 2.0, 0.5]), 0), 0)
     assert jloss.sparsemax(jnp.array([3.0, 2.1, 0.5]), 0) > 0
@@ -86,6 +89,7 @@ def test_a_clear_lead_costs_nothing():
     assert jloss.sparsemax(jnp.array([3.0, -jnp.inf]), 1) == np.inf
 
 
+@pytest.mark.slow
 def test_adaptive_softmax_agrees_with_torch():
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
@@ -116,6 +120,7 @@ def test_adaptive_softmax_agrees_with_torch():
     np.testing.assert_array_equal(log_probs.argmax(1), layer.predict(torch.tensor(hidden)).numpy())
 
 
+@pytest.mark.slow
 def test_adaptive_softmax_edges():
     parameters = jloss.init_adaptive_log_softmax(jax.random.key(0), 4, 7, (3, 5))
     np.testing.assert_allclose(jnp.exp(jloss.adaptive_log_probs(jnp.ones((2, 4)), parameters)).sum(1), 1, rtol=1e-6)

@@ -76,6 +76,7 @@ VALUE_AND_SLOPES = {
 }
 
 
+@pytest.mark.slow
 def test_limits_of_renyi_and_alpha():
     p, q = distributions(6, 5, seed=2)
     kl = jloss.kl_divergence(np.log(q), p)
@@ -111,6 +112,7 @@ def test_the_jensen_shannon_divergence_of_what_is_close_keeps_its_digits(beta):
     np.testing.assert_allclose(found, np.sum(0.5 * beta * (1 - beta) * gap**2 / (wide + (1 - beta) * gap), -1), rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.5, 2.0, 5.0])
 def test_the_renyi_divergence_of_a_match_is_0(alpha):
     """The difference of two logarithms was -4e-7 for a third of all distributions, in optimised code and without."""
@@ -131,6 +133,7 @@ def test_renyi_joins_its_two_forms():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5), low, high)
 
 
+@pytest.mark.slow
 def test_relations():
     p, q = distributions(6, 5, seed=4)
     np.testing.assert_allclose(jloss.alpha_divergence(p, q, reduction="none"), 4 * jloss.hellinger(p, q, reduction="none") ** 2, rtol=1e-5)
@@ -149,6 +152,7 @@ def test_relations():
         np.testing.assert_allclose(limit(1), jloss.kl_divergence(np.log(p), q), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_confident_distributions_with_tiny_probabilities():
     p = jnp.array([1.0 - 1e-7, 1e-30, 1e-25, 1e-7])
     both = jnp.stack([p, p]), jnp.stack([p, p[::-1]])
@@ -172,6 +176,7 @@ def test_generalized_kl_of_small_differences():
     assert float(got) >= 0
 
 
+@pytest.mark.slow
 def test_wasserstein_powers():
     stats = pytest.importorskip("scipy.stats")
     p, q = distributions(4, 7, seed=5)
@@ -188,6 +193,7 @@ def test_wasserstein_powers():
         jloss.wasserstein_1d(p, q, p=0)
 
 
+@pytest.mark.slow
 def test_axis():
     p, q = distributions(3, 6, 5)
     for loss in (jloss.js_divergence, jloss.wasserstein_1d, jloss.renyi_divergence):

@@ -47,6 +47,7 @@ def test_p2_of_any_power(prediction):
         np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=1e-37, err_msg=f"{gamma} {k}")
 
 
+@pytest.mark.slow
 def test_the_same_error_costs_the_same_whatever_is_predicted():
     """An error of x0 is one of epsilon times -alpha / sigma, and one of v times -1 / sigma."""
     error, log_snr = normal(4, 3, 3, 1), jnp.array([-2.0, 0.0, 1.5, 4.0])
@@ -108,6 +109,7 @@ def test_a_datum_has_three_axes_unless_told_otherwise():
         jloss.flow_matching(jnp.zeros((8, 3)), jnp.zeros((8, 3)))
 
 
+@pytest.mark.slow
 def test_padding_is_removed_before_any_arithmetic():
     p, y = normal(5, 2), normal(5, 2)
     mask = jnp.arange(5)[:, None] * jnp.ones((1, 2), int) < 3
@@ -206,6 +208,7 @@ def test_without_an_offset_it_is_the_distance():
     assert not match.any()
 
 
+@pytest.mark.slow
 def test_a_mean_flow_through_jvp():
     """u(z, r, t) = a z: along the flow du/dt = a v, so the target is v - (t - r) a v; a step of the paper's algorithm under jit."""
     z, v = normal(8, 3), normal(8, 3)
@@ -251,6 +254,7 @@ def test_a_mean_flow_without_an_offset():
 # ---------------------------------------------------------------- bounds
 
 
+@pytest.mark.slow
 def test_the_first_step_is_a_likelihood_and_the_others_are_divergences():
     m, v, tm, tv = (normal(2, 2, 1) for _ in range(4))
     x = jnp.array([-1.0, 1.0, 1 / 255, -3 / 255]).reshape(2, 2, 1)
@@ -267,6 +271,7 @@ def test_a_datum_without_numbers_costs_nothing(first):
     assert jloss.variational_bound(*jnp.zeros((5, 0, 2, 3)), first) == 0
 
 
+@pytest.mark.slow
 def test_the_term_that_is_not_taken_reaches_no_gradient():
     def slopes(first, *inputs):
         return jax.grad(lambda *given: jloss.variational_bound(*given, first), (0, 1, 2, 3, 4))(*inputs)
@@ -279,6 +284,7 @@ def test_the_term_that_is_not_taken_reaches_no_gradient():
     assert not fixed.any()
 
 
+@pytest.mark.slow
 def test_a_mixed_batch_over_devices():
     given = [normal(8, 2, 2, 1) for _ in range(5)]
     first = jnp.arange(8) % 3 == 0

@@ -150,6 +150,7 @@ def test_the_end_bins_reach_to_infinity():
     assert far[1] > 1e11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_scale", [-50.0, -1e4])
 def test_a_scale_of_nothing(log_scale):
     values, slopes = jax.vmap(jax.value_and_grad(lambda m: gaussian(m, log_scale, jnp.zeros(1), bins=255)[0]))(jnp.array([0.0, 1e-3, 0.5]))
@@ -186,6 +187,7 @@ def test_a_mean_and_a_scale_at_infinity_have_no_nan():
             assert not np.isnan(slopes).any()
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_bins():
     """Of a density: 1 / s^2 of the normal one, and twice the density at the middle over the scale of the logistic one."""
     for law, wanted in ((gaussian, math.exp(-2)), (logistic, math.exp(-2) / 2)):
@@ -212,6 +214,7 @@ def test_bits_per_dimension():
         jloss.generative.bits_per_dimension(0.0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mean", [np.inf, -np.inf, 3.4e38, -3.4e38, 1e19, -1e19])
 def test_a_normal_distribution_infinitely_far_away(mean):
     """All of its mass is in the last bin on its side, which costs nothing; any other costs infinity, and none has a gradient of NaN."""

@@ -20,6 +20,7 @@ def normal(*shape):
 # ---------------------------------------------------------------- masks
 
 
+@pytest.mark.slow
 def test_what_is_clear_or_padding_may_hold_anything():
     logits, labels = normal(6, 5), jnp.array([0, 4, 2, 1, 3, 2])
     masked, mask = jnp.array([1, 0, 1, 0, 1, 1], bool), jnp.array([1, 1, 1, 1, 0, 0], bool)

@@ -74,6 +74,7 @@ def test_noise_contrast_is_a_classifier_of_true_densities():
     np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_learning_a_normalising_constant():
     """A model exp(c - x^2 / 2) of normal data learns c = -log sqrt(2 pi), with nothing to normalise it."""
     x, y = (jnp.asarray(RNG.normal(size=s), jnp.float32) * w for s, w in ((2000, 1.0), ((2000, 5), 2.0)))

@@ -78,6 +78,7 @@ def masks(name, first, second):
     return dict(zip(names, (first, second), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_a_set_over_devices_is_the_set_on_one(name):
     mesh = jax.make_mesh((4,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
@@ -130,6 +131,7 @@ def test_dual_contrast_of_scores_that_exp_cannot_hold():
 # ---------------------------------------------------------------- features
 
 
+@pytest.mark.slow
 def test_layers_are_averaged_or_added():
     fake = {"first": jnp.ones((2, 3)), "second": jnp.full((2, 2, 2), 4.0)}
     real = {"first": jnp.zeros((2, 3)), "second": jnp.full((2, 2, 2), 1.0)}
@@ -176,6 +178,7 @@ def test_a_mask_that_does_not_fit(mask, words):
         jloss.path_length_penalty(lambda z: z.reshape(1, 1, 2), jnp.ones((2, 2)), jax.random.key(0), 1.0, **mask)
 
 
+@pytest.mark.slow
 def test_lists_are_arrays_as_in_every_loss():
     assert jloss.feature_matching([jnp.ones((2, 3))], [jnp.zeros((2, 3))], where=[True, False]) == 1
     assert jloss.path_length_penalty(lambda z: 0.0 * z.reshape(1, 1, 2), [[1, 2], [3, 4]], jax.random.key(0), 3.0) == 9
@@ -217,6 +220,7 @@ def test_the_path_length_of_a_linear_generator():
     np.testing.assert_allclose(slope, matrix / 3, atol=0.12)
 
 
+@pytest.mark.slow
 def test_the_mean_length_is_a_constant_and_a_flat_generator_has_a_finite_slope():
     def penalty(scale, mean):
         return jloss.path_length_penalty(lambda z: scale * z.reshape(1, 1, 2), jnp.ones((3, 2)), jax.random.key(0), mean)
@@ -227,6 +231,7 @@ def test_the_mean_length_is_a_constant_and_a_flat_generator_has_a_finite_slope()
     assert lengths[0] != lengths[1]
 
 
+@pytest.mark.slow
 def test_a_masked_latent_reaches_nothing():
     latents = jnp.array([[1.0, 2.0], [nan, 0.0]])
     where = jnp.array([True, False])

@@ -30,6 +30,7 @@ def test_a_divergence_near_a_match_keeps_its_digits(shift):
     np.testing.assert_allclose(got, (math.expm1(shift) - shift) / 2, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_at_a_match_there_is_no_slope_but_a_curvature():
     def kl(x):
         return jloss.gaussian_kl(x[:2], x[2:])
@@ -110,6 +111,7 @@ def test_a_singular_prior_costs_infinity():
         assert not np.any(slope)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [[0], [1], [2], [3], [0, 1], [2, 3], [0, 1, 2]])
 def test_a_masked_prior_does_not_reach_what_data_share(shared):
     """Of a masked datum the prior is filled with zeros, which is singular."""
@@ -134,6 +136,7 @@ def test_a_prior_too_thin_for_the_arithmetic_is_infinitely_far_without_a_slope_t
 # ---------------------------------------------------------------- classes
 
 
+@pytest.mark.slow
 def test_classes_that_are_absent():
     both = jnp.array([0.0, 0.0, -inf])
     assert jloss.categorical_kl(both, both) == 0
@@ -190,6 +193,7 @@ def test_log_weights_that_exp_cannot_hold():
         np.testing.assert_allclose(jnp.sum(slope), -1.0, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_doubly_reparameterized_gradient():
     logs = normal(5)
     shares = np.asarray(jax.nn.softmax(logs))
@@ -210,6 +214,7 @@ def test_the_commitment_is_the_encoders():
     assert not jax.grad(jloss.vector_quantization, 1)(z, e, codebook=0.0).any()
 
 
+@pytest.mark.slow
 def test_codes_that_are_used_alike_are_0_and_none_is_below():
     """One less the exponential of an entropy was -1.5e-8 of five codes."""
     logits = 1e-4 * np.float32(np.random.default_rng(0).normal(size=(100, 6, 5)))
@@ -220,6 +225,7 @@ def test_codes_that_are_used_alike_are_0_and_none_is_below():
     np.testing.assert_allclose(found, 5 * np.sum((shares.mean(1) - 0.2) ** 2, -1) / 2, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_one_hot_items_have_no_entropy():
     logits = jnp.where(jnp.eye(4, dtype=bool), 0.0, -inf)
     value, slope = jax.value_and_grad(jloss.information_maximization)(logits)
@@ -229,6 +235,7 @@ def test_one_hot_items_have_no_entropy():
     np.testing.assert_allclose(jloss.codebook_diversity(logits[:1].repeat(3, 0)), 0.75, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [jloss.information_maximization, jloss.codebook_diversity])
 def test_codes_over_devices(loss):
     logits, mask = normal(8, 5), jnp.asarray([1, 1, 0, 1, 0, 0, 1, 1], bool)

@@ -88,6 +88,7 @@ def assert_close(got, wanted):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 def test_pairs_need_no_logits(name):
     head = linear_head(getattr(jloss, name), 5, teacher=name not in WITHOUT_REFERENCE)

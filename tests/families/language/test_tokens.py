@@ -25,6 +25,7 @@ def assert_close(got, wanted, rtol=1e-5):
 # ---------------------------------------------------------------- tokens and sequences
 
 
+@pytest.mark.slow
 def test_token_log_probs_and_entropy():
     def full(h, w):
         log_p = jax.nn.log_softmax(10.0 * jnp.tanh((h @ w.T) / 10.0) / 0.7)
@@ -47,6 +48,7 @@ def test_token_log_probs_and_entropy():
         jloss.token_log_probs(HIDDEN, KERNEL[:, :4], LABELS)
 
 
+@pytest.mark.slow
 def test_sequences_agree_with_tokens():
     logits, labels = jnp.stack([STUDENT[:4], STUDENT[4:]]), LABELS.reshape(2, 4)
     mask = jnp.array([[True, True, True, True], [True, False, False, False]])
@@ -75,6 +77,7 @@ def test_unlikelihood_of_a_sure_token_has_its_gradient():
 # ---------------------------------------------------------------- routers
 
 
+@pytest.mark.slow
 def test_load_balancing_runs_from_one_to_the_number_of_experts():
     even = jnp.tile(20.0 * jnp.eye(4), (3, 1))
     assert_close(jloss.load_balancing(even), 1.0)
@@ -128,6 +131,7 @@ def test_generalized_jsd_has_the_two_divergences_as_its_ends():
     assert_close(apart, np.log(2))
 
 
+@pytest.mark.slow
 def test_distillation_is_its_two_decoupled_parts():
     p_label = jnp.take_along_axis(jax.nn.softmax(TEACHER), LABELS[:, None], 1)[:, 0]
     keywords = {"temperature": 1.0, "reduction": "none"}
@@ -198,6 +202,7 @@ def test_through_linear_head_and_over_sharded_classes(name):
     assert_close(sharded, whole)
 
 
+@pytest.mark.slow
 def test_the_teacher_has_no_gradient():
     for name in ("distillation", "reverse_kl", "generalized_jsd"):
         assert not jax.grad(getattr(jloss, name), 1)(STUDENT, TEACHER).any()

@@ -243,6 +243,7 @@ def test_tweedie_is_continuous_in_its_power():
                 np.testing.assert_allclose(o, g, rtol=5e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_tweedie_of_a_mean_that_is_far_off_keeps_its_gradient():
     """At a millionth of the target a mean's gradient of power 0 was 3 % off, and 0 at 1e-10 of it."""
     mean, amount = np.float32(2 * 10.0 ** np.arange(-12, 13)), np.full(25, 2, np.float32)
@@ -262,6 +263,7 @@ def test_tweedie_of_tiny_numbers_that_are_close():
     np.testing.assert_allclose(gradients, [[-0.2, -0.2], [2 * math.log(1.1)] * 2], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_tweedie_with_zeros():
     value, (in_mean, in_amount) = jax.value_and_grad(jloss.tweedie_deviance, argnums=(0, 1))(jnp.float32(4.0), jnp.float32(0.0))
     np.testing.assert_allclose(value, 2 * 4.0**0.5 / 0.5, rtol=1e-6)

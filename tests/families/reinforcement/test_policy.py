@@ -43,6 +43,7 @@ def test_the_largest_ratio_that_counts():
     np.testing.assert_allclose(slope(jloss.ppo_clip, 0.5, 0.0, -1.0, dual_clip=2.0), np.exp(0.5), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("advantage", [2.0, -2.0])
 def test_the_first_step_has_the_whole_gradient(advantage):
     """At ratio 1 both surrogates are equal; also where nothing is let above or below 1 for the side that is not bounded."""
@@ -191,6 +192,7 @@ def test_advantages_of_a_group():
         jloss.group_advantages(rewards, baseline="median")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"scale": False}, {"baseline": "leave_one_out"}, {"baseline": "leave_one_out", "scale": False}])
 def test_one_response_and_equal_rewards_have_no_advantage(options):
     for rewards in (jnp.array([5.0]), jnp.full(4, 0.3), jnp.zeros(3)):
@@ -225,6 +227,7 @@ def test_the_number_of_steps_is_static():
         jloss.n_step_returns(jnp.ones(3), jnp.ones(3), jnp.ones(3), jnp.array(2))
 
 
+@pytest.mark.slow
 def test_equal_rewards_whose_mean_is_rounded_have_no_advantage():
     """The mean of eleven times 1.1 is another float32 than 1.1; over a deviation of 0 and an epsilon of 1e-6 that would count."""
     for count in (7, 11, 13):

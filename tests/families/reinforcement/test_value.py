@@ -39,6 +39,7 @@ def test_actions_out_of_range():
         assert np.isnan(jloss.sarsa(jnp.zeros(2), 0, 1.0, 0.9, jnp.zeros(2), action))
 
 
+@pytest.mark.slow
 def test_nothing_follows_the_end_of_an_episode():
     q, lost = jnp.array([1.0, 5.0]), jnp.full(2, jnp.nan)
     assert jloss.q_learning(q, 0, 2.0, 0.0, lost) == 0.5
@@ -48,6 +49,7 @@ def test_nothing_follows_the_end_of_an_episode():
     assert jloss.munchausen(q, 1, 5.0, 0.0, lost, q) == 0  # sure of action 1: no bonus
 
 
+@pytest.mark.slow
 def test_what_is_stored_behind_the_end_of_an_episode_has_no_influence():
     """NaN in the next values, the next policy and its action, where the discount is 0."""
     nan, zeros, even = jnp.nan, jnp.zeros((3, 2)), jnp.full((3, 2), 0.5)
@@ -133,6 +135,7 @@ def test_retrace_of_actions_that_are_never_taken():
     np.testing.assert_allclose(jloss.retrace(*call, never, jnp.ones(2)), (1 + 1) / 4, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_many_long_sequences_are_those_one_by_one(monkeypatch):
     """What one CPU computes a few at a time: with a mask, NaN behind it and behind the ends of episodes, ratios that overflow, bf16."""
     monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
@@ -197,6 +200,7 @@ def test_the_value_of_an_action_has_a_gradient_there_alone(count):
     np.testing.assert_array_equal(pull(jnp.full(count + 2, 3.0))[0][:: count + 1], 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sequences", [63, 80, 96, 257])
 def test_retrace_of_groups_of_sequences_is_that_of_each(sequences, monkeypatch):
     """Loops over 32 sequences at a time, where they make two to eight groups, the last maybe smaller; targets stay constants."""
@@ -269,6 +273,7 @@ def test_a_number_is_shared_by_its_neighbours(target, shares):
     np.testing.assert_allclose(slope, jax.nn.softmax(logits) - found, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [_by_pairs, _by_neighbours])  # of accelerators, and of CPUs
 def test_a_number_on_an_atom_belongs_to_that_atom_alone(way, monkeypatch, request):
     """On accelerators a neighbour had a share of 6e-8: it cost infinity where the neighbour is absent, and 6e-4 where its logit is -1e4."""
@@ -283,6 +288,7 @@ def test_a_number_on_an_atom_belongs_to_that_atom_alone(way, monkeypatch, reques
     np.testing.assert_array_equal(jloss.categorical_td(logits, logits, 0.0, 1.0, atoms, reduction="none"), 0.0)
 
 
+@pytest.mark.slow
 def test_a_projection_keeps_mass_and_mean():
     points, probs = normal(3, 9) * 0.5 + 0.5, jax.nn.softmax(normal(3, 9))
     found = jloss.categorical_projection(points, probs, ATOMS)

@@ -82,6 +82,7 @@ def assert_close(got, wanted, rtol=2e-5):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * max(1e-3, float(np.max(np.abs(b))))), got, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [decoupled, supervised, clip, siglip])
 def test_tiles_masks_and_a_learned_temperature_change_nothing(loss):
     """Whole and in tiles that do not divide, with a mask and with the items left out, against the formula; small and large logits."""
@@ -132,6 +133,7 @@ def test_a_set_over_four_devices_is_the_set_on_one(loss, ring):
     assert_close(*both(*inputs(loss), jnp.float32(5.0)))
 
 
+@pytest.mark.slow
 def test_sets_with_nothing_to_contrast_are_finite():
     """One item, all items alike, zero vectors, nothing kept, no positives: finite values, and gradients that are 0 where they should be."""
     sets = {
@@ -228,6 +230,7 @@ def test_options_are_checked():
         jloss.info_nce(FIRST, SECOND, temperature=-1.0)
 
 
+@pytest.mark.slow
 def test_matryoshka_adds_the_losses_of_the_first_features():
     nested = jloss.matryoshka(jloss.clip, (1, 3), weights=(0.5, 2.0))
     wanted = 0.5 * jloss.clip(FIRST[:, :1], SECOND[:, :1]) + 2.0 * jloss.clip(FIRST, SECOND)

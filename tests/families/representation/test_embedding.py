@@ -22,6 +22,7 @@ PROTOTYPES = RNG.normal(size=(K, D)).astype(np.float32)
 CENTRES = RNG.normal(size=(K, 3, D)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["batch_hard_triplet", "batch_semi_hard_triplet", "batch_all_triplet", "lifted_structure"])
 def test_blocks_change_nothing(name, monkeypatch):
     """Sets above 512 items are compared in blocks; here above four. The gradient goes through both."""
@@ -66,6 +67,7 @@ def second_derivatives(loss, x, along):
     return found, (slope(x + 0.01 * along) - slope(x - 0.01 * along)) / 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["uniformity", "histogram", "fast_ap"])
 def test_the_second_derivative_of_items_that_coincide(name):
     given = () if name == "uniformity" else (LABELS,)
@@ -76,6 +78,7 @@ def test_the_second_derivative_of_items_that_coincide(name):
     np.testing.assert_allclose(jax.grad(lambda x: getattr(jloss, name)(x, *given))(x), np.zeros((N, D)), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["arcface", "subcenter_arcface"])
 def test_an_embedding_that_is_its_own_prototype_has_no_gradient_in_optimised_code(name):
     """Of equal vectors it makes units that differ by rounding, whose direction is no direction of the angle."""
@@ -123,6 +126,7 @@ def test_normalized_softmax_is_never_negative_in_optimised_code(temperature):
     assert np.min(optimised(embeddings, prototypes)) >= 0
 
 
+@pytest.mark.slow
 def test_angular_margins_have_finite_gradients_at_their_prototype_and_opposite_to_it():
     prototypes = jnp.eye(3)
     for sign in (1.0, -1.0):
@@ -205,6 +209,7 @@ def test_sets(peer, name):
     assert_agree(lambda x: getattr(jloss, name)(x, jnp.asarray(LABELS)), lambda x: make(x, tensor(LABELS)), X)
 
 
+@pytest.mark.slow
 def test_angular_of_unit_vectors_views_and_triplets(peer):
     from pytorch_metric_learning import losses, miners, reducers
 

@@ -59,6 +59,7 @@ def test_the_assignments_of_swav_are_stopped_and_those_of_the_other_view_are_its
         np.testing.assert_allclose(slope, wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e3, 1e4, 1e9, 3e9, 1e30])
 def test_swav_of_scores_of_any_size(size):
     """Of 1e9 / 0.05 one rounding is 1024: between a quotient and what clusters have too much it made assignments that overflowed."""
@@ -70,6 +71,7 @@ def test_swav_of_scores_of_any_size(size):
     np.testing.assert_allclose(np.sum(gradient, axis=1), np.zeros(6), atol=1e-6)  # of a softmax less assignments that add up to 1
 
 
+@pytest.mark.slow
 def test_the_nearest_neighbour_of_koleo_is_a_constant():
     def fixed(x):
         z = x / jnp.sqrt(jnp.sum(x * x, axis=1, keepdims=True))
@@ -103,6 +105,7 @@ def test_byol_is_twice_simsiam_plus_two():
     assert_close(byol, (2 + 2 * simsiam[0], 2 * simsiam[1]))
 
 
+@pytest.mark.slow
 def test_dino_is_the_cross_entropy_of_a_sharp_centred_teacher_and_ibot_counts_hidden_patches_of_each_image():
     def entropies(student, teacher):
         return -jnp.sum(jax.nn.softmax((teacher - CENTER[None]) / 0.04) * jax.nn.log_softmax(student / 0.1), axis=1)
@@ -117,6 +120,7 @@ def test_dino_is_the_cross_entropy_of_a_sharp_centred_teacher_and_ibot_counts_hi
     assert jloss.ibot(*images, CENTER, jnp.zeros((2, 4), bool)) == 0
 
 
+@pytest.mark.slow
 def test_torch_agrees_on_barlow_twins_and_vicreg():
     """Barlow twins standardise by the biased deviation, as a batch normalisation does; vicreg divides by n - 1 and adds its hinges."""
     torch = pytest.importorskip("torch")
@@ -141,6 +145,7 @@ def test_torch_agrees_on_barlow_twins_and_vicreg():
         assert_close(jax.value_and_grad(ours, (0, 1))(FIRST, 0.5 * SECOND), wanted, 1e-4)
 
 
+@pytest.mark.slow
 def test_sigreg_of_gaussians_is_what_theory_says_and_of_anything_else_is_more():
     """Of n Gaussian items the mean is the integral of (1 - exp(-t^2)) exp(-t^2 / 2), 1.0526 between -3 and 3, whatever n is."""
     x = jax.random.normal(jax.random.key(0), (128, 64, 3))
@@ -168,6 +173,7 @@ SETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_a_set_over_four_devices_is_the_set_on_one(name):
     loss = SETS[name]
@@ -184,6 +190,7 @@ def test_a_set_over_four_devices_is_the_set_on_one(name):
     assert_close(*both(FIRST, SECOND), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_collapsed_and_tiny_sets_are_finite():
     losses = {
         **SETS,

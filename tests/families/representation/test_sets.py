@@ -69,6 +69,7 @@ def test_any_integers_say_what_belongs_together(kind, x64):
             np.testing.assert_array_equal(slope.ravel(), [-0.25, 1.25, -1.25, 0.25])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPED)
 def test_names_of_groups_change_nothing(name):
     """Large, negative and wide names give the value and the gradient of 0, 1 and 2, one set at a time and two at once."""
@@ -81,6 +82,7 @@ def test_names_of_groups_change_nothing(name):
         jax.tree.map(np.testing.assert_array_equal, step(both, names[labels]), wanted_of_two)
 
 
+@pytest.mark.slow
 def test_groups_of_a_ring_keep_their_dtype():
     mesh = jax.make_mesh((3,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices()[:3])
     names = jnp.asarray(NAMES["uint32"][LABELS])
@@ -147,6 +149,7 @@ def test_a_set_of_one_item_is_0_with_gradient_0(name):
     np.testing.assert_allclose(slope, 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_whole_numbers_for_sharpness():
     pairs = jnp.asarray(X), jnp.asarray(X[::-1])
     assert jloss.clip(*pairs, scale=100) == jloss.clip(*pairs, scale=100.0)
@@ -170,6 +173,7 @@ def programs(jaxpr):
                     yield from programs(inner)
 
 
+@pytest.mark.slow
 def test_iterations_of_swav_are_a_loop_and_still_those_of_sinkhorn():
     def step(x, iterations):
         return jax.value_and_grad(lambda x: jloss.swav(x, X[::-1], temperature=0.5, epsilon=0.2, iterations=iterations))(x)
@@ -190,6 +194,7 @@ def test_iterations_of_swav_are_a_loop_and_still_those_of_sinkhorn():
         assert_close(step(X, iterations), (wanted, slope), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [pytest.param(n, {}, marks=() if n in FIRST else SWEEP) for n in [*SETS, "detr"]]
@@ -218,6 +223,7 @@ def test_exports_with_sizes_that_are_symbols(name, options):
     assert_close(exported.call(floats, rest), step(floats, rest))
 
 
+@pytest.mark.slow
 def test_a_matching_of_unknown_sizes_may_lack_predictions():
     sizes = jax.export.symbolic_shape("n, m")
     given = samples(jloss.detr, batch=(), optional=False)
@@ -272,6 +278,7 @@ def test_no_mask_is_no_sum_and_no_branch_of_a_platform(name):
 # ---------------------------------------------------------------- keys
 
 
+@pytest.mark.slow
 def test_sigreg_takes_keys_of_both_kinds_shared_and_batched():
     x = jnp.asarray(np.stack([X, X[::-1], X + 1]))
     raw, typed = jax.random.PRNGKey(4), jax.random.key(4)
@@ -301,6 +308,7 @@ def on_a_ring(count):
         assert_close(found, jax.jit(jax.value_and_grad(functools.partial(dense, loss), (0, 1)))(first, second, 5.0), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_ring_of_three():
     on_a_ring(3)
 
@@ -319,6 +327,7 @@ def test_a_ring_of_six_whose_last_leg_is_shorter():
 # ---------------------------------------------------------------- both branches of one formula
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [info_nce, nt_xent, supervised, clip, siglip])
 def test_second_derivatives_on_both_sides_of_the_quick_branch(loss):
     """Logits up to 39.9 are exponentiated as they are. Cosines near 1 and -1, sharpness below it, above it, and far above."""
@@ -344,6 +353,7 @@ def test_second_derivatives_on_both_sides_of_the_quick_branch(loss):
             np.testing.assert_allclose(got, want, rtol=2e-3, atol=2e-3 * max(map(np.max, map(np.abs, jax.tree.leaves(curves)))))
 
 
+@pytest.mark.slow
 def test_uniformity_has_its_second_derivative_on_both_sides_of_the_quick_branch():
     """Two opposite vectors on a circle, one turned by an angle: the loss is -2 t (1 + cos angle)."""
     first = jnp.array([1.0, 0.0])
@@ -360,6 +370,7 @@ def test_uniformity_has_its_second_derivative_on_both_sides_of_the_quick_branch(
 # ---------------------------------------------------------------- what has no gradient, and what has half of two
 
 
+@pytest.mark.slow
 def test_options_without_a_gradient():
     """Those of which the docstring says so, moved or not: each changes the value."""
     x, y, z = (jnp.asarray(X[i]) for i in range(3))
@@ -394,6 +405,7 @@ def test_the_weights_of_circle_are_constants_in_its_margin_too():
     assert jax.grad(lambda m: jloss.circle(x, labels, margin=m, gamma=gamma))(m) == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fast_ap", "histogram"])
 def test_on_the_centre_of_a_bin_the_slope_is_the_mean_of_both_sides(name):
     """Right angles, whose cosines of 0 are the centre of a bin: a turn of each item, by differences in float64."""

@@ -33,6 +33,7 @@ def value_and_gradient(loss, logits, *args, **options):
 # ------------------------------------------------------------------------------------------------------------------ ctc
 
 
+@pytest.mark.slow
 def test_ctc_agrees_with_torch_in_float64(rng):
     torch = pytest.importorskip("torch")
     logits = rng.normal(size=(6, 30, 7)) * 3
@@ -52,6 +53,7 @@ def test_ctc_agrees_with_torch_in_float64(rng):
             np.testing.assert_allclose(gradient, there.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_ctc_agrees_with_optax_on_full_lengths(rng):
     optax = pytest.importorskip("optax")
     logits, labels = rng.normal(size=(3, 12, 5)).astype(np.float32), rng.integers(1, 5, (3, 4))
@@ -68,6 +70,7 @@ def test_ctc_blank_anywhere_is_a_permutation_of_classes(rng, blank):
     np.testing.assert_allclose(jloss.ctc(logits[:, order], moved, blank=blank), jloss.ctc(logits, labels), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_ctc_without_labels_is_all_blanks(rng):
     logits = rng.normal(size=(5, 3)).astype(np.float32)
     blanks = -np.sum(np.asarray(jax.nn.log_softmax(logits))[:, 0])
@@ -78,6 +81,7 @@ def test_ctc_without_labels_is_all_blanks(rng):
     assert jloss.ctc(logits, np.array([1]), logit_length=0) == np.inf
 
 
+@pytest.mark.slow
 def test_ctc_infeasible_is_inf_without_gradient(rng):
     logits = rng.normal(size=(3, 3, 4)).astype(np.float32)
     labels = np.array([[1, 2, 3], [1, 1, 2], [2, 2, 2]])
@@ -89,6 +93,7 @@ def test_ctc_infeasible_is_inf_without_gradient(rng):
         assert np.abs(gradient[0]).sum() > 0.1
 
 
+@pytest.mark.slow
 def test_ctc_beyond_the_lengths_nothing_matters(rng):
     logits = rng.normal(size=(2, 6, 4)).astype(np.float32)
     labels = np.array([[1, 2, 3], [2, 2, 1]])
@@ -132,6 +137,7 @@ def test_ctc_absent_classes(rng):
     np.testing.assert_array_equal(gradient, 0)
 
 
+@pytest.mark.slow
 def test_ctc_frames_without_probability_and_nan(rng):
     """A frame of -inf has no path; NaN within the length is never taken for one, not even with `infeasible="zero"`."""
     logits, labels = np.broadcast_to(rng.normal(size=(5, 4)), (4, 5, 4)).astype(np.float32), np.broadcast_to([1, 2], (4, 2))
@@ -146,6 +152,7 @@ def test_ctc_frames_without_probability_and_nan(rng):
             assert np.isfinite(gradient[0]).all()
 
 
+@pytest.mark.slow
 def test_ctc_of_one_frame_and_in_half_precision(rng):
     logits = rng.normal(size=(1, 300)).astype(np.float32)
     for label in (1, 257, 299):  # bfloat16 has no 257
@@ -159,6 +166,7 @@ def test_ctc_of_one_frame_and_in_half_precision(rng):
         assert int(jnp.argmin(gradient)) == label
 
 
+@pytest.mark.slow
 def test_ctc_large_logits_keep_their_digits(rng):
     logits, labels = rng.normal(size=(40, 6)), np.array([1, 2, 3, 3])
     shifted = (logits + 4096 * rng.integers(-1, 2, (40, 1))).astype(np.float32)
@@ -169,6 +177,7 @@ def test_ctc_large_logits_keep_their_digits(rng):
     np.testing.assert_allclose(gradient, wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("classes", "labels"), [(4, 7), (9, 3)])  # chunks of logits, chunks of what is picked from them
 def test_ctc_chunks_change_nothing_but_memory(rng, classes, labels):
     logits = rng.normal(size=(2, 23, classes)).astype(np.float32)
@@ -201,6 +210,7 @@ def temporaries(f, *args):
     return jax.jit(jax.value_and_grad(f)).lower(*args).compile().memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
 def test_ctc_memory():
     optax = pytest.importorskip("optax")
     logits, labels = jax.ShapeDtypeStruct((4, 200, 500), np.float32), np.ones((4, 50), np.int32)

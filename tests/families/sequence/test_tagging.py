@@ -23,6 +23,7 @@ def posterior(one):
     return every, scores, np.exp(scores - oracles.total(scores))
 
 
+@pytest.mark.slow
 def test_marginals_and_decoding_by_enumeration(inputs):
     tags = inputs.pop("tags")
     marginals = np.asarray(jloss.crf_marginals(**inputs))
@@ -41,6 +42,7 @@ def test_marginals_and_decoding_by_enumeration(inputs):
     np.testing.assert_allclose(gradient, marginals - observed, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_parameters_are_shared_by_the_batch(inputs):
     shared = {n: inputs[n][0] for n in ("transitions", "start", "stop")}
     rows = {n: np.broadcast_to(v, (5, *v.shape)) for n, v in shared.items()}
@@ -63,6 +65,7 @@ def test_padding_has_no_influence(inputs):
         np.testing.assert_allclose(gradient, wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_forbidden_pairs(inputs):
     transitions = np.zeros((3, 3), np.float32)
     transitions[0, 1] = -np.inf
@@ -81,6 +84,7 @@ def test_forbidden_pairs(inputs):
     assert all((g == 0).all() for g in gradients)
 
 
+@pytest.mark.slow
 def test_lengths_and_tags_out_of_range():
     emissions, transitions = jnp.zeros((4, 3, 2)), jnp.zeros((2, 2))
     values = jloss.crf(emissions, jnp.array([[0, 1, 0]] * 3 + [[0, 1, 2]]), transitions, length=jnp.array([0, 4, -1, 3]), reduction="none")

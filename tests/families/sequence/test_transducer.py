@@ -51,6 +51,7 @@ def test_rnnt_published_batch():
     np.testing.assert_allclose(gradient.ravel()[:9], published, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rnnt_lattice_gradients_are_counts(rng):
     """Each path takes one blank per step and writes each label once."""
     label, stay = rng.normal(size=(3, 7, 4)).astype(np.float32), rng.normal(size=(3, 7, 5)).astype(np.float32)
@@ -61,6 +62,7 @@ def test_rnnt_lattice_gradients_are_counts(rng):
         np.testing.assert_allclose(-np.sum(over[1], axis=(1, 2)), blanks, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_rnnt_beyond_the_lengths_nothing_matters(rng):
     logits, labels = rng.normal(size=(2, 4, 3, 5)).astype(np.float32), np.array([[1, 2], [3, 3]])
     want, wanted = value_and_gradient(jloss.rnnt, logits, labels)
@@ -75,6 +77,7 @@ def test_rnnt_beyond_the_lengths_nothing_matters(rng):
         np.testing.assert_array_equal(gradient[:, :, 3:], 0)
 
 
+@pytest.mark.slow
 def test_rnnt_impossible_and_bad(rng):
     logits = np.broadcast_to(rng.normal(size=(2, 4, 4)), (6, 2, 4, 4)).astype(np.float32)
     labels = np.array([[1, 2, 3]] * 4 + [[1, 0, 3], [1, 2, 4]])
@@ -90,6 +93,7 @@ def test_rnnt_impossible_and_bad(rng):
     np.testing.assert_allclose(jloss.rnnt(logits[0, :, :1], labels[0, :0]), -np.sum(jax.nn.log_softmax(logits[0, :, 0])[:, 0]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_rnnt_simple_is_rnnt_of_the_sum(rng):
     acoustic, language = rng.normal(size=(3, 6, 5)).astype(np.float32), rng.normal(size=(3, 4, 5)).astype(np.float32)
     labels, lengths = rng.integers(1, 5, (3, 3)), (np.array([6, 4, 5]), np.array([3, 1, 0]))
@@ -103,6 +107,7 @@ def test_a_band_without_a_symbol_is_named():
         jloss.rnnt_pruned(np.zeros((4, 0, 5), np.float32), np.zeros(4, int), np.array([1, 2]))
 
 
+@pytest.mark.slow
 def test_rnnt_pruned_to_everything_is_rnnt(rng):
     logits, labels = rng.normal(size=(2, 5, 4, 6)).astype(np.float32), rng.integers(1, 6, (2, 3))
     want, wanted = value_and_gradient(jloss.rnnt, logits, labels, np.array([5, 4]), np.array([3, 2]))
@@ -111,6 +116,7 @@ def test_rnnt_pruned_to_everything_is_rnnt(rng):
     np.testing.assert_allclose(gradient, wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["regular", "modified"])
 def test_rnnt_ranges_hold_a_path_and_most_of_the_posterior(rng, kind):
     t, u, k, width = 20, 9, 6, 4
@@ -138,6 +144,7 @@ def test_rnnt_ranges_hold_a_path_and_most_of_the_posterior(rng, kind):
     assert (jax.grad(lambda a: jnp.sum(jloss.rnnt_ranges(a, language, labels).astype(float)))(acoustic) == 0).all()
 
 
+@pytest.mark.slow
 def test_points_without_probability_and_nan(rng):
     """-inf everywhere at a point forbids it, as a band does; NaN within the lengths is never taken for an impossible path."""
     logits, labels = rng.normal(size=(3, 4, 3, 5)).astype(np.float32), np.broadcast_to([1, 2], (3, 2))

@@ -59,6 +59,7 @@ def test_soft_dtw_at_long_series(rng):
         np.testing.assert_allclose(jloss.soft_dtw(first, second, gamma=gamma), table[-1, -1], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_alignment_is_the_gradient_in_the_costs(rng):
     first, second = rng.normal(size=(6, 2)), rng.normal(size=(4, 2))
     with jax.enable_x64(True):
@@ -71,6 +72,7 @@ def test_alignment_is_the_gradient_in_the_costs(rng):
     assert (alignment.sum(1) > 1 - 1e-9).all()
 
 
+@pytest.mark.slow
 def test_soft_dtw_reads_at_the_lengths(rng):
     first, second = rng.normal(size=(3, 5, 2)).astype(np.float32), rng.normal(size=(3, 7, 2)).astype(np.float32)
     lengths = np.array([5, 3, 1]), np.array([2, 7, 4])
@@ -84,6 +86,7 @@ def test_soft_dtw_reads_at_the_lengths(rng):
         assert np.isfinite(gradients).all()
 
 
+@pytest.mark.slow
 def test_soft_dtw_of_nothing():
     series = jnp.ones((5, 4, 2))
     lengths = jnp.array([0, 0, 2, 5, -1]), jnp.array([0, 3, 0, 4, 4])
@@ -96,6 +99,7 @@ def test_soft_dtw_of_nothing():
     assert jloss.soft_dtw(series[0, :0], series[0, :0]) == 0
 
 
+@pytest.mark.slow
 def test_soft_dtw_derivative_in_gamma(rng):
     """Against differences of the loss in float64: the entropy of the alignments, for odd and even numbers of diagonals."""
     with jax.enable_x64(True):
@@ -107,6 +111,7 @@ def test_soft_dtw_derivative_in_gamma(rng):
             np.testing.assert_allclose(value[0], oracles.dtw(first, second, 0.3), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_soft_dtw_at_its_limits(rng):
     first, second = rng.normal(size=(5, 2)).astype(np.float32), rng.normal(size=(3, 2)).astype(np.float32)
     np.testing.assert_allclose(jloss.soft_dtw(first[:1], second[:1]), np.sum((first[0] - second[0]) ** 2), rtol=1e-6)
@@ -122,6 +127,7 @@ def test_soft_dtw_at_its_limits(rng):
     np.testing.assert_allclose(jloss.soft_dtw(half, second), jloss.soft_dtw(half.astype(jnp.float32), second), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_soft_dtw_keeps_each_diagonal_once():
     """One float for each cell of the slanted table and for its state, and no (t, u, d) array, however many features."""
     series = jax.ShapeDtypeStruct((4, 64, 32), np.float32)
@@ -137,6 +143,7 @@ def in_blocks(monkeypatch):
     monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_blocks")
 @pytest.mark.parametrize("loss", [jloss.soft_dtw, jloss.soft_dtw_divergence])
 def test_blocks_of_examples_are_the_batch(rng, loss):
@@ -168,6 +175,7 @@ def test_blocks_of_examples_are_the_batch(rng, loss):
     np.testing.assert_allclose(*bent, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_large_batch_holds_the_tables_of_one_example(monkeypatch):
     """What one example of 512 x 512 needs, not 16 times as much: the cells of its slanted table, and what the gradient keeps of each."""
     monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
@@ -178,6 +186,7 @@ def test_a_large_batch_holds_the_tables_of_one_example(monkeypatch):
         assert compiled.memory_analysis().temp_size_in_bytes < tables * table
 
 
+@pytest.mark.slow
 def test_divergence_is_least_at_a_match(rng):
     first = rng.normal(size=(6, 9, 2)).astype(np.float32)
     value, gradient = jax.value_and_grad(lambda x: jloss.soft_dtw_divergence(x, first, reduction="sum"))(first)
@@ -187,6 +196,7 @@ def test_divergence_is_least_at_a_match(rng):
     assert (jloss.soft_dtw(first, first, reduction="none") < 0).all()
 
 
+@pytest.mark.slow
 def test_smith_waterman_is_local(rng):
     inner = 4 * np.eye(3, dtype=np.float32) - 2
     outer = np.full((7, 8), -9.0, np.float32)
@@ -209,6 +219,7 @@ def test_smith_waterman_gaps():
         np.testing.assert_allclose(value, -(25 - gap_open - gap_extend), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_smith_waterman_beyond_the_lengths_and_forbidden(rng):
     scores = rng.normal(size=(5, 6)).astype(np.float32)
     padded = np.full((7, 7), np.nan, np.float32)

@@ -75,6 +75,7 @@ def found():
     return jax.tree.map(np.asarray, everything(pairs[..., 0, :], pairs[..., 1, :]))
 
 
+@pytest.mark.slow
 def test_every_loss_of_axis_aligned_boxes_is_here():
     pairs = {name for name, entry in jloss.CATALOGUE.items() if [*entry.domains.values()][:1] == ["box"]}
     assert pairs == set(LOSSES)
@@ -110,6 +111,7 @@ def test_inverted_sides_are_pulled_back_into_shape(found, name):
     assert gradient[2] - gradient[0] < 0, "a descent makes the negative width larger"
 
 
+@pytest.mark.slow
 def test_published_numbers():
     near, far = (jnp.array(p) for p in ([[0.0, 0, 2, 2], [1, 1, 4, 3]], [[0.0, 0, 2, 2], [4, 4, 8, 6]]))
     for loss, first, second in ((jloss.giou, 1.138889, 1.75), (jloss.diou, 1.018889, 1.41), (jloss.ciou, 1.019165, 1.411689)):
@@ -194,6 +196,7 @@ def test_powers_of_overlaps_of_next_to_nothing(base, alpha):
     assert np.isfinite(gradients).all()
 
 
+@pytest.mark.slow
 def test_boxes_of_next_to_nothing_in_a_set():
     boxes = jnp.array([[0.2, 0.2, 0.2, 0.2], [0.1, 0.1, 0.1 + 1e-8, 0.6], [0, 0, 1e-30, 1e-30], [0, 0, 1e-20, 1.0]])
     value, gradient = jax.value_and_grad(jloss.detr, 1)(jnp.zeros((4, 3)), boxes, jnp.array([0, 1]), boxes[2:] * jnp.float32(1.5))
@@ -253,6 +256,7 @@ def test_against_torch(name):
     agree(LOSSES[name], torch_formula(torch, name), some_boxes(32, 0), some_boxes(32, 1), rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_alpha_1_is_the_base():
     p, t = jnp.asarray(some_boxes(8, 2)), jnp.asarray(some_boxes(8, 3))
     for base in ("iou", "giou", "diou", "ciou"):
@@ -271,6 +275,7 @@ def test_converters():
             convert(jnp.zeros((2, 5)))
 
 
+@pytest.mark.slow
 def test_pairwise_iou():
     first, second = some_boxes(3, 5), some_boxes(4, 6)
     every = jloss.pairwise_iou(first, second)
@@ -291,6 +296,7 @@ def notebook():
     return module
 
 
+@pytest.mark.slow
 def test_descent_from_disjoint_boxes(notebook):
     with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
         steps = {name: descent.steps for name, descent in notebook.table().items()}
@@ -298,6 +304,7 @@ def test_descent_from_disjoint_boxes(notebook):
     assert arrived == set(steps) - BLIND, f"steps to an IoU above 0.9: {steps}"
 
 
+@pytest.mark.slow
 def test_descent_of_rotated_boxes(notebook):
     with jax.numpy_dtype_promotion("standard"):
         steps = {name: descent.steps for name, descent in notebook.rotated_table().items()}
@@ -310,6 +317,7 @@ def test_a_gated_ciou_compares_shapes_only_beyond_an_iou_of_one_half():
     np.testing.assert_allclose(value, 0.5 + 0.25 / 5, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_shape_of_a_point_or_a_match_adds_no_second_derivative():
     """Sides of a point have no angle, and that between equal sides is rounding where products are not rounded before they are added."""
     boxes = jnp.array([[0.0, 0.0, 0.0, 0.0], [0.56697786, 0.9210797, 1.5664588, 2.0976346]])

@@ -51,6 +51,7 @@ def test_match_of_nothing_and_of_nan():
         jloss.match(jnp.zeros((3, 2)), jnp.ones(3, bool))
 
 
+@pytest.mark.slow
 def test_match_has_no_gradient_and_runs_inside_shard_map():
     cost = jnp.asarray(np.random.default_rng(2).normal(size=(4, 5, 3)).astype(np.float32))
     gradient = jax.grad(lambda c: jnp.sum(jnp.where(jloss.match(c) >= 0, 1.0, 0.0)))(cost)
@@ -70,6 +71,7 @@ def an_image(seed, n=7, m=4, k=5):
     return rng.normal(size=(n, k)).astype(np.float32), boxes(n), rng.integers(0, k - 1, m).astype(np.int32), boxes(m)
 
 
+@pytest.mark.slow
 def test_detr_against_torch():
     torch = pytest.importorskip("torch")
 
@@ -162,6 +164,7 @@ def test_heads_against_torch():
     agree(lambda x: jloss.distribution_focal(x, place), dfl, logits)
 
 
+@pytest.mark.slow
 def test_heads_at_their_ends():
     logits = jnp.array([0.0, 1.0, 2.0, 3.0])
     ends = jloss.distribution_focal(jnp.stack([logits] * 4), jnp.array([3.0, 3.7, 0.0, -1.0]), reduction="none")
@@ -263,6 +266,7 @@ def test_an_exponent_of_0_switches_the_focusing_off(logit, quality):
         np.testing.assert_allclose(gradient, times * slope, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_focal_eiou_without_focusing_is_eiou():
     p, t = jnp.array([[0.0, 0, 2, 2], [0, 0, 1, 1], [0, 0, 3, 3]]), jnp.array([[1.0, 1, 4, 3], [5, 5, 6, 7], [0, 0, 3, 3]])
     plain = jax.value_and_grad(lambda p: jloss.eiou(p, t))(p)

@@ -29,6 +29,7 @@ def test_value_and_state(name):
     assert after.dtype == state.dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FACTORIES)
 def test_factor_and_state_are_constants_for_the_gradient(name):
     focused = FACTORIES[name]()
@@ -49,6 +50,7 @@ def test_masked_boxes_do_not_enter_the_mean():
     np.testing.assert_allclose([value, after], [0.0, 0.7], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_devices_share_one_mean():
     focused = jloss.wiou_v3(momentum=0.5)
     mesh = jax.make_mesh((2,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])

@@ -69,6 +69,7 @@ def test_scale_invariance():
         np.testing.assert_allclose(values, values[1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_far_boxes_keep_their_pull():
     p, t = jnp.array([300.0, 400.0, 10.0, 20.0, 0.5]), jnp.array([0.0, 0.0, 20.0, 10.0, 0.0])
     for name in ("gwd", "rotated_kld", "bhattacharyya"):

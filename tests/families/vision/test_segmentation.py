@@ -211,6 +211,7 @@ def test_relations():
     assert jloss.dice(P, P) > 0.2
 
 
+@pytest.mark.slow
 def test_optax_dice():
     """optax's dice is a Tversky index with one smoothing; its name for the costs are alpha and beta."""
     optax = pytest.importorskip("optax")
@@ -228,6 +229,7 @@ def test_optax_dice():
     np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_an_absent_class_does_not_take_over_generalized_dice():
     """With it, optax's loss is that of the absent class alone; Sudre's moves little."""
     optax = pytest.importorskip("optax")

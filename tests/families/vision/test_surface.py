@@ -84,6 +84,7 @@ def test_slopes_keep_their_digits():
     np.testing.assert_allclose(got, berman(errors.astype(np.float64), foreground)[1], rtol=2e-6)
 
 
+@pytest.mark.slow
 def test_lovasz_hinge_is_the_jaccard_loss_of_hard_errors():
     """Logits of +-1 make every error 0 or 2: twice the Jaccard loss of the hard masks."""
     logits = np.where(DISK ^ (RNG.uniform(size=DISK.shape) < 0.2), 1.0, -1.0).astype(np.float32)
@@ -172,6 +173,7 @@ def test_distance_losses_charge_the_far_error():
     assert hausdorff(DISK.astype(np.float32)) == 0 < hausdorff(near) < hausdorff(far)
 
 
+@pytest.mark.slow
 def test_all_ignored_is_zero():
     p, ignored = jnp.full(DISK.shape, jnp.nan), np.zeros_like(DISK)
     distances = jloss.distance_map(DISK)
@@ -251,6 +253,7 @@ def test_soft_skeleton_against_max_pooling():
     np.testing.assert_allclose(gradient, p.grad.numpy(), rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_broken_vessel_costs_more_than_a_thin_one():
     vessel = np.zeros((9, 30), np.float32)
     vessel[3:6, 2:28] = 1
