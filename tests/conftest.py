@@ -46,7 +46,7 @@ COSTLY = {"test_laws", "test_constant_for_the_gradient"}  # of which the plain r
 
 THINNED = {  # what differs little from jax to jax, and of how many tests of a file one is enough
     **dict.fromkeys(("tests/families/", "tests/compat/"), 10),
-    **dict.fromkeys(("tests/catalogue/test_docstrings.py", "tests/core/", "tests/frameworks/", "tests/pages/", "tests/tools/"), 3),
+    **dict.fromkeys(("tests/catalogue/test_docstrings.py", "tests/core/", "tests/frameworks/", "tests/pages/", "tests/tools/"), 4),
 }
 
 
