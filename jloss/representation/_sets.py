@@ -13,7 +13,7 @@ from jax import Array, lax
 from jloss._core.chunks import chunked_map
 from jloss._core.domains import is_known
 from jloss._core.pairs import map_over_rows, sum_over_partners, sum_over_rows, sum_over_rows_sharing
-from jloss.numerics import inverse_norm, normalize, safe_divide
+from jloss.numerics import inverse_norm, normalize, safe_divide, safe_sqrt
 
 P = ParamSpec("P")
 
@@ -189,6 +189,16 @@ def squares_of(rows: Marks, columns: Marks, products: Array) -> Array:
     """`squared_distances` from products."""
     size = rows.sizes[:, None] + columns.sizes[None, :]
     return _snap(size - 2 * products, size)
+
+
+def unit_distances_of(rows: Marks, columns: Marks, products: Array) -> Array:
+    """Distances of unit vectors from products; 0, without a direction, where rounding cannot tell them apart."""
+    return safe_sqrt(without_rounding(squares_of(rows, columns, products), 2))
+
+
+def without_rounding(size: Array, power: int = 1) -> Array:
+    """A distance of two unit vectors, or this power of it; 0 where it is the rounding by which the units of parallel vectors differ."""
+    return jnp.where(size <= (4 * float(jnp.finfo(size.dtype).eps)) ** power, 0.0, size)
 
 
 def nearest(rows: Array, where: Array) -> Array:

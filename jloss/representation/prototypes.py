@@ -16,7 +16,7 @@ from jloss._core.blocks import sum_over_blocks
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import log_softmax, logsumexp, normalize, pick, safe_divide, safe_norm, safe_sqrt, softplus
-from jloss.representation._sets import Items, by_blocks, dot, items, mean_where, number_of, sum_where
+from jloss.representation._sets import Items, by_blocks, dot, items, mean_where, number_of, sum_where, without_rounding
 
 
 @loss("(d),(),(k,d)->()", "real class real", scale="positive")
@@ -235,9 +235,8 @@ def soft_triple_regularizer(prototypes: Array, **reduce: Unpack[Reduce]) -> Arra
     k, c, _ = prototypes.shape
     units = normalize(prototypes)
     distances = safe_norm(units[:, :, None, :] - units[:, None, :, :])
-    # Of a centre and itself, or its equal, a compiler that rounds the unit vector of only one leaves rounding, with a direction.
-    distances = jnp.where(distances <= float(jnp.finfo(distances.dtype).eps), 0.0, distances)
-    return 0.5 * jnp.sum(distances) / (k * c * max(c - 1, 1))
+    # A centre and itself differ by rounding, too: XLA rounds the unit vector of only one.
+    return 0.5 * jnp.sum(without_rounding(distances)) / (k * c * max(c - 1, 1))
 
 
 @loss("(n,d),(n),(k,d),(n)->()", "real class real mask", scale="positive")
@@ -373,8 +372,7 @@ def _true_angle(x: Array, y: Array) -> tuple[Array, Array]:
     some = jnp.any(x != 0) & jnp.any(y != 0)
     apart, along = jnp.sum(jnp.square(x - y)), jnp.sum(jnp.square(x + y))
     cosine = jnp.where(apart < along, 1 - 0.5 * apart, 0.5 * along - 1)
-    rounding = (4 * float(jnp.finfo(x.dtype).eps)) ** 2  # which has no direction: of equal vectors XLA may not make equal units
-    sine = 0.5 * safe_sqrt(jnp.where(apart <= rounding, 0.0, apart)) * safe_sqrt(jnp.where(along <= rounding, 0.0, along))
+    sine = 0.5 * safe_sqrt(without_rounding(apart, 2)) * safe_sqrt(without_rounding(along, 2))
     return jnp.where(some, cosine, jnp.sum(x * y)), jnp.where(some, sine, 1.0)
 
 

@@ -33,6 +33,7 @@ from jloss.representation._sets import (
     sum_where,
     sums_of_partners,
     unit_distance,
+    without_rounding,
 )
 from jloss.representation._tiles import Devices, devices_of, other_items
 
@@ -361,8 +362,7 @@ def koleo(
         return nearest(squared_distances(rows.vectors, columns.vectors), other_items(rows, columns))
 
     def each(some: Array, others: list[Array], given: tuple[Array, ...]) -> list[Array]:
-        distances = safe_norm(normalize(some) - normalize(others[0]))
-        distances = jnp.where(distances <= 4 * jnp.finfo(distances.dtype).eps, 0.0, distances)  # rounding has no direction
+        distances = without_rounding(safe_norm(normalize(some) - normalize(others[0])))
         return [jnp.where(given[0], -jnp.log(distances + epsilon), 0.0)]
 
     kept = items(embeddings, mask=mask)

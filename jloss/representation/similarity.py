@@ -30,6 +30,7 @@ from jloss.representation._sets import (
     sums_of_rows,
     sums_of_rows_sharing,
     totals,
+    unit_distances_of,
 )
 
 
@@ -146,7 +147,7 @@ def pair_margin(
 
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        excess = safe_sqrt(squares_of(rows, columns, products)) - beta
+        excess = unit_distances_of(rows, columns, products) - beta
         violation = positive_part(jnp.where(positive, excess, -excess) + margin)
         active = (positive | negative) & (violation != 0)
         return [*totals(violation, active)]
@@ -183,12 +184,12 @@ def lifted_structure(
 
     def repulsion(rows: Marks, columns: Marks, products: Array, margin: Array) -> Array:
         _, negative = pairs(rows, columns)
-        return _among(margin - safe_sqrt(squares_of(rows, columns, products)), negative)
+        return _among(margin - unit_distances_of(rows, columns, products), negative)
 
     def block(rows: Marks, columns: Marks, products: Array, mine: Array, theirs: Array) -> list[Array]:
         positive, _ = pairs(rows, columns)
         both = jnp.stack(jnp.broadcast_arrays(mine[:, None], theirs[None, :]))
-        violation = logsumexp(both, axis=0) + safe_sqrt(squares_of(rows, columns, products))
+        violation = logsumexp(both, axis=0) + unit_distances_of(rows, columns, products)
         return [*totals(0.5 * jnp.square(positive_part(violation)), positive)]
 
     given = recentered(items(embeddings, labels, mask, unit=True))
@@ -444,7 +445,7 @@ def ranked_list(
 
     def block(rows: Marks, columns: Marks, products: Array) -> list[Array]:
         positive, negative = pairs(rows, columns)
-        distances = safe_sqrt(squares_of(rows, columns, products))
+        distances = unit_distances_of(rows, columns, products)
         outside, inside = positive_part(distances - alpha + margin), positive_part(alpha - distances)
         far, near = positive & (outside != 0), negative & (inside != 0)
         weights = jax.nn.softmax(jnp.where(near, lax.stop_gradient(temperature * inside), -1e30), axis=1)

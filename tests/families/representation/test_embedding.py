@@ -115,6 +115,26 @@ def test_a_centre_and_its_equal_have_no_direction_in_optimised_code(equal):
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("d", [2, 3, 16])
+@pytest.mark.parametrize("name", ["koleo", "lifted_structure", "pair_margin", "ranked_list", "soft_triple_regularizer"])
+def test_multiples_of_a_vector_have_no_distance_in_optimised_code(name, d):
+    """Their units differ by rounding. Where there are others, the gradient of a multiple is that of the vector over its length."""
+    loss, labels = getattr(jloss, name), np.repeat(np.arange(4, dtype=np.int32), 3)
+    rng = np.random.default_rng(0)
+    lengths = np.float32(rng.uniform(0.5, 2.0, (12, 1)))
+    one, several = (np.repeat(np.float32(rng.normal(size=(n, d))), 12 // n, axis=0) for n in (1, 4))
+
+    def whole(x):
+        given = (x.reshape(4, 3, d),) if name.startswith("soft_triple") else (x,) if name == "koleo" else (x, labels)
+        return loss(*given, reduction="sum")
+
+    step = jax.jit(jax.grad(whole)).lower(one).compile(AS_USERS)
+    np.testing.assert_array_equal(step(one * lengths), np.zeros_like(one))
+    wanted = step(several)
+    assert name in ("koleo", "soft_triple_regularizer") or np.abs(wanted).max() > 0.01
+    np.testing.assert_allclose(lengths * step(several * lengths), wanted, atol=1e-5)
+
+
 @pytest.mark.parametrize("temperature", [1e-3, 0.01])
 def test_normalized_softmax_is_never_negative_in_optimised_code(temperature):
     """XLA rounds a quotient in one place and not in another: the logit of a sure class was above the largest."""
