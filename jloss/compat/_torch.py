@@ -137,9 +137,13 @@ def check_weight(name: str, weight: Array | None, input: Array) -> None:
         raise ValueError(f"{name}: `weight` must have the shape of `input`, {jnp.shape(input)}, got {jnp.shape(weight)}.")
 
 
-def check_class_weight(name: str, weight: Array | None, classes: int) -> None:
-    if weight is not None and weight.shape != (classes,):
+def class_weight(name: str, weight: Array | None, classes: int) -> Array | None:
+    """The weight of each class, floating."""
+    if weight is None:
+        return None
+    if weight.shape != (classes,):
         raise ValueError(f"{name}: `weight` must have one value per class, shape ({classes},), got {weight.shape}.")
+    return as_floats(weight)[0]
 
 
 def check_smoothing(name: str, value: Any) -> None:
@@ -196,7 +200,6 @@ def along(weight: Array, axis: int, ndim: int) -> Array:
 
 def weight_of_label(weight: Array, target: Array, where: Array) -> Array:
     """The weight of each row's class; 0 where the row does not count, 1 where there is no such class, so that its NaN is seen."""
-    weight = jnp.asarray(weight)
     inside = where & (target >= 0) & (target < weight.shape[0])
     return jnp.where(inside, weight[jnp.where(inside, target, 0)], where.astype(weight.dtype))
 

@@ -51,10 +51,10 @@ from jloss.compat._torch import (
     as_floats,
     as_rows,
     call,
-    check_class_weight,
     check_smoothing,
     check_weight,
     class_axis,
+    class_weight,
     in_input_shape,
     in_one_shape,
     is_zero,
@@ -150,7 +150,7 @@ def cross_entropy(
     how = reduction_of(size_average, reduce, reduction)
     axis = class_axis("cross_entropy", input)
     classes = input.shape[axis]
-    check_class_weight("cross_entropy", weight, classes)
+    weight = class_weight("cross_entropy", weight, classes)
     check_smoothing("cross_entropy", label_smoothing)
     if not jnp.issubdtype(target.dtype, jnp.integer):
         if target.shape != input.shape:
@@ -186,7 +186,7 @@ def nll_loss(
 ) -> Array:
     """`jloss.nll` of log-probabilities with classes on axis 1; the mean divides by the weights of the labels."""
     where, axis = target != ignore_index, class_axis("nll_loss", input)
-    check_class_weight("nll_loss", weight, input.shape[axis])
+    weight = class_weight("nll_loss", weight, input.shape[axis])
     weights = None if weight is None else weight_of_label(weight, target, where)
     return call(jloss.nll, input, target, axis=axis, where=where, weights=weights, reduction=reduction_of(size_average, reduce, reduction))
 
@@ -441,7 +441,7 @@ def multi_margin_loss(
 ) -> Array:
     """`jloss.multi_margin`; the weight of the label's class multiplies, and the mean divides by the count."""
     input = jnp.atleast_1d(input)
-    check_class_weight("multi_margin_loss", weight, input.shape[-1])
+    weight = class_weight("multi_margin_loss", weight, input.shape[-1])
     if target.size != np.prod(input.shape[:-1], dtype=int):
         raise ValueError(f"multi_margin_loss: `target` must have one class index per row of `input`, {input.shape}, got {target.shape}.")
     target = target.reshape(input.shape[:-1])
