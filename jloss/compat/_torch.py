@@ -210,9 +210,8 @@ def is_zero(value: Any) -> bool:
 
 def as_rows(targets: Array, lengths: Array, given: Any) -> Array:
     """Concatenated targets as rows; as wide as the longest where the lengths are known, else as all together."""
-    if is_cut_to_32_bits(targets):
-        targets = np.where(targets == targets.astype(np.int32), targets, -1)  # no class
-    targets = jnp.asarray(targets)
+    far = is_cut_to_32_bits(targets)
+    targets = jnp.asarray(np.where(targets == targets.astype(np.int32), targets, -1) if far else targets)  # -1 is no class
     width = targets.shape[0] if isinstance(given, jax.core.Tracer) else int(np.max(np.asarray(given), initial=0))
     starts = jnp.cumsum(lengths, dtype=jnp.int32) - lengths
     steps = jnp.arange(width, dtype=jnp.int32)[None]
