@@ -287,9 +287,8 @@ def kl_div(
     input, target = in_one_shape("kl_div", input=input, target=target)
     core = jloss.kl_divergence_with_log_targets if log_target else jloss.kl_divergence
     values = core(input[..., None], target[..., None], reduction="none")  # a class axis of one: the terms of the sum
-    legacy = size_average is not None or reduce is not None
-    if reduction == "batchmean" and not legacy:
-        return jnp.sum(values) / max(1, rows)
+    if reduction == "batchmean":  # torch divides what the legacy keywords leave, too
+        return over_count(values, None, reduction_of(size_average, reduce, "sum")) / max(1, rows)
     return over_count(values, None, reduction_of(size_average, reduce, reduction))
 
 
