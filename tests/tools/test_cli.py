@@ -119,8 +119,9 @@ def test_each_command_takes_a_name_as_in_a_program():
     assert measure("jloss.huber", size=64, repeats=1).loss == "huber"
 
 
-def test_show_draws(say, tmp_path):
-    target = tmp_path / "new" / "huber.png"
+@pytest.mark.parametrize("file", ["huber.png", "huber.PNG"])
+def test_show_draws(say, tmp_path, file):
+    target = tmp_path / "new" / file
     status, out, _ = say("show", "huber", "--plot", str(target))
     assert status == 0
     assert str(target) in out
@@ -553,6 +554,8 @@ def test_options_from_text():
     with pytest.raises(UsageError, match=r"huber has no option `dleta`; nearest: delta; its options: delta=1.0."):
         option(find_entry("huber"), "dleta", "2")
     assert option(find_entry("multi_margin"), "p", "2") == 2
+    for text, value in {"true": True, "False": False, "FALSE": False}.items():
+        assert option(find_entry("poisson_nll"), "full", text) is value
     for text in ("1.5", "two", "True", "None"):
         with pytest.raises(UsageError, match=r"^multi_margin: `p` is static and must be a Python int, got"):
             option(find_entry("multi_margin"), "p", text)
