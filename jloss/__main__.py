@@ -298,7 +298,7 @@ def _show(arguments: argparse.Namespace) -> None:
         figure, axes = new_figure(1, 2)
         curve(entry.public, axes=axes)
         kinds = figure.canvas.get_supported_filetypes()
-        if arguments.plot.suffix.lstrip(".") not in kinds:
+        if arguments.plot.suffix.lstrip(".").lower() not in kinds:
             raise UsageError(f"--plot cannot write `{arguments.plot}`; the name ends in one of {', '.join('.' + k for k in kinds)}.")
         check_folder(arguments.plot.parent)
         arguments.plot.parent.mkdir(parents=True, exist_ok=True)
@@ -326,7 +326,9 @@ def _wrapped(text: str, hanging: str) -> str:
 
 
 def _names(text: str | None, default: Sequence[str], others: Container[str] = ()) -> list[str]:
-    names = [n.strip() for n in text.split(",") if n.strip()] if text else [n for n in default if n in CATALOGUE]
+    names = [n for n in default if n in CATALOGUE] if text is None else [n.strip() for n in text.split(",") if n.strip()]
+    if text is not None and not names:
+        raise UsageError(f"--loss reads names, with commas; got `{text}`.")
     return [n if n in others else find_entry(n).name for n in dict.fromkeys(names)]
 
 

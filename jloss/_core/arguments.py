@@ -94,7 +94,7 @@ def check_static(loss: str, option: str, value: Any, annotation: Any) -> None:
     """Raises where a static option is none of its words, or not of its type."""
     words, types = _accepted(annotation)
     if words:
-        if not any(value == word and (type(value) is type(word) or isinstance(value, np.integer)) for word in words):
+        if not any((type(value) is type(word) or isinstance(value, np.integer)) and value == word for word in words):
             raise ValueError(f"{loss}: `{option}` must be one of {words}, got {value!r}.{of_value(option, value)}")
     elif not isinstance(value, types) or (isinstance(value, bool) and Integral in types):
         wants = getattr(annotation, "__name__", "") if not get_args(annotation) else str(annotation).replace("typing.", "")
@@ -200,10 +200,13 @@ def raise_plainly(entry: Entry, shown: inspect.Signature, args: Any, kwargs: Any
                     raise NameError(f"{name}: `{option}` is {axis!r}, no axis here; {advice}") from None
     given = dict(zip(shown.parameters, args, strict=False)) | kwargs
     check_arrays(name, list(shown.parameters.values()), given)
-    for option in () if is_ours or type(error) not in (TypeError, ValueError) else entry.options:
+    foreign = "one example must give one number" in str(error) or (not is_ours and type(error) in (TypeError, ValueError))
+    for option in entry.options if foreign else ():
         if np.ndim(given.get(option, 0)):
             fits = "the whole batch" if entry.elementwise else "one example"
-            raise type(error)(f"{name}: does `{option}` of shape {np.shape(given[option])} fit {fits}? {error}") from None
+            raise type(error)(
+                f"{name}: does `{option}` of shape {np.shape(given[option])} fit {fits}? {str(error).removeprefix(f'{name}: ')}"
+            ) from None
     if is_ours:
         sentences = list(of_shapes(entry, given, str(error)))
         if sentences:

@@ -96,11 +96,11 @@ def option(entry: Entry, name: str, text: str) -> Any:
         raise UsageError(f"{entry.name} has no option `{name}`{nearest(name, entry.options)}; its options: {known}.")
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):  # the last of {[]: 1}
         value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
     hint = typing.get_type_hints(entry.core).get(name)
     kinds = set(typing.get_args(hint)) | {hint}
-    if float in kinds and (isinstance(value, bool) or not isinstance(value, int | float | None)):
+    if float in kinds and type(value) not in (int, float, *(kinds & {type(None)})):
         try:
             value = float(text)  # inf, nan
         except ValueError:
@@ -108,4 +108,11 @@ def option(entry: Entry, name: str, text: str) -> Any:
     choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
     if choices and value not in choices:
         raise UsageError(f"{entry.name}: `{name}` is one of {', '.join(map(repr, choices))}, got {text!r}.")
+    if hint is not None:
+        from jloss._core.arguments import check_argument
+
+        try:
+            check_argument(entry.name, name, value, hint)
+        except (TypeError, ValueError) as error:  # a half where a whole number is wanted
+            raise UsageError(str(error)) from None
     return value

@@ -90,7 +90,7 @@ class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
                 f"jloss runs on Keras's JAX backend, not on {keras.backend.backend()}; set KERAS_BACKEND=jax before importing keras."
             )
         reduction = options.get("reduction", "mean")
-        if reduction not in REDUCTIONS:
+        if reduction not in [*REDUCTIONS]:  # a list has no hash
             raise ValueError(f"{entry.name}: `reduction` must be one of {', '.join(REDUCTIONS)} in a Keras model, got {reduction!r}.")
         super().__init__(name=name or entry.name, reduction=REDUCTIONS[reduction])
         self.function, self.options = function, options
@@ -102,7 +102,8 @@ class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
         return self._evaluate(y_true, y_pred, None, None, **self.options | {"reduction": "none"})
 
     def _evaluate(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any, **options: Any) -> Any:
-        entry, predictions = entry_of(self.function), jnp.asarray(y_pred)
+        entry = entry_of(self.function)
+        predictions = jnp.asarray(_array(entry, entry.required[0], y_pred))
         at = _axes(entry, predictions, options)
         targets = _targets(entry, _array(entry, entry.required[1], y_true), predictions, at)
         given: dict[str, Any] = _label_length(entry, targets)
@@ -144,10 +145,12 @@ def _tuples(value: Any) -> Any:
 
 
 def _array(entry: Entry, argument: str, value: Any) -> Any:
-    """An array; of NumPy where it is one, or a number or a list, as integers of 64 bits lose half of theirs in one of JAX."""
+    """An array; of NumPy where it is none of JAX, as integers of 64 bits lose half of theirs in one of JAX."""
+    if hasattr(value, "__array__") and not isinstance(value, np.ndarray | np.generic | Array) and not hasattr(value, "__jax_array__"):
+        value = np.asarray(value)  # of pandas, torch or TensorFlow, which Keras takes
+    check_array(entry.name, argument, value, Array)
     if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
         return jnp.asarray(value)
-    check_array(entry.name, argument, value)
     try:
         array = np.asarray(value)
     except ValueError as error:  # of ragged rows
@@ -209,7 +212,7 @@ def _targets(entry: Entry, y_true: Any, predictions: Array, at: _Axes) -> Any:
         if [n for n in y_true.shape if n != 1] != [n for n in wanted if n != 1]:
             raise ValueError(
                 f"{entry.name}: `{target}` must have the shape {wanted}, but for axes of 1, where `{first}` has {predictions.shape}; "
-                f"got {y_true.shape}."
+                f"got {y_true.shape}.{_remedy(entry, target, y_true, predictions)}"
             )
         y_true = y_true.reshape(wanted)
     if kind != "integer" or jnp.issubdtype(y_true.dtype, jnp.integer):
@@ -220,6 +223,18 @@ def _targets(entry: Entry, y_true: Any, predictions: Array, at: _Axes) -> Any:
         return _bits(y_true)
     whole = jnp.round(y_true)
     return jnp.where(y_true == whole, whole, -1).astype(jnp.int32)  # what is no whole number, NaN above all, is no class
+
+
+def _remedy(entry: Entry, target: str, y_true: Any, predictions: Array) -> str:
+    """What the caller probably wanted, where shapes and dtypes give it away; else nothing."""
+    if not jnp.issubdtype(predictions.dtype, jnp.inexact):
+        return " Keras gives (y_true, y_pred): are they exchanged?"
+    kind, of_classes = DOMAINS[entry.domains[target]].kind, "k" in entry.inputs[target]
+    if kind == "integer" and y_true.shape == predictions.shape:
+        return " Labels are class indices: of one-hot rows, labels.argmax(-1); for probabilities see soft_cross_entropy."
+    if kind != "integer" and of_classes and y_true.ndim < predictions.ndim and jnp.issubdtype(y_true.dtype, jnp.integer):
+        return f" Of class indices: keras.ops.one_hot(labels, {predictions.shape[-1]})."
+    return ""
 
 
 def _bits(labels: Any) -> Any:

@@ -36,9 +36,8 @@ A target in `multilabel_margin_loss` that names a class twice counts twice, as i
 give NaN or a documented number, never an exception, so that everything works under `jax.jit`.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,11 +46,34 @@ from jax import Array, lax
 
 import jloss
 from jloss._core.types import all_readable
+from jloss.compat._torch import (
+    along,
+    as_floats,
+    as_rows,
+    call,
+    check_smoothing,
+    check_weight,
+    class_axis,
+    class_weight,
+    in_input_shape,
+    in_one_shape,
+    is_zero,
+    lift,
+    of_arrays,
+    over_count,
+    ratio,
+    reduction_of,
+    spread_into,
+    stretched,
+    times_weight,
+    weight_of_label,
+    weighted,
+    with_warning,
+)
 from jloss.numerics import logsumexp
 
-Reduction = Literal["mean", "sum", "none"]
 
-
+@of_arrays
 def l1_loss(
     input: Array,
     target: Array,
@@ -61,9 +83,10 @@ def l1_loss(
     weight: Array | None = None,
 ) -> Array:
     """Mean absolute error (`jloss.absolute_error`); a weighted mean divides by the sum of the weights."""
-    return _weighted("l1_loss", jloss.absolute_error, input, target, weight, _how(size_average, reduce, reduction))
+    return weighted("l1_loss", jloss.absolute_error, input, target, weight, reduction_of(size_average, reduce, reduction))
 
 
+@of_arrays
 def mse_loss(
     input: Array,
     target: Array,
@@ -73,9 +96,10 @@ def mse_loss(
     weight: Array | None = None,
 ) -> Array:
     """Mean squared error (`jloss.squared_error`); a weighted mean divides by the sum of the weights."""
-    return _weighted("mse_loss", jloss.squared_error, input, target, weight, _how(size_average, reduce, reduction))
+    return weighted("mse_loss", jloss.squared_error, input, target, weight, reduction_of(size_average, reduce, reduction))
 
 
+@of_arrays
 def smooth_l1_loss(
     input: Array,
     target: Array,
@@ -87,18 +111,20 @@ def smooth_l1_loss(
     """`jloss.smooth_l1`; ``beta=0`` is `l1_loss`, as in torch."""
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: `beta` must be 0 or more, got {beta}.")
-    how = _how(size_average, reduce, reduction)
-    inputs = _warned("smooth_l1_loss", input, target)
-    return _call(jloss.absolute_error, *inputs, reduction=how) if beta == 0 else _call(jloss.smooth_l1, *inputs, beta=beta, reduction=how)
+    how = reduction_of(size_average, reduce, reduction)
+    inputs = with_warning("smooth_l1_loss", input, target)
+    return call(jloss.absolute_error, *inputs, reduction=how) if beta == 0 else call(jloss.smooth_l1, *inputs, beta=beta, reduction=how)
 
 
+@of_arrays
 def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None) -> Array:
     """`jloss.huber`; a weighted mean divides by the number of elements, unlike `mse_loss`."""
-    _check_weight("huber_loss", weight, input)
-    values = jloss.huber(*_warned("huber_loss", input, target), delta=delta, reduction="none")
-    return _counted(values, weight, _how(None, None, reduction), "huber_loss")
+    check_weight("huber_loss", weight, input)
+    values = jloss.huber(*with_warning("huber_loss", input, target), delta=delta, reduction="none")
+    return over_count(values, weight, reduction_of(None, None, reduction), "huber_loss")
 
 
+@of_arrays
 def cross_entropy(
     input: Array,
     target: Array,
@@ -121,27 +147,34 @@ def cross_entropy(
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         label_smoothing: The part of the target that goes to all classes evenly.
     """
-    how = _how(size_average, reduce, reduction)
-    axis = min(1, input.ndim - 1)
+    how = reduction_of(size_average, reduce, reduction)
+    axis = class_axis("cross_entropy", input)
     classes = input.shape[axis]
+    weight = class_weight("cross_entropy", weight, classes)
+    check_smoothing("cross_entropy", label_smoothing)
     if not jnp.issubdtype(target.dtype, jnp.integer):
+        if target.shape != input.shape:
+            raise ValueError(
+                f"cross_entropy: `target` of {target.dtype} holds probabilities and must have the shape of `input`, {input.shape}, got "
+                f"{target.shape}. Of class indices say target.astype(int)."
+            )
         if ignore_index >= 0:
             raise ValueError("cross_entropy: `ignore_index` is not supported for probability targets.")
         smooth = (1 - label_smoothing) * target + label_smoothing / classes
-        soft = smooth if weight is None else smooth * _along(weight, axis, input.ndim)
-        return _counted(jloss.soft_cross_entropy(input, soft, axis=axis, reduction="none"), None, how)
+        soft = smooth if weight is None else smooth * along(weight, axis, input.ndim)
+        return over_count(jloss.soft_cross_entropy(input, soft, axis=axis, reduction="none"), None, how)
     where = target != ignore_index
     if weight is None:
-        return _call(jloss.cross_entropy, input, target, label_smoothing=label_smoothing, axis=axis, where=where, reduction=how)
-    weights = _of_label(weight, target, where)
+        return call(jloss.cross_entropy, input, target, label_smoothing=label_smoothing, axis=axis, where=where, reduction=how)
+    weights = weight_of_label(weight, target, where)
     hard = jloss.cross_entropy(input, target, axis=axis, where=where, weights=weights, reduction="none")
-    even = jnp.broadcast_to(_along(weight / classes, axis, input.ndim), input.shape)
+    even = jnp.broadcast_to(along(weight / classes, axis, input.ndim), input.shape)
     spread = jloss.soft_cross_entropy(input, even, axis=axis, where=where, reduction="none")
-    jloss.cross_entropy(input, target, label_smoothing=label_smoothing, axis=axis)  # checks the range of label_smoothing
-    mixed = (1 - label_smoothing) * hard + (label_smoothing * spread if not _is_zero(label_smoothing) else 0)
-    return mixed if how == "none" else jnp.sum(mixed) if how == "sum" else _ratio(jnp.sum(mixed), jnp.sum(weights))
+    mixed = (1 - label_smoothing) * hard + (label_smoothing * spread if not is_zero(label_smoothing) else 0)
+    return mixed if how == "none" else jnp.sum(mixed) if how == "sum" else ratio(jnp.sum(mixed), jnp.sum(weights))
 
 
+@of_arrays
 def nll_loss(
     input: Array,
     target: Array,
@@ -152,12 +185,13 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.nll` of log-probabilities with classes on axis 1; the mean divides by the weights of the labels."""
-    where = target != ignore_index
-    weights = None if weight is None else _of_label(weight, target, where)
-    axis = min(1, input.ndim - 1)
-    return _call(jloss.nll, input, target, axis=axis, where=where, weights=weights, reduction=_how(size_average, reduce, reduction))
+    where, axis = target != ignore_index, class_axis("nll_loss", input)
+    weight = class_weight("nll_loss", weight, input.shape[axis])
+    weights = None if weight is None else weight_of_label(weight, target, where)
+    return call(jloss.nll, input, target, axis=axis, where=where, weights=weights, reduction=reduction_of(size_average, reduce, reduction))
 
 
+@of_arrays
 def linear_cross_entropy(
     input: Array,
     linear_weight: Array,
@@ -189,9 +223,7 @@ def linear_cross_entropy(
     if options is not None and plain:
         head = jloss.transforms.linear_head(jloss.cross_entropy, chunk_size=size)
         where = target != ignored
-        return _call(
-            head, input, linear_weight, target, bias=linear_bias, label_smoothing=label_smoothing, where=where, reduction=reduction
-        )
+        return call(head, input, linear_weight, target, bias=linear_bias, label_smoothing=label_smoothing, where=where, reduction=reduction)
     logits = jnp.tensordot(
         input, linear_weight, axes=(-1, -1), preferred_element_type=jnp.float64 if input.dtype == jnp.float64 else jnp.float32
     )
@@ -200,6 +232,7 @@ def linear_cross_entropy(
     return cross_entropy(logits, target, weight, ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing)
 
 
+@of_arrays
 def binary_cross_entropy(
     input: Array,
     target: Array,
@@ -209,10 +242,11 @@ def binary_cross_entropy(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.binary_cross_entropy` of probabilities; a weighted mean divides by the number of elements."""
-    values = jloss.binary_cross_entropy(*_real(input, target), reduction="none")
-    return _counted(values, weight, _how(size_average, reduce, reduction), "binary_cross_entropy")
+    values = jloss.binary_cross_entropy(*as_floats(input, target), reduction="none")
+    return over_count(values, weight, reduction_of(size_average, reduce, reduction), "binary_cross_entropy")
 
 
+@of_arrays
 def binary_cross_entropy_with_logits(
     input: Array,
     target: Array,
@@ -223,13 +257,14 @@ def binary_cross_entropy_with_logits(
     pos_weight: Array | None = None,
 ) -> Array:
     """`jloss.sigmoid_cross_entropy`; `pos_weight` and `weight` broadcast to the input, the mean divides by the elements."""
-    input, target = _real(input, target)
+    input, target = as_floats(input, target)
     name = "binary_cross_entropy_with_logits"
-    positive = 1.0 if pos_weight is None else _into(name, "pos_weight", pos_weight, input.shape)
+    positive = 1.0 if pos_weight is None else spread_into(name, "pos_weight", pos_weight, input.shape)
     values = jloss.sigmoid_cross_entropy(input, target, positive_weight=positive, reduction="none")
-    return _counted(values, weight, _how(size_average, reduce, reduction), name)
+    return over_count(values, weight, reduction_of(size_average, reduce, reduction), name)
 
 
+@of_arrays
 def kl_div(
     input: Array,
     target: Array,
@@ -249,14 +284,15 @@ def kl_div(
         log_target: Whether `target` holds logarithms.
     """
     rows = input.shape[0] if input.ndim else 1
-    input, target = _together("kl_div", input=input, target=target)
+    input, target = in_one_shape("kl_div", input=input, target=target)
     core = jloss.kl_divergence_with_log_targets if log_target else jloss.kl_divergence
     values = core(input[..., None], target[..., None], reduction="none")  # a class axis of one: the terms of the sum
-    if reduction == "batchmean":
-        return jnp.sum(values) / max(1, rows)
-    return _counted(values, None, _how(size_average, reduce, reduction))
+    if reduction == "batchmean":  # torch divides what the legacy keywords leave, too
+        return over_count(values, None, reduction_of(size_average, reduce, "sum")) / max(1, rows)
+    return over_count(values, None, reduction_of(size_average, reduce, reduction))
 
 
+@of_arrays
 def poisson_nll_loss(
     input: Array,
     target: Array,
@@ -268,15 +304,16 @@ def poisson_nll_loss(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.poisson_nll`; `full` adds Stirling's approximation where the target exceeds 1, as torch does (jloss is exact)."""
-    input, target = _together("poisson_nll_loss", input=input, target=target)
+    input, target = in_one_shape("poisson_nll_loss", input=input, target=target)
     values = jloss.poisson_nll(input, target, log_input=log_input, epsilon=eps, reduction="none")
     if full:
         large = target > 1
         t = jnp.where(large, target, 2).astype(values.dtype)
         values = values + jnp.where(large, t * jnp.log(t) - t + 0.5 * jnp.log(2 * np.pi * t), 0)
-    return _counted(values, None, _how(size_average, reduce, reduction))
+    return over_count(values, None, reduction_of(size_average, reduce, reduction))
 
 
+@of_arrays
 def gaussian_nll_loss(
     input: Array, target: Array, var: Array | float, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Array:
@@ -293,7 +330,7 @@ def gaussian_nll_loss(
     if isinstance(var, int | float) and var < 0:
         raise ValueError(f"gaussian_nll_loss: `var` must be 0 or more, got {var}.")
     given = jnp.asarray(input).shape
-    input, target = _together("gaussian_nll_loss", input=input, target=target)
+    input, target = in_one_shape("gaussian_nll_loss", input=input, target=target)
     var = jnp.full(given, var, input.dtype) if isinstance(var, int | float) else jnp.asarray(var, input.dtype)
     if var.shape != given and var.shape == given[:-1]:
         var = var[..., None]
@@ -302,12 +339,13 @@ def gaussian_nll_loss(
             f"gaussian_nll_loss: `var` must have the shape of `input`, {given}, that without its last axis, or with one size of 1; "
             f"got {var.shape}."
         )
-    var = jnp.broadcast_to(_lift(var, input.ndim), input.shape)
+    var = jnp.broadcast_to(lift(var, input.ndim), input.shape)
     floored = var + lax.stop_gradient(jnp.maximum(var, jnp.asarray(eps, var.dtype)) - var)
     values = jloss.gaussian_nll(input, target, floored, full=full, epsilon=np.finfo(np.float32).tiny.item(), reduction="none")
-    return _counted(values, None, _how(None, None, reduction))
+    return over_count(values, None, reduction_of(None, None, reduction))
 
 
+@of_arrays
 def ctc_loss(
     log_probs: Array,
     targets: Array,
@@ -328,7 +366,9 @@ def ctc_loss(
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         zero_infinity: Whether infeasible sequences count 0 instead of inf.
     """
-    how = _how(None, None, reduction)
+    how = reduction_of(None, None, reduction)
+    if log_probs.ndim not in (2, 3):
+        raise ValueError(f"ctc_loss: `log_probs` must have the axes (T, N, C) or (T, C), got shape {log_probs.shape}.")
     single = log_probs.ndim == 2
     if single:
         log_probs, targets = log_probs[:, None], jnp.reshape(targets, (1, -1))
@@ -336,7 +376,7 @@ def ctc_loss(
     steps = jnp.broadcast_to(jnp.asarray(input_lengths, jnp.int32).reshape(-1), (count,))
     labels = jnp.broadcast_to(jnp.asarray(target_lengths, jnp.int32).reshape(-1), (count,))
     if targets.ndim == 1:
-        targets = _padded(targets, labels, target_lengths)
+        targets = as_rows(targets, labels, target_lengths)
     scores = jnp.moveaxis(log_probs, 0, 1)
     normalised = jloss.ctc(scores, targets, steps, labels, blank=blank, reduction="none")
     inside = jnp.arange(log_probs.shape[0], dtype=jnp.int32)[None] < steps[:, None]
@@ -348,6 +388,7 @@ def ctc_loss(
     return jnp.sum(values) if how == "sum" else jnp.sum(values / jnp.maximum(labels, 1).astype(values.dtype)) / count
 
 
+@of_arrays
 def margin_ranking_loss(
     input1: Array,
     input2: Array,
@@ -358,11 +399,12 @@ def margin_ranking_loss(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.margin_ranking`."""
-    how = _how(size_average, reduce, reduction)
-    inputs = _together("margin_ranking_loss", input1=input1, input2=input2, target=target)
-    return _call(jloss.margin_ranking, *inputs, margin=float(margin), reduction=how)
+    how = reduction_of(size_average, reduce, reduction)
+    inputs = in_one_shape("margin_ranking_loss", input1=input1, input2=input2, target=target)
+    return call(jloss.margin_ranking, *inputs, margin=float(margin), reduction=how)
 
 
+@of_arrays
 def hinge_embedding_loss(
     input: Array,
     target: Array,
@@ -372,18 +414,20 @@ def hinge_embedding_loss(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.hinge_embedding`."""
-    inputs = _together("hinge_embedding_loss", input=input, target=target)
-    return _call(jloss.hinge_embedding, *inputs, margin=float(margin), reduction=_how(size_average, reduce, reduction))
+    inputs = in_one_shape("hinge_embedding_loss", input=input, target=target)
+    return call(jloss.hinge_embedding, *inputs, margin=float(margin), reduction=reduction_of(size_average, reduce, reduction))
 
 
+@of_arrays
 def soft_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
     """`jloss.logistic`."""
-    inputs = _onto_input("soft_margin_loss", input, target)
-    return _call(jloss.logistic, *inputs, reduction=_how(size_average, reduce, reduction))
+    inputs = in_input_shape("soft_margin_loss", input, target)
+    return call(jloss.logistic, *inputs, reduction=reduction_of(size_average, reduce, reduction))
 
 
+@of_arrays
 def multi_margin_loss(
     input: Array,
     target: Array,
@@ -396,12 +440,16 @@ def multi_margin_loss(
 ) -> Array:
     """`jloss.multi_margin`; the weight of the label's class multiplies, and the mean divides by the count."""
     input = jnp.atleast_1d(input)
-    target = jnp.reshape(target, input.shape[:-1])
+    weight = class_weight("multi_margin_loss", weight, input.shape[-1])
+    if target.size != np.prod(input.shape[:-1], dtype=int):
+        raise ValueError(f"multi_margin_loss: `target` must have one class index per row of `input`, {input.shape}, got {target.shape}.")
+    target = target.reshape(input.shape[:-1])
     values = jloss.multi_margin(input, target, p=p, margin=margin, reduction="none")
-    weights = None if weight is None else _of_label(weight, target, jnp.ones(target.shape, bool))
-    return _counted(values, weights, _how(size_average, reduce, reduction), "multi_margin_loss")
+    weights = None if weight is None else weight_of_label(weight, target, jnp.ones(target.shape, bool))
+    return over_count(values, weights, reduction_of(size_average, reduce, reduction), "multi_margin_loss")
 
 
+@of_arrays
 def multilabel_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
@@ -420,9 +468,10 @@ def multilabel_margin_loss(
     terms = jloss.multilabel_margin(alone, jnp.broadcast_to(jnp.eye(classes, dtype=bool), unnamed.shape), reduction="none")
     again = jnp.sum(jnp.where(times > 1, (times - 1).astype(terms.dtype) * terms, 0), axis=-1)
     values = jnp.where(valid, values + again, jnp.nan)
-    return _counted(values, None, _how(size_average, reduce, reduction))
+    return over_count(values, None, reduction_of(size_average, reduce, reduction))
 
 
+@of_arrays
 def multilabel_soft_margin_loss(
     input: Array,
     target: Array,
@@ -432,15 +481,16 @@ def multilabel_soft_margin_loss(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.multilabel_soft_margin`: the mean over the last axis, then over the batch; `weight` multiplies each class."""
-    how = _how(size_average, reduce, reduction)
+    how = reduction_of(size_average, reduce, reduction)
     name = "multilabel_soft_margin_loss"
-    input, target = _onto_input(name, input, target)
+    input, target = in_input_shape(name, input, target)
     if weight is None:
-        return _call(jloss.multilabel_soft_margin, input, target, reduction=how)
+        return call(jloss.multilabel_soft_margin, input, target, reduction=how)
     terms = jloss.sigmoid_cross_entropy(input, target, reduction="none")
-    return _counted(jnp.mean(_times(terms, _into(name, "weight", weight, input.shape)), axis=-1), None, how)
+    return over_count(jnp.mean(times_weight(terms, spread_into(name, "weight", weight, input.shape)), axis=-1), None, how)
 
 
+@of_arrays
 def cosine_embedding_loss(
     input1: Array,
     input2: Array,
@@ -453,11 +503,12 @@ def cosine_embedding_loss(
     """`jloss.cosine_embedding`; a target of 0 or below asks for dissimilarity."""
     signs = jnp.where(target > 0, 1.0, -1.0)
     rows = signs[..., None] if signs.ndim else signs
-    input1, input2, rows = _together("cosine_embedding_loss", input1=input1, input2=input2, target=rows)
-    how = _how(size_average, reduce, reduction)
-    return _call(jloss.cosine_embedding, input1, input2, rows[..., 0], margin=float(margin), reduction=how)
+    input1, input2, rows = in_one_shape("cosine_embedding_loss", input1=input1, input2=input2, target=rows)
+    how = reduction_of(size_average, reduce, reduction)
+    return call(jloss.cosine_embedding, input1, input2, rows[..., 0], margin=float(margin), reduction=how)
 
 
+@of_arrays
 def triplet_margin_loss(
     anchor: Array,
     positive: Array,
@@ -488,12 +539,13 @@ def triplet_margin_loss(
     def distance(x: Array, y: Array) -> Array:
         return pairwise_distance(x, y, p, eps)
 
-    how = _how(size_average, reduce, reduction)
+    how = reduction_of(size_average, reduce, reduction)
     return triplet_margin_with_distance_loss(
         anchor, positive, negative, distance_function=distance, margin=margin, swap=swap, reduction=how
     )
 
 
+@of_arrays
 def triplet_margin_with_distance_loss(
     anchor: Array,
     positive: Array,
@@ -514,19 +566,20 @@ def triplet_margin_with_distance_loss(
         )
     distance = distance_function or pairwise_distance
     distances = [distance(anchor, positive), distance(anchor, negative), *([distance(positive, negative)] if swap else [])]
-    near, far, *other = _stretched(distances)
+    near, far, *other = stretched(distances)
     if swap:
         far = jnp.minimum(far, *other)
-    return _call(jloss.margin_ranking, far, near, jnp.ones_like(near), margin=float(margin), reduction=_how(None, None, reduction))
+    return call(jloss.margin_ranking, far, near, jnp.ones_like(near), margin=float(margin), reduction=reduction_of(None, None, reduction))
 
 
+@of_arrays
 def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
     """The p-norm of ``x1 - x2 + eps`` over the last axis, with a finite gradient at 0; ``p=0`` counts what differs, without a gradient."""
     if not p >= 0:
         raise ValueError(f"pairwise_distance: `p` must be 0 or more, got {p}.")
-    pair = _real(x1, x2)
+    pair = as_floats(x1, x2)
     try:
-        x1, x2 = _stretched(pair)
+        x1, x2 = stretched(pair)
     except ValueError:
         raise ValueError(f"pairwise_distance: `x1` of shape {pair[0].shape} and `x2` of shape {pair[1].shape} do not broadcast.") from None
     if x1.ndim == 0:  # two numbers are their own last axis, which stays away
@@ -546,6 +599,7 @@ class AdaptiveOutput(NamedTuple):
     loss: Array
 
 
+@of_arrays
 def adaptive_log_softmax_with_loss(input: Array, target: Array, parameters: Any, cutoffs: Sequence[int]) -> AdaptiveOutput:
     """`torch.nn.AdaptiveLogSoftmaxWithLoss` as a function of its parameters (`jloss.init_adaptive_log_softmax`).
 
@@ -557,150 +611,6 @@ def adaptive_log_softmax_with_loss(input: Array, target: Array, parameters: Any,
     """
     losses = jloss.adaptive_log_softmax(input, target, parameters, cutoffs=tuple(cutoffs), reduction="none")
     return AdaptiveOutput(-losses, jnp.mean(losses))
-
-
-# ---------------------------------------------------------------- helpers
-
-
-def _how(size_average: bool | None, reduce: bool | None, reduction: str) -> Reduction:
-    """torch's three arguments for one reduction; the legacy two win."""
-    if size_average is not None or reduce is not None:
-        if reduce is False:
-            return "none"
-        return "sum" if size_average is False else "mean"
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
-    return reduction  # type: ignore[return-value]
-
-
-def _real(*arrays: Array) -> list[Array]:
-    """Integers become floats, as torch's type promotion does."""
-    dtypes = [jnp.asarray(a).dtype for a in arrays]
-    floating = next((d for d in dtypes if jnp.issubdtype(d, jnp.floating)), jnp.dtype(jnp.float32))
-    return [
-        jnp.asarray(a) if jnp.issubdtype(d, jnp.floating) else jnp.asarray(a).astype(floating) for a, d in zip(arrays, dtypes, strict=True)
-    ]
-
-
-def _stretched(arrays: Sequence[Array]) -> list[Array]:
-    """All in one shape: sizes of 1 stretch, axes in front are added."""
-    if len({a.shape for a in arrays}) == 1:
-        return list(arrays)
-    shape = np.broadcast_shapes(*(a.shape for a in arrays))
-    return [jnp.broadcast_to(_lift(a, len(shape)), shape) for a in arrays]
-
-
-def _together(name: str, **given: Array) -> list[Array]:
-    """Inputs in one shape where torch stretches sizes of 1 without a word; numbers of axes that differ are a mistake."""
-    arrays = _real(*given.values())
-    try:
-        if len({a.ndim for a in arrays if a.ndim}) > 1:
-            raise ValueError
-        return _stretched(arrays)
-    except ValueError:
-        got = ", ".join(f"{n}({', '.join(map(str, a.shape))})" for n, a in zip(given, arrays, strict=True))
-        words = [f"`{n}`" for n in given]
-        raise ValueError(
-            f"{name}: {', '.join(words[:-1])} and {words[-1]} must have equal shapes, but for sizes of 1; got {got}."
-        ) from None
-
-
-def _onto_input(name: str, input: Array, target: Array) -> list[Array]:
-    """`_together` where the target may be stretched, the input not."""
-    pair = _together(name, input=input, target=target)
-    if pair[0].shape != jnp.shape(input):
-        raise ValueError(f"{name}: `target` of shape {jnp.shape(target)} does not fit into the shape of `input`, {jnp.shape(input)}.")
-    return pair
-
-
-def _warned(name: str, input: Array, target: Array, level: int = 3) -> list[Array]:
-    """Input and target in one shape, by torch's broadcasting and with torch's warning."""
-    pair = _real(input, target)
-    if pair[0].shape == pair[1].shape:
-        return pair
-    try:
-        stretched = _stretched(pair)
-    except ValueError:
-        raise ValueError(f"{name}: `target` of shape {pair[1].shape} and `input` of shape {pair[0].shape} do not broadcast.") from None
-    warnings.warn(
-        f"Using a target size ({pair[1].shape}) that is different to the input size ({pair[0].shape}). This will likely lead to "
-        "incorrect results due to broadcasting. Please ensure they have the same size.",
-        stacklevel=level,
-    )
-    return stretched
-
-
-def _into(name: str, argument: str, array: Array, shape: tuple[int, ...]) -> Array:
-    """`array` in the shape of the input, by broadcasting."""
-    array = jnp.asarray(array)
-    try:
-        if np.broadcast_shapes(array.shape, shape) == shape:
-            return jnp.broadcast_to(_lift(array, len(shape)), shape)
-    except ValueError:
-        pass
-    raise ValueError(f"{name}: `{argument}` must broadcast to the shape of `input`, {shape}, got {array.shape}.")
-
-
-def _check_weight(name: str, weight: Array | None, input: Array) -> None:
-    if weight is not None and jnp.shape(weight) != jnp.shape(input):
-        raise ValueError(f"{name}: `weight` must have the shape of `input`, {jnp.shape(input)}, got {jnp.shape(weight)}.")
-
-
-def _call(core: Any, *args: Any, **kwargs: Any) -> Array:
-    return core(*args, **kwargs)
-
-
-def _weighted(name: str, core: Any, input: Array, target: Array, weight: Array | None, how: Reduction) -> Array:
-    """torch's mean by the sum of the weights, as given: an input that is stretched has fewer of them than elements."""
-    _check_weight(name, weight, input)
-    pair = _warned(name, input, target, level=4)
-    if weight is None:
-        return _call(core, *pair, reduction=how)
-    value = _call(core, *pair, weights=_into(name, "weight", weight, pair[0].shape), reduction=how)
-    return value * (pair[0].size / max(1, jnp.size(input))) if how == "mean" and pair[0].size != jnp.size(input) else value
-
-
-def _counted(values: Array, weight: Array | None, how: Reduction, name: str = "") -> Array:
-    """torch's other mean: weights multiply, and the divisor is the number of elements."""
-    return jloss.reduce(values if weight is None else _times(values, _into(name, "weight", weight, values.shape)), reduction=how)
-
-
-def _times(values: Array, weight: Array) -> Array:
-    """Weighted values; a weight of 0 removes what is not finite."""
-    weight = weight.astype(values.dtype)
-    return jnp.where((weight == 0) & ~jnp.isfinite(values), 0, values) * weight
-
-
-def _ratio(total: Array, mass: Array) -> Array:
-    """0 where nothing counts."""
-    return total / jnp.where((mass == 0) & (total == 0), 1, mass)
-
-
-def _lift(array: Array, ndim: int) -> Array:
-    """Leading axes of 1, as broadcasting would add."""
-    return array.reshape((1,) * (ndim - array.ndim) + array.shape)
-
-
-def _along(weight: Array, axis: int, ndim: int) -> Array:
-    return weight.reshape([-1 if i == axis else 1 for i in range(ndim)])
-
-
-def _of_label(weight: Array, target: Array, where: Array) -> Array:
-    """The weight of each row's class; 0 where the row does not count, 1 where there is no such class, so that its NaN is seen."""
-    inside = where & (target >= 0) & (target < weight.shape[0])
-    return jnp.where(inside, weight[jnp.where(inside, target, 0)], where.astype(weight.dtype))
-
-
-def _is_zero(value: Any) -> bool:
-    return isinstance(value, int | float) and value == 0
-
-
-def _padded(targets: Array, lengths: Array, given: Any) -> Array:
-    """Concatenated targets as rows; as wide as the longest where the lengths are known, else as all together."""
-    width = targets.shape[0] if isinstance(given, jax.core.Tracer) else int(np.max(np.asarray(given), initial=0))
-    starts = jnp.cumsum(lengths, dtype=jnp.int32) - lengths
-    steps = jnp.arange(width, dtype=jnp.int32)[None]
-    return jnp.where(steps < lengths[:, None], targets[jnp.minimum(starts[:, None] + steps, max(targets.shape[0] - 1, 0))], 0)
 
 
 all_readable({name: value for name, value in vars().items() if getattr(value, "__module__", "") == __name__}, exact=True)

@@ -66,6 +66,8 @@ def run(
         subject, name = thing, thing.entry.name
     elif inputs is not None or not _is_loss(thing):
         subject, name = _plain(target, thing, inputs, module), getattr(thing, "__name__", target)
+        if options:
+            raise UsageError(f"--option is for losses written with @jloss.loss; bind `{options[0]}` in a function of the --inputs.")
     else:
         entry = loss_entry(thing)
         pairs = dict(text.partition("=")[::2] for text in options)

@@ -78,8 +78,8 @@ def write(name: str, domain: str, family: str, like: str | None, root: Path) -> 
     package, oracles = root / "jloss" / domain, root / "tests" / "oracles" / domain
     if not oracles.parent.is_dir():
         raise UsageError(f"{root} is no checkout of jloss; for a loss of your own leave out --domain and --family.")
-    if not (package / "__init__.py").exists():
-        known = sorted({entry.domain for entry in CATALOGUE.values() if (root / "jloss" / entry.domain).is_dir()})
+    known = sorted({entry.domain for entry in CATALOGUE.values() if (root / "jloss" / entry.domain).is_dir()})
+    if domain not in known:  # a folder that is there may be `.`, or hold no losses
         raise UsageError(f"no domain is called `{domain}`{nearest(domain, known)}; domains: {', '.join(known)}.")
     taken = {*exports("jloss"), *(path.stem for path in (root / "jloss").rglob("*.py")), *(p.name for p in (root / "jloss").iterdir())}
     if name in taken:

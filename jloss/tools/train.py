@@ -386,6 +386,8 @@ def run(
     """Trains with a progress bar, prints the table, and writes it as CSV and the curves as PNG."""
     if steps < 1:
         raise UsageError(f"--steps is 1 or more, got {steps}.")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"--seed is 0 or more, in 63 bits, got {seed}.")
     bars = import_extra("rich.progress", "examples")
     console = import_extra("rich.console", "examples").Console()
     import_extra("flax.nnx", "examples")

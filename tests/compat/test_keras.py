@@ -421,6 +421,52 @@ REFUSED = [
 ]
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_what_keras_takes_for_an_array(keras, dtype):
+    from jloss.compat.keras import loss
+
+    class Column:  # as of pandas, torch or TensorFlow
+        def __init__(self, values):
+            self.values = np.array(values, dtype)
+
+        def __array__(self, dtype=None, copy=None):
+            return np.asarray(self.values, dtype)
+
+    predictions, targets, weights = Column([1, 4]), Column([0, 2**33]), Column([3, 1])
+    values = [loss(jloss.absolute_error)(targets, jnp.array([1.0, 4.0]), sample_weight=weights)]
+    if dtype is np.float64:
+        values += [loss(jloss.absolute_error)(targets, predictions, sample_weight=weights)]
+    np.testing.assert_allclose(values, (3 + 2**33 - 4) / 4, rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [None, "cat", object()])
+def test_what_is_no_array_at_all_is_named(keras, wrong):
+    from jloss.compat.keras import loss
+
+    p, criterion = jnp.zeros(2), loss(jloss.huber)
+    with pytest.raises(TypeError, match="huber: `predictions` must be"):
+        criterion(p, wrong)
+    with pytest.raises(TypeError, match="huber: `targets` must be"):
+        criterion(wrong, p)
+    if wrong is not None:
+        with pytest.raises(TypeError, match="huber: `sample_weight` must be"):
+            criterion(p, p, sample_weight=wrong)
+
+
+def test_shapes_that_give_the_mistake_away(keras):
+    from jloss.compat.keras import loss
+
+    logits, labels = jnp.zeros((2, 3)), np.array([0, 2])
+    with pytest.raises(ValueError, match=r"cross_entropy: .* Keras gives \(y_true, y_pred\): are they exchanged\?"):
+        loss(jloss.cross_entropy)(logits, labels)
+    with pytest.raises(ValueError, match=r"cross_entropy: .* of one-hot rows, labels\.argmax\(-1\)"):
+        loss(jloss.cross_entropy)(np.eye(3)[labels], logits)
+    with pytest.raises(ValueError, match=r"soft_cross_entropy: .* Of class indices: keras\.ops\.one_hot\(labels, 3\)"):
+        loss(jloss.soft_cross_entropy)(labels, logits)
+    with pytest.raises(ValueError, match=r"huber: `reduction` must be one of mean, sum, none in a Keras model, got \['mean'\]"):
+        loss(jloss.huber, reduction=["mean"])
+
+
 @pytest.mark.parametrize(("function", "targets", "more", "said"), REFUSED)
 def test_what_is_no_array_is_named(keras, function, targets, more, said):
     from jloss.compat.keras import loss

@@ -396,8 +396,100 @@ def test_what_is_wrong_with_distances_has_their_name():
 
 
 def test_label_smoothing_is_checked():
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        F.cross_entropy(jnp.zeros((2, 3)), jnp.zeros(2, jnp.int32), label_smoothing=-0.5)
+    for targets in (jnp.zeros(2, jnp.int32), jnp.full((2, 3), 1 / 3)):
+        for weight in (None, jnp.ones(3)):
+            for outside in (-0.5, 1.5):
+                with pytest.raises(ValueError, match="cross_entropy: `label_smoothing` must be between 0 and 1"):
+                    F.cross_entropy(jnp.zeros((2, 3)), targets, weight, label_smoothing=outside)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss", "multi_margin_loss"])
+@pytest.mark.parametrize("shape", [(), (1,), (2,), (4,), (1, 3)])
+def test_a_weight_of_each_class_has_one_value_per_class(name, shape):
+    with pytest.raises(ValueError, match=rf"{name}: `weight` must have one value per class, shape \(3,\), got {re.escape(str(shape))}"):
+        getattr(F, name)(jnp.zeros((2, 3)), jnp.array([0, 2]), weight=np.ones(shape))
+    with pytest.raises(ValueError, match=r"cross_entropy: `weight` must have one value per class, shape \(3,\)"):
+        F.cross_entropy(jnp.zeros((2, 3)), jnp.full((2, 3), 1 / 3), weight=np.ones(shape))
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("cross_entropy", np.log(3)), ("nll_loss", 0.0), ("multi_margin_loss", (1 + 4) * 2 / 3 / 2)])
+def test_constants_of_numpy_inside_of_jit(name, wanted):
+    labels, weight = np.array([0, 2]), np.array([1.0, 2.0, 4.0])
+    np.testing.assert_allclose(jax.jit(lambda x: getattr(F, name)(x, labels, weight=weight))(np.zeros((2, 3))), wanted, rtol=1e-6)
+
+
+def test_joined_targets_of_numpy_inside_of_jit():
+    joined, rows = np.array([1, 2, 3, 1]), np.array([[1, 2], [3, 1]])
+    scores = jax.nn.log_softmax(jnp.arange(40.0).reshape(4, 2, 5) % 7)
+    values = jax.jit(lambda s: F.ctc_loss(s, joined, [4, 4], [2, 2]))(scores)
+    np.testing.assert_allclose(values, F.ctc_loss(scores, rows, [4, 4], [2, 2]), rtol=1e-6)
+
+
+def test_lists_are_arrays():
+    np.testing.assert_allclose(F.cross_entropy([[0.0, 0.0], [0.0, 0.0]], [0, 1], weight=[1, 3]), np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(F.kl_div([[0.0, 1.0]], [[1.0, 1.0]]), -0.5)
+    np.testing.assert_allclose(F.multilabel_margin_loss([0.0, 0.0, 0.0], [1, -1, 0]), 2 / 3, rtol=1e-6)
+    np.testing.assert_allclose(F.cosine_embedding_loss([[1.0, 0.0]], [[1.0, 0.0]], [-1]), 1)
+    np.testing.assert_allclose(F.gaussian_nll_loss([2.0], [0.0], [4.0]), 0.5 * (np.log(4) + 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(TORCH))
+def test_what_is_no_array_is_named_as_in_torch(name):
+    class Tensor:
+        def detach(self):
+            return self
+
+    arguments, keywords = build(name, 0) if name not in BEYOND else ([np.ones((2, 3))] * 2, {})
+    shown = list(inspect.signature(getattr(F, name)).parameters)
+    for at in range(1 if name == "adaptive_log_softmax_with_loss" else len(arguments)):
+        for wrong, got in ((Tensor(), r"a Tensor\. Give its \.detach\(\)\.cpu\(\)\.numpy\(\)"), ("x", "'x'"), (None, "None")):
+            given = [wrong if i == at else a for i, a in enumerate(arguments)]
+            given += [()] * (4 - len(given)) if name == "adaptive_log_softmax_with_loss" else []
+            with pytest.raises(TypeError, match=rf"{name}: `{shown[at]}` must be an? .*, of JAX or NumPy, got {got}"):
+                getattr(F, name)(*given, **keywords)
+
+
+def test_wrong_calls_say_what_to_do():
+    x = jnp.zeros((3, 3))
+    with pytest.raises(TypeError, match="mse_loss: unknown keyword `reducton`; did you mean `reduction`"):
+        F.mse_loss(x, x, reducton="sum")
+    with pytest.raises(ValueError, match="mse_loss: `reduction` must be one of mean, sum, none, got 'batchmean'"):
+        F.mse_loss(x, x, reduction="batchmean")
+    with pytest.raises(
+        ValueError, match=r"`target` of float32 holds .* of `input`, \(3, 3\), got \(3,\). Of class indices say target.astype"
+    ):
+        F.cross_entropy(x, jnp.zeros(3))
+    with pytest.raises(ValueError, match=r"multi_margin_loss: `target` must have one class index per row of `input`, \(3, 3\), got \(2,\)"):
+        F.multi_margin_loss(x, jnp.zeros(2, int))
+    with pytest.raises(ValueError, match=r"ctc_loss: `log_probs` must have the axes \(T, N, C\) or \(T, C\), got shape \(3,\)"):
+        F.ctc_loss(jnp.zeros(3), jnp.zeros((3, 2), int), 3, 2)
+    with pytest.raises(ValueError, match=r"nll_loss: `input` must have the axes \(C\), .* got a number"):
+        F.nll_loss(jnp.zeros(()), jnp.zeros((), int))
+
+
+@pytest.mark.parametrize(
+    ("legacy", "same"),
+    [
+        ({"size_average": 0}, "sum"),
+        ({"size_average": False}, "sum"),
+        ({"size_average": True}, "mean"),
+        ({"size_average": False, "reduce": True}, "sum"),
+        ({"reduce": 0}, "none"),
+        ({"reduce": False, "size_average": True}, "none"),
+    ],
+)
+def test_the_legacy_keywords_win(legacy, same):
+    p, t = jnp.log(jnp.array([[0.5, 0.5], [0.25, 0.75]])), jnp.array([[0.5, 0.5], [0.5, 0.5]])
+    np.testing.assert_array_equal(F.mse_loss(p, t, reduction="mean", **legacy), F.mse_loss(p, t, reduction=same))
+    np.testing.assert_array_equal(F.kl_div(p, t, **legacy), F.kl_div(p, t, reduction=same))
+    np.testing.assert_array_equal(F.kl_div(p, t, reduction="batchmean", **legacy), F.kl_div(p, t, reduction=same) / 2)  # as torch 2.13 does
+
+
+def test_integers_of_64_bits_are_not_cut():
+    far = 2**32 + 1  # in 32 bits: 1
+    np.testing.assert_allclose(F.l1_loss(jnp.zeros(1), np.array([far])), far, rtol=1e-6)
+    assert jnp.isnan(F.cross_entropy(jnp.zeros((1, 3)), np.array([far]), weight=np.ones(3)))
+    assert jnp.isnan(F.ctc_loss(jax.nn.log_softmax(jnp.zeros((4, 1, 3))), np.array([far, 2]), [4], [2]))
 
 
 @pytest.mark.parametrize("name", sorted(set(TORCH) - BEYOND))

@@ -123,6 +123,19 @@ def test_an_option_of_a_shape_that_does_not_fit():
         jloss.siglip(jnp.eye(3), jnp.eye(3), scale=jnp.ones(2))
 
 
+@pytest.mark.parametrize("call", [jax.jit, lambda f: f, jax.grad])
+def test_an_option_that_gives_several_numbers_per_example_is_named(call):
+    said = r"^cosine_embedding: does `margin` of shape \(5,\) fit one example\? one example must give one number; the core gave \(3, 5\)"
+    with pytest.raises(ValueError, match=said):
+        call(lambda x: jloss.cosine_embedding(x, jnp.ones((3, 2)), -jnp.ones(3), margin=jnp.ones(5)))(jnp.ones((3, 2)))
+
+
+@pytest.mark.parametrize("value", [np.ones(5), jnp.ones(5), ["square"], None])
+def test_a_word_that_is_none(value):
+    with pytest.raises(ValueError, match=r"^generalized_dice: `weighting` must be one of \('square', 'simple', 'uniform'\), got"):
+        jloss.generalized_dice(jnp.ones((2, 2, 2, 3)), jnp.ones((2, 2, 2, 3)), weighting=value)
+
+
 def test_unknown_reduction():
     assert message(ValueError, lambda: jloss.huber(f(8), f(8), reduction="avg")) == (
         "huber: `reduction` must be one of ('mean', 'sum', 'none', 'parts'), got 'avg'."

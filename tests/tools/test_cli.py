@@ -120,8 +120,9 @@ def test_each_command_takes_a_name_as_in_a_program():
     assert measure("jloss.huber", size=64, repeats=1).loss == "huber"
 
 
-def test_show_draws(say, tmp_path):
-    target = tmp_path / "new" / "huber.png"
+@pytest.mark.parametrize("file", ["huber.png", "huber.PNG"])
+def test_show_draws(say, tmp_path, file):
+    target = tmp_path / "new" / file
     status, out, _ = say("show", "huber", "--plot", str(target))
     assert status == 0
     assert str(target) in out
@@ -447,6 +448,12 @@ def test_every_loss_that_fits_takes_a_step():
         (["--noise", "2"], ["--noise is a fraction between 0 and 1, got 2."]),
         (["--imbalance", "0.5"], ["--imbalance is a ratio of 1 or more, got 0.5."]),
         (["--steps", "0"], ["--steps is 1 or more, got 0."]),
+        (["--seed", "-1"], ["--seed is 0 or more, in 63 bits, got -1."]),
+        (["--seed", str(2**63)], ["--seed is 0 or more, in 63 bits, got 9223372036854775808."]),
+        (["--loss", ","], ["--loss reads names, with commas; got `,`."]),
+        (["--loss", ""], ["--loss reads names, with commas; got ``."]),
+        (["--loss", "softmax_focal", "--option", "softmax_focal.gamma=None"], ["softmax_focal: `gamma` is a number, got 'None'."]),
+        (["--loss", "softmax_focal", "--option", "softmax_focal.gamma={[]: 1}"], ["softmax_focal: `gamma` is a number, got '{[]: 1}'."]),
     ],
 )
 def test_mistakes_are_told_in_a_line(say, tmp_path, argv, parts):
@@ -554,6 +561,12 @@ def test_options_from_text():
     assert option(find_entry("huber"), "delta", "inf") == float("inf")
     with pytest.raises(UsageError, match=r"huber has no option `dleta`; nearest: delta; its options: delta=1.0."):
         option(find_entry("huber"), "dleta", "2")
+    assert option(find_entry("multi_margin"), "p", "2") == 2
+    for text, value in {"true": True, "False": False, "FALSE": False}.items():
+        assert option(find_entry("poisson_nll"), "full", text) is value
+    for text in ("1.5", "two", "True", "None"):
+        with pytest.raises(UsageError, match=r"^multi_margin: `p` is static and must be a Python int, got"):
+            option(find_entry("multi_margin"), "p", text)
 
 
 def test_a_missing_extra_says_what_to_install():
@@ -797,6 +810,7 @@ def test_a_folder_that_cannot_be_made(say, tmp_path, monkeypatch):
         (("jloss:l2",), "l2 is a penalty function"),
         (("mine:sound", "--law", "masked_equal"), "no law is called `masked_equal`; nearest: masked_equals_absent"),
         (("mine:sound", "--option", "scal=2"), "sound has no option `scal`; nearest: scale"),
+        (("mine:plain", "--inputs", "arrays", "--option", "scale=2"), "--option is for losses written with @jloss.loss; bind `scale=2`"),
         (("mine:sound", "--option", "scale"), "--option reads NAME=VALUE, as delta=2.0; got `scale`."),
     ],
 )

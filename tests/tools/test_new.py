@@ -69,6 +69,9 @@ def test_a_new_family(checkout):
         ("entropy", "regression", "errors", "`entropy` is taken"),
         ("mse", "regression", "errors", "`mse` is what others call `squared_error`"),
         ("my_loss", "visoin", "boxes", "no domain is called `visoin`; nearest: vision; domains: "),
+        ("my_loss", ".", "blobs", "no domain is called `.`"),
+        ("my_loss", "_core", "blobs", "no domain is called `_core`"),
+        ("my_loss", "vision/../regression", "blobs", "no domain is called `vision/../regression`"),
         ("my_loss", "vision", "giou", "a family is a module that is not called as a loss; got `giou`."),
     ],
 )
