@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# optimistix 0.1.0, jax 0.10.2: NelderMead never ends where the loss is flat: it goes on until the steps are used up, or until the simplex
-# is as large as float32 allows.
+# optimistix 0.1.0, jax 0.10.2: NelderMead does not converge where the loss is flat: it takes all the steps that it may, or goes on until
+# the simplex is as large as float32 allows.
 #
 # Guess: a simplex whose corners all have the least value there is has converged: a few steps, as BFGS takes 2.
 # Seen:  from the minimum of a hinge loss, where it is 0 all around, "The maximum number of steps was reached" after 2000 of them, an error
