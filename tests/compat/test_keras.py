@@ -40,6 +40,7 @@ def test_needs_two_inputs(keras):
         loss(jloss.triplet_margin)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "said"),
     [(jloss.seesaw, "seesaw keeps a state; a Keras loss cannot."), ("cross_entropy", "give jloss.cross_entropy itself, not its name.")],
@@ -109,6 +110,7 @@ def padded(batch, steps, rng, width=3):
     return x * kept[..., None], kept, np.where(kept, rng.integers(0, width, (batch, steps)), -100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eager", [False, True])
 @pytest.mark.parametrize("shape", [(4, 6), (5, 5)])
 def test_masked_steps_are_absent_in_evaluate_and_in_fit(keras, shape, eager):
@@ -161,6 +163,7 @@ def test_the_mask_of_steps_covers_their_features(keras):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(4, 6), (5, 5)])
 def test_a_loss_of_sequences_gets_its_mask(keras, shape):
     from jloss.compat.keras import loss
@@ -227,6 +230,7 @@ def with_mask(keras, predictions, mask):
     return predictions
 
 
+@pytest.mark.slow
 def test_masks_beside_a_class_axis(keras):
     from jloss.compat.keras import loss
 
@@ -315,6 +319,7 @@ def test_one_weight_per_image_and_mask_of_a_class(keras):
             np.testing.assert_allclose(value, (spread * dice).sum() / spread.sum(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_spatial_losses_train_with_weights(keras):
     from jloss.compat.keras import loss
 
@@ -515,6 +520,7 @@ SAVED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["model.keras", "model.h5"])
 @pytest.mark.parametrize(("function", "options", "kind"), SAVED, ids=[f.__name__ for f, _, _ in SAVED])
 def test_a_compiled_model_is_saved_and_loaded(keras, tmp_path, function, options, kind, file):

@@ -307,6 +307,7 @@ def test_stirling_begins_above_one():
     np.testing.assert_allclose(F.poisson_nll_loss(jnp.zeros(3), counts, full=True, reduction="none"), wanted, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_variance_below_eps_has_the_slope_of_eps():
     slope = jax.grad(lambda v: F.gaussian_nll_loss(jnp.array(2.0), jnp.array(0.0), v, eps=0.5))
     for var in (0.0, 0.1, 0.5):
@@ -344,6 +345,7 @@ def test_a_label_out_of_range_is_nan_whatever_the_weights(function):
         assert jnp.isnan(function(jnp.zeros((2, 3)), jnp.array([1, 3]), weight=weight))
 
 
+@pytest.mark.slow
 def test_no_weight_and_something_smoothed_is_no_number_of_a_loss():
     value = F.cross_entropy(jnp.zeros((2, 3)), jnp.array([0, 0]), weight=jnp.array([0.0, 1.0, 1.0]), label_smoothing=0.5)
     assert not jnp.isfinite(value)
@@ -418,6 +420,7 @@ def test_constants_of_numpy_inside_of_jit(name, wanted):
     np.testing.assert_allclose(jax.jit(lambda x: getattr(F, name)(x, labels, weight=weight))(np.zeros((2, 3))), wanted, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_joined_targets_of_numpy_inside_of_jit():
     joined, rows = np.array([1, 2, 3, 1]), np.array([[1, 2], [3, 1]])
     scores = jax.nn.log_softmax(jnp.arange(40.0).reshape(4, 2, 5) % 7)
@@ -425,6 +428,7 @@ def test_joined_targets_of_numpy_inside_of_jit():
     np.testing.assert_allclose(values, F.ctc_loss(scores, rows, [4, 4], [2, 2]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_lists_are_arrays():
     np.testing.assert_allclose(F.cross_entropy([[0.0, 0.0], [0.0, 0.0]], [0, 1], weight=[1, 3]), np.log(2), rtol=1e-6)
     np.testing.assert_allclose(F.kl_div([[0.0, 1.0]], [[1.0, 1.0]]), -0.5)
@@ -485,6 +489,7 @@ def test_the_legacy_keywords_win(legacy, same):
     np.testing.assert_array_equal(F.kl_div(p, t, reduction="batchmean", **legacy), F.kl_div(p, t, reduction=same) / 2)  # as torch 2.13 does
 
 
+@pytest.mark.slow
 def test_integers_of_64_bits_are_not_cut():
     far = 2**32 + 1  # in 32 bits: 1
     np.testing.assert_allclose(F.l1_loss(jnp.zeros(1), np.array([far])), far, rtol=1e-6)

@@ -118,6 +118,7 @@ def test_no_temporary_as_large_as_an_input():
     assert not done.stdout.strip(), done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(
     "name", ["asymmetric", "eiou", "hinge", "js_divergence", "kl_divergence", "poisson_nll", "quantile", "squared_error"]
@@ -182,6 +183,7 @@ def test_every_transformation_of_a_large_batch(name, soon):
         np.testing.assert_allclose(slope, np.where(size > 0.5, size - 0.5, 0).mean(), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alone", [False, True], ids=["devices", "one cpu"])
 @pytest.mark.parametrize("shape", [(40_960,), (20, 4096), (512, 80)], ids=str)
 def test_cheap_values_are_added_by_fours(shape, alone, soon, monkeypatch):
@@ -283,6 +285,7 @@ def test_blocks_are_the_whole(name, keywords, cut):
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-6 * np.abs(want).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduction", ["sum", "parts"])
 def test_blocks_of_other_reductions(reduction, cut):
     given = [jnp.asarray(a) for a in inputs("siou", cut).values()]
@@ -367,6 +370,7 @@ def test_blocks_of_an_option_with_a_number_for_each_of_them(shape, kind, cut):
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_what_blocks_share_has_its_gradient_in_float32(cut):
     """A bfloat16 that sums up the gradients of a hundred blocks is a percent off, its last digit is worth 0.4."""
     x, variance = jnp.linspace(-1, 1, 1 << 17), jnp.array(0.37, jnp.bfloat16)
@@ -400,6 +404,7 @@ def test_devices_that_share_a_batch_cut_nothing(soon):
     assert not blocks_in(jax.value_and_grad(jloss.siou), *given)
 
 
+@pytest.mark.slow
 def test_blocks_are_for_cpus(cut):
     """A program for a TPU that is made on a CPU has no loop."""
     given = [jnp.asarray(a) for a in inputs("siou", cut).values()]
@@ -455,6 +460,7 @@ def test_classes_behind_the_pixels_are_classes_in_front(name, shape, soon, monke
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=floor * np.abs(want).max())
 
 
+@pytest.mark.slow
 def test_rows_of_pixels_are_not_gathered(soon):
     """Whichever axis the devices share, also that which is cut: they send sums."""
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
@@ -478,6 +484,7 @@ def test_rows_are_about_a_thousand_numbers_or_none(pixels, classes, row):
     assert layout.row_length(jnp.zeros((3, pixels, classes)), 1) == row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dice", "generalized_dice"])
 def test_rows_of_pixels_under_explicit_sharding(name, soon):
     """Every axis that devices share, by type."""

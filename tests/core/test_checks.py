@@ -237,6 +237,7 @@ BROKEN = {"dense": {"kernel": np.float32([[1, np.nan], [2, 3]]), "bias": np.floa
 POINTS = np.float32([[1, 2], [3, np.nan], [5, 6]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "said"),
     [

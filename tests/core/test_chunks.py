@@ -138,6 +138,7 @@ def test_slices_on_one_cpu(monkeypatch, batch, backward):
     assert_close(got, parts(lambda h, k, **settings: jloss.cross_entropy(h @ k.T, labels, **settings)))
 
 
+@pytest.mark.slow
 def test_one_example_and_none():
     head = linear_head(jloss.cross_entropy)
     wanted = jloss.cross_entropy(KERNEL @ HIDDEN[0, 0], LABELS[0, 0])
@@ -148,6 +149,7 @@ def test_one_example_and_none():
     assert not slope.any()
 
 
+@pytest.mark.slow
 def test_large_logits_and_wrong_labels():
     head = linear_head(jloss.cross_entropy, chunk_size=8)
     labels = LABELS.at[0, 0].set(-100).at[1, 1].set(K)
@@ -170,6 +172,7 @@ def test_nan_under_the_mask_stays_there():
     assert not slopes[0][0].any()
 
 
+@pytest.mark.slow
 def test_where_per_token_or_per_class():
     head = linear_head(jloss.sigmoid_cross_entropy, chunk_size=4)
     each = jnp.broadcast_to(WHERE[..., None], BITS.shape)
@@ -241,6 +244,7 @@ def test_only_wanted_gradients_are_computed():
 # ---------------------------------------------------------------- memory and precision
 
 
+@pytest.mark.slow
 def test_a_fraction_of_the_memory():
     n, d, k = 2048, 64, 8192
     arguments = [jax.ShapeDtypeStruct(s, t) for s, t in (((n, d), jnp.float32), ((k, d), jnp.float32), ((n,), jnp.int32))]
@@ -253,6 +257,7 @@ def test_a_fraction_of_the_memory():
         assert 7 * temporaries(linear_head(jloss.cross_entropy, backward=backward)) <= full
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backward", ["cached", "recompute"])
 def test_the_gradient_of_a_half_precision_kernel_is_summed_in_float32(backward):
     hidden, kernel = (jnp.asarray(RNG.normal(size=s), jnp.bfloat16) for s in ((1024, 8), (16, 8)))
@@ -315,6 +320,7 @@ def test_chunked_is_the_loss(loss):
     assert_close(got, wanted)
 
 
+@pytest.mark.slow
 def test_chunked_takes_the_class_axis_anywhere():
     front = jnp.moveaxis(logits(HIDDEN, KERNEL, BIAS), -1, 1)
     assert_close(chunked(jloss.cross_entropy, chunk_size=4)(front, LABELS, axis=1), jloss.cross_entropy(front, LABELS, axis=1))
@@ -364,6 +370,7 @@ def test_shard_map_equals_one_device(how, backward):
     assert_close(got, jax.value_and_grad(scaled(whole), range(4))(*arguments))
 
 
+@pytest.mark.slow
 def test_elementwise_head_with_sharded_classes():
     head = linear_head(jloss.sigmoid_cross_entropy, chunk_size=3)
     specs = (P("data"), P("model"), P("data", "model"))
@@ -393,6 +400,7 @@ def test_plain_jit_with_sharded_tokens_gathers_nothing(kind):
     assert_close(got, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backward", ["cached", "recompute"])
 @pytest.mark.parametrize("size", [1, 3, 16])
 def test_every_chunk_has_rows_of_all_devices_of_an_explicit_mesh(size, backward):
@@ -421,6 +429,7 @@ def test_exports_with_a_symbolic_batch(size, backward):
 # ---------------------------------------------------------------- form
 
 
+@pytest.mark.slow
 def test_shows_itself_and_composes():
     head = linear_head(jloss.cross_entropy)
     found = jloss.entry(head)

@@ -135,12 +135,14 @@ def test_transforms_of_batches_go_above_a_sum_of_heads(name):
         )
 
 
+@pytest.mark.slow
 def test_a_learned_weighting_of_heads_has_a_penalty():
     loss = regularized(uncertainty_weighted({"a": linear_head(jloss.cross_entropy, 2)}), ridge, 0.1)
     want = 0.5 * (np.exp(-0.3) * jloss.cross_entropy(HIDDEN @ KERNEL.T, LABELS, where=WHERE) + 0.3) + 0.1 * ridge(PARAMS)
     close(loss(HIDDEN, KERNEL, LABELS, PARAMS, log_variances=[0.3], where=WHERE), want)
 
 
+@pytest.mark.slow
 def test_a_sum_with_the_hardest_examples_of_one_loss_has_a_mean_but_no_examples():
     total = weighted_sum({"a": (1.0, hardest(jloss.huber, 0.5)), "b": (2.0, jloss.absolute_error)})
     same(regularized(total, ridge, 0.1)(P, T, PARAMS, where=WHERE), total(P, T, where=WHERE)[0] + 0.1 * ridge(PARAMS))
@@ -150,6 +152,7 @@ def test_a_sum_with_the_hardest_examples_of_one_loss_has_a_mean_but_no_examples(
     same(hardest(weighted_sum({"only": (2.0, hardest(jloss.huber, 0.5))}), 1.0)(P, T), 2 * hardest(jloss.huber, 0.5)(P, T))
 
 
+@pytest.mark.slow
 def test_parameters_that_are_a_tuple_are_one_tree_at_every_depth():
     """Each depth took one of them where there were as many."""
     got = deep_supervision(regularized(jloss.huber, ridge, 0.1), (1.0, 2.0))((P, 2 * P), T, PARAMS)

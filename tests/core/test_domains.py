@@ -143,6 +143,7 @@ def test_the_gradient_in_a_count_of_0():
 WITH_BLANK = [name for name in LOSSES if "blank" in jloss.CATALOGUE[name].options]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_BLANK)
 def test_no_label_of_a_sample_is_the_blank(name):
     loss = getattr(jloss, name)

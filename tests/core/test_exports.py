@@ -69,6 +69,7 @@ def test_import_jloss_imports_no_family():
     assert [m for m in loaded if not m.startswith("jloss._core")] == []
 
 
+@pytest.mark.slow
 def test_a_loss_imports_its_own_domain_only():
     loaded = said_by("modules of giou")
     assert "jloss.vision.boxes" in loaded

@@ -267,6 +267,7 @@ def test_the_reference_may_be_numbers_or_absent():
     assert_close(head(*given, **numbers, reduction="none"), pair_loss(chosen, rejected, **numbers, reduction="none"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [None, 3, 9])
 def test_steps_of_a_sequence_whatever_masked_ones_hold(size):
     head = linear_head(steps_loss, size, teacher=True)
@@ -285,6 +286,7 @@ def test_steps_of_a_sequence_whatever_masked_ones_hold(size):
     assert_close(got, jax.jit(jax.value_and_grad(full, (0, 1)))(HIDDEN, KERNEL))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [jloss.sequence_cross_entropy, jloss.sequence_log_prob])
 def test_a_masked_step_of_a_sequence_of_logits_may_hold_anything(loss):
     mask = jnp.asarray(np.arange(T) < np.array([6, 7, 2, 4, 5])[:, None])
@@ -316,6 +318,7 @@ def test_tokens_and_both_vocabularies_sharded():
     assert_close(jax.jit(jax.value_and_grad(mapped, (0, 1)))(*given), jax.value_and_grad(head, (0, 1))(*given))
 
 
+@pytest.mark.slow
 def test_one_long_sequence_needs_the_logits_of_a_chunk():
     t, d, k = 2048, 64, 8192
     shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1, t, d), (k, d), (1, t, d), (k, d))]
@@ -438,6 +441,7 @@ def test_forward_mode_under_recompute():
     assert_close(tangent, jnp.vdot(jax.grad(lambda w: given(w, *rest))(KERNEL), direction))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backward", ["cached", "recompute"])
 @pytest.mark.parametrize(("tokens", "loops"), [(1, False), (8, False), (64, False), (65, True), (130, True)])
 def test_few_tokens_need_no_loop(tokens, loops, backward, monkeypatch):

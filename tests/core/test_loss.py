@@ -57,6 +57,7 @@ def test_a_formula_is_always_compiled_and_by_its_caller_where_it_has_one(way):
         assert {traced for _, traced in seen} == {not into_callers}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "inputs"),
     [

@@ -24,6 +24,7 @@ def test_angle_to_five_units_in_the_last_place():
     assert np.max(np.abs(got - wanted) / np.spacing(np.abs(wanted).astype(np.float32))) < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [0.0, 0.3, -2.0, np.nan])
 @pytest.mark.parametrize("x", [1.0, -0.7])
 def test_angle_has_the_derivatives_of_arctan2(y, x):
@@ -51,6 +52,7 @@ def test_a_nan_that_does_not_count_leaves_the_gradients_of_its_neighbours_alone(
     assert np.isnan(numerics.logsumexp(rows)[0])
 
 
+@pytest.mark.slow
 def test_zeros_are_normalised_beside_others_in_one_program():
     """XLA multiplies the scales of a zero vector with each other."""
     first, second = (jnp.asarray(RNG.normal(size=(8, 3)), jnp.float32) for _ in range(2))

@@ -111,6 +111,7 @@ def test_settings_of_numpy_are_those_of_python():
         jloss.ghm(momentum=np.float32(1.0))
 
 
+@pytest.mark.slow
 def test_hidden_states_and_kernel_of_other_dtypes():
     half = KERNEL.astype(jnp.bfloat16)
     np.testing.assert_allclose(jloss.token_log_probs(HIDDEN, half, LABELS)[0], jloss.token_log_probs(HIDDEN, KERNEL, LABELS)[0], rtol=1e-6)

@@ -43,6 +43,7 @@ def test_the_gradient_in_weights_of_a_linear_head(backward):
     np.testing.assert_allclose(gradient, [np.log1p(np.exp(-2.0)), np.log1p(np.exp(1.0))], rtol=1e-6)  # logits (2, 0) and (0, 1)
 
 
+@pytest.mark.slow
 def test_weights_that_start_at_0_can_be_learned():
     """Learning to reweight: the gradient of a step of training in the weights with which it is made, at weights of 0."""
 

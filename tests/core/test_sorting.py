@@ -43,6 +43,7 @@ def test_by_rank(keys, way):
         np.testing.assert_array_equal(counts[order], np.cumsum(flag[order]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(5, 60000), (3001, 100)], ids=["few long", "many short"])
 @pytest.mark.parametrize("mapped", [False, True])
 def test_many_rows_are_sorted_in_parts(monkeypatch, shape, mapped):
@@ -91,6 +92,7 @@ def awkward_rows(size):
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 5, 24, 57, 128, 129])
 @pytest.mark.parametrize("name", ["multilabel_margin", "sparsemax", "entmax15"])
 def test_short_rows_are_compared(monkeypatch, name, size):

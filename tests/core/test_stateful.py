@@ -59,6 +59,7 @@ def test_no_state_has_a_gradient(name):
     assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(tangents))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_a_state_in_every_place_of_a_call(name):
     """By position or by keyword, from JAX or from NumPy."""
@@ -77,6 +78,7 @@ def test_a_state_in_every_place_of_a_call(name):
         assert not any(np.asarray(leaf).any() for leaf in slope)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_a_batch_of_which_nothing_is_kept_leaves_the_state_alone(name):
     sizes, first, *rest = CALLS[name]
@@ -93,6 +95,7 @@ def test_a_batch_of_which_nothing_is_kept_leaves_the_state_alone(name):
             jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_64_bits_widen_neither_a_state_nor_the_loss_of_float32(name):
     sizes, *inputs = CALLS[name]
@@ -127,6 +130,7 @@ def test_training_moves_no_state():
     np.testing.assert_array_equal(state.mass, 0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["orbax.checkpoint", "flax.nnx"])
 def test_the_page_is_true_of_other_libraries(library):
     pytest.importorskip(library)

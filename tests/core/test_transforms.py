@@ -103,6 +103,7 @@ def test_weighted_sum_of_one_is_the_loss():
         same(parts, {"only": jloss.huber(P, T, **keywords)})
 
 
+@pytest.mark.slow
 def test_weighted_sum_returns_total_and_unweighted_parts():
     both = weighted_sum({"near": (2.0, jloss.huber), "far": (0.5, jloss.absolute_error)})
     for reduction in ("mean", "sum", "none"):
@@ -167,6 +168,7 @@ def test_hardest_and_trimmed_share_the_loss():
             same(fraction * parts[0] + (1 - fraction) * parts[1], jloss.huber(P, T, **keywords))
 
 
+@pytest.mark.slow
 def test_hardest_takes_the_largest_losses_and_part_of_the_one_at_the_border():
     errors = jnp.array([1.0, 5.0, 2.0, 3.0, 4.0])
     zeros = jnp.zeros(5)
@@ -178,6 +180,7 @@ def test_hardest_takes_the_largest_losses_and_part_of_the_one_at_the_border():
     same(hardest(jloss.absolute_error, 0.5)(jnp.array([1.0, 5.0, 2.0]), jnp.zeros(3), weights=jnp.array([1.0, 2.0, 1.0])), repeated)
 
 
+@pytest.mark.slow
 def test_nothing_left_out_is_the_loss_for_the_gradient_in_a_weight_of_zero_too():
     """The losses 5, 1, 3 with weights 0, 1, 1: a mean of 2, which rises in a weight by a half of what its loss is above it."""
     losses, weights = jnp.array([5.0, 1.0, 3.0]), jnp.array([0.0, 1.0, 1.0])
@@ -194,6 +197,7 @@ def test_a_head_over_classes_has_a_slope_in_a_weight_of_zero():
     np.testing.assert_allclose(slope, [0, (soft[1] + soft[2] + soft[1]) / 3 - (soft[0] + 2 * soft[1]) / 3], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_three_tenths_of_ten_are_three():
     """0.3 is above three tenths in float32, by which the fourth would count a millionth."""
     losses = jnp.arange(10.0)
@@ -213,6 +217,7 @@ def test_a_chunk_at_a_time_each_direction_stops_its_own():
     same(wanted, tuple(one_way))
 
 
+@pytest.mark.slow
 def test_tasks_of_different_sizes_count_by_their_means():
     """Squares of 1 and 3, a mean of 5; sizes 1, 2, 3 and 6, a mean of 3. The mass of the total is that of the first."""
     tasks = weighted_sum({"near": (1.0, jloss.squared_error), "far": (10.0, jloss.absolute_error)})
@@ -222,6 +227,7 @@ def test_tasks_of_different_sizes_count_by_their_means():
     assert (float(total), float(mass)) == (70.0, 2.0)
 
 
+@pytest.mark.slow
 def test_trimmed_survives_outliers_and_wrong_labels():
     same(trimmed(jloss.absolute_error, 0.25)(jnp.array([1.0, 1e30, 2.0, 3.0]), jnp.zeros(4)), 2.0)
     labels = LABELS.at[2].set(-100)  # NaN, and left out as the hardest
@@ -231,6 +237,7 @@ def test_trimmed_survives_outliers_and_wrong_labels():
     assert np.isnan(hardest(jloss.cross_entropy, 0.2)(LOGITS, labels))
 
 
+@pytest.mark.slow
 def test_hardest_is_chosen_among_all_devices():
     mesh = jax.make_mesh((4,), ("i",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
     errors, where = jnp.asarray(np.random.default_rng(1).normal(size=12), jnp.float32), jnp.arange(12) % 5 != 1
@@ -343,6 +350,7 @@ def test_smoothed_metric_sharpens_to_the_metric(decision):
         assert slope.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e3, 1e4, 3e9])
 def test_no_item_is_ahead_of_itself(size):
     """Of 1e10 / 0.3 one rounding is 2048, and XLA may round one of two equal quotients: the rank of the first was 0.5, or 1.5."""

@@ -58,6 +58,7 @@ def test_tolerant_of_nothing_is_the_loss_at_a_match():
     assert np.isnan(tolerant(jloss.squared_error, 0.5)(jnp.array([jnp.nan]), jnp.zeros(1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fraction", "hard"),
     [(0.25, [0, 3, 0, 0]), (0.5, [0, 3, 3, 0]), (0.375, [0, 3, 1.5, 0]), (0.75, [0, 3, 3, 2]), (0.625, [0, 3, 3, 1])],
@@ -86,6 +87,7 @@ def test_no_mass_is_summed_where_none_is_given():
 TWO, FOUR = (jnp.ones(2), jnp.zeros(2)), (jnp.full(4, 2.0), jnp.zeros(4))  # squared errors of 1 and 4
 
 
+@pytest.mark.slow
 def test_tasks_with_batches_of_their_own():
     """Each is reduced by its own mass: 1 from two examples and half of 1 from four are 1.5."""
     tasks = weighted_sum({"a": (1.0, jloss.absolute_error), "b": (0.5, jloss.squared_error)})
@@ -234,6 +236,7 @@ def test_the_gradient_at_ties_and_borders(name):
                 assert min(ends) - 1e-4 <= slope[at] <= max(ends) + 1e-4, (which, at, ends, float(slope[at]))
 
 
+@pytest.mark.slow
 def test_raw_and_typed_keys_draw_the_same_noise():
     loss = smoothed_metric(accuracy, 1.0, perturbed=True, samples=8)
     targets = jax.nn.one_hot(LABELS, 4)
@@ -242,6 +245,7 @@ def test_raw_and_typed_keys_draw_the_same_noise():
     assert len(np.unique(values[0])) > 1
 
 
+@pytest.mark.slow
 def test_a_partial_is_a_loss_with_other_defaults():
     narrow = functools.partial(jloss.huber, delta=0.25)
     same(tilted(narrow, 2.0)(P, T), tilted(jloss.huber, 2.0)(P, T, delta=0.25))

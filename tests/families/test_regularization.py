@@ -48,6 +48,7 @@ def test_at_0_the_gradient_is_0(penalty, truth, options):
     assert not any(np.asarray(g).any() for g in gradient.values())
 
 
+@pytest.mark.slow
 def test_paths():
     params = {
         "dense": {"kernel": jnp.array([[1.0, -2.0]]), "bias": jnp.array([10.0])},
@@ -64,6 +65,7 @@ def test_paths():
     assert float(jloss.l1(jnp.array([1.0, -1.0]))) == 2.0
 
 
+@pytest.mark.slow
 def test_flax_paths():
     nnx = pytest.importorskip("flax.nnx")
     state = nnx.state(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), nnx.Param)
@@ -81,6 +83,7 @@ def test_half_precision_is_summed_in_float32():
     np.testing.assert_allclose(value, 10_000 * float(weights[0]), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_structural_risk():
     x, y = draws(5, 5)
     risk = jloss.regularized(jloss.huber, jloss.l2, 0.1)
@@ -223,6 +226,7 @@ def test_jacobian_penalty_is_unbiased():
     np.testing.assert_allclose(many.mean(0), exact, atol=4 * float(many.std(0).max()) / 2000**0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("projections", [1, 2, None])
 def test_raw_and_typed_keys_are_the_same_randomness(projections):
     (inputs,) = draws((3, 3), seed=8)

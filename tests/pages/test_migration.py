@@ -186,6 +186,7 @@ def test_labels_padded_with_minus_one_become_a_length():
     np.testing.assert_allclose(jloss.ctc(frames, padded, label_length=(padded >= 0).sum(-1)), np.mean(apart), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_channel_axis_of_one_needs_its_axis():
     p = jnp.linspace(0, 1, 32).reshape(2, 4, 4, 1)
     t = (jnp.arange(32).reshape(2, 4, 4, 1) % 3 == 0).astype(jnp.float32)

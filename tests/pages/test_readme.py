@@ -68,6 +68,7 @@ def test_code_is_valid(page):
         ast.parse(block)
 
 
+@pytest.mark.slow
 def test_readme_code_runs():
     names = {"__name__": "readme"}
     for block in blocks("README.md"):

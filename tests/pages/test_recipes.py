@@ -35,6 +35,7 @@ def test_every_heading_has_a_block():
     assert set(re.findall(r"^## (.*)$", PAGE.read_text(), re.M)) <= recipes().keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recipes())
 def test_runs_by_itself(name, monkeypatch):
     block = recipes()[name]

@@ -104,6 +104,7 @@ def is_there(path):
     return hasattr(holder, name) and not isinstance(getattr(holder, name), ModuleType)
 
 
+@pytest.mark.slow
 def test_every_dotted_name_is_there():
     """Pages and docstrings name modules where they are."""
     texts = [(path.relative_to(ROOT).as_posix(), text) for path in [*WRITTEN, *SOURCES] for text in strings(path)]

@@ -120,6 +120,7 @@ def test_each_command_takes_a_name_as_in_a_program():
     assert measure("jloss.huber", size=64, repeats=1).loss == "huber"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["huber.png", "huber.PNG"])
 def test_show_draws(say, tmp_path, file):
     target = tmp_path / "new" / file
@@ -710,6 +711,7 @@ def test_check_of_all_laws(mine):
     assert mine("mine:sound", "--option", "scale=0.0", *QUICK)[0] == 1  # a division by 0, and the report says so
 
 
+@pytest.mark.slow
 def test_check_reports_law_example_and_remedy(mine):
     status, out, _ = mine("mine:clamped", *QUICK)
     assert status == 1
@@ -738,6 +740,7 @@ def test_a_stopped_check_reports_what_is_broken_so_far(mine, monkeypatch):
     assert "1. label_out_of_range_is_nan" in out
 
 
+@pytest.mark.slow
 def test_check_finds_a_small_example(mine):
     status, out, _ = mine("mine:halved", *QUICK)
     assert status == 1

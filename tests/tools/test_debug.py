@@ -41,6 +41,7 @@ def subject_with(domain):
     raise AssertionError(domain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("domain", DOMAINS_AT_HAND)
 def test_every_domain_has_a_named_error(domain):
     name, argument = subject_with(domain)
@@ -93,6 +94,7 @@ def test_diagnose_blames_the_argument():
     )
 
 
+@pytest.mark.slow
 def test_diagnose_blames_the_operation():
     predictions = jnp.array([[0.0, 1.0], [2.0, 2.0], [100.0, 0.0]])
     found = diagnose(naive, predictions, jnp.array([[1.0, 1.0], [2.0, 2.0], [0.0, 0.0]]))

@@ -116,6 +116,7 @@ def test_every_plane_traces():
     assert planes > 80
 
 
+@pytest.mark.slow
 def test_pictures_of_boxes_and_masks():
     boxes = picture("giou")
     assert boxes.shape == (2, 3)
@@ -159,6 +160,7 @@ def test_arguments_of_a_docstring():
     assert meaning(jloss.huber, "absent") == ""
 
 
+@pytest.mark.slow
 def test_gallery_and_details_of_a_family():
     for family in ("robust", "likelihood"):
         axes = gallery(family)

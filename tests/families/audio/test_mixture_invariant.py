@@ -53,6 +53,7 @@ def test_of_equal_assignments_the_first_counts():
     np.testing.assert_allclose(near, [[0, 0], [-0.5, 0.5]], atol=1e-7)  # half of the mean over two of 2 (1 - 2)
 
 
+@pytest.mark.slow
 def test_silence_and_bad_numbers():
     value, gradient = jax.value_and_grad(SEPARATED)(jnp.zeros((2, 4)), jnp.zeros((2, 4)))
     np.testing.assert_allclose(value, 80, rtol=1e-6)
@@ -60,6 +61,7 @@ def test_silence_and_bad_numbers():
     assert np.isnan(SEPARATED(jnp.full((2, 4), jnp.nan), jnp.ones((2, 4))))
 
 
+@pytest.mark.slow
 def test_more_sources_than_can_be_held_at_once_and_spectra():
     """Six sources are 64 assignments, in four goes, also of a loss with frames."""
     sources, mixtures = draws((6, 40), (2, 40))

@@ -36,6 +36,7 @@ def both(loss, predictions, targets):
     return jax.value_and_grad(loss, (0, 1))(jnp.asarray(predictions, jnp.float32), jnp.asarray(targets, jnp.float32))
 
 
+@pytest.mark.slow
 def test_numbers_by_hand():
     p, t = [2.0, 0.5, -3.0], [1.0, -0.25, 2.0]
     x, y = np.abs(spectrum(*p)), np.abs(spectrum(*t))
@@ -100,6 +101,7 @@ def test_what_silence_costs():
     np.testing.assert_allclose(value, (1 - 1e-4) / 1e-4 + math.log(1e4), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_exactly_at_the_floor_there_is_no_gradient():
     """All magnitudes of 1 0 1 are 1, and those of 2 0 2 above it."""
     for loss in (jloss.stft, functools.partial(jloss.compressed_spectral, complex_weight=0.0)):
@@ -108,12 +110,14 @@ def test_exactly_at_the_floor_there_is_no_gradient():
         assert np.abs(jax.grad(functools.partial(loss, **TINY, epsilon=0.99))(*signals)).max() > 0.02
 
 
+@pytest.mark.slow
 def test_filters_of_zeros_leave_nothing():
     value, gradients = both(lambda p, t: jloss.stft(p, t, jnp.zeros((2, 3)), **TINY), np.ones(4), np.arange(4.0))
     assert value == 0
     np.testing.assert_array_equal(gradients, np.zeros((2, 4)))
 
 
+@pytest.mark.slow
 def test_filters_may_differ_between_examples():
     (signals,) = draws((2, 2, 8))
     filters = np.abs(draws((2, 2, 3), seed=1)[0])

@@ -31,6 +31,7 @@ def test_a_silent_target_costs_80_and_asks_for_nothing(loss, predictions, silent
     np.testing.assert_array_equal(gradients, np.zeros((2, len(silent))))
 
 
+@pytest.mark.slow
 def test_a_silent_prediction():
     """It has nothing of the target, so there is nothing to scale; as noise it is the target itself: 0 dB."""
     for loss, wanted, pulls in ((jloss.si_sdr, 80, False), (jloss.sd_sdr, 80, False), (jloss.snr, 0, True)):
@@ -88,6 +89,7 @@ def test_a_filter_of_the_target_is_no_distortion():
         assert np.isfinite(gradients).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signals", [(SILENCE, TONE), (TONE, SILENCE), (SILENCE, SILENCE), (TONE[:0], TONE[:0])])
 def test_of_silence_delays_explain_nothing(signals):
     value, gradients = both(jloss.ci_sdr, *signals)

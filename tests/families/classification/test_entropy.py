@@ -125,6 +125,7 @@ def test_agrees_with_torch():
         np.testing.assert_allclose(gradients, their_gradients, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_where_torch_is_wrong():
     torch = pytest.importorskip("torch")
     F = torch.nn.functional
@@ -177,6 +178,7 @@ def test_the_second_derivative_of_focal_where_the_label_is_certain(gamma):
         assert bend(jnp.float32(-1e4 * sign)) == 0
 
 
+@pytest.mark.slow
 def test_focal_gradient_is_finite_where_the_label_is_certain():
     x = jnp.array([[1e4, 0.0, 0.0], [-1e4, 0.0, 0.0], [0.0, 0.0, 0.0], [30.0, -30.0, -INF]])
     for gamma in (0.0, 0.5, 2.0):
@@ -253,6 +255,7 @@ def test_error_rates_have_no_gradient():
     assert np.isnan(jloss.multiclass_zero_one(jnp.array([0.0, jnp.nan]), 0))
 
 
+@pytest.mark.slow
 def test_weights_per_class_of_a_multi_label_problem():
     weights = np.array([1.0, 2.0, 0.5, 3.0, 1.0], np.float32)
     wide = np.broadcast_to(weights, LOGITS.shape)

@@ -54,6 +54,7 @@ def test_ldam_margins():
     assert jloss.ldam(LOGITS, LABELS, margins) > jloss.ldam(LOGITS, LABELS, 0 * margins)
 
 
+@pytest.mark.slow
 def test_logit_adjustment_is_balanced_softmax():
     """Values of the two formulas on the same logits, from the reference."""
     counts = jnp.array([100.0, 10.0, 1.0, 1.0])
@@ -99,6 +100,7 @@ def test_classes_split_over_devices():
         np.testing.assert_allclose(gradient, wanted_gradient, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_second_derivative_of_asymmetric_without_a_clip():
     """At a probability of 1e-26 that of a logarithm that is not used was infinite, and 0 times it NaN."""
     second = jax.vmap(jax.grad(jax.grad(lambda x: jloss.asymmetric(x, 0.0, gamma_negative=2.0, clip=0.0))))

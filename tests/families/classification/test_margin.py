@@ -42,6 +42,7 @@ def test_signs_of_any_kind(kind):
         np.testing.assert_allclose(loss(scores, given), loss(scores, signs.astype(np.float32)), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_on_a_corner_where_the_loss_is_0_so_is_the_gradient():
     one, zero, sign = jnp.ones(1), jnp.zeros(1), jnp.ones(1)
     tie = jnp.array([1.0, 1.0, 0.0])
@@ -62,6 +63,7 @@ def test_on_a_corner_where_the_loss_is_0_so_is_the_gradient():
         assert not np.asarray(gradient).any(), f
 
 
+@pytest.mark.slow
 def test_one_class_and_absent_classes():
     for loss in (jloss.multiclass_hinge, jloss.multiclass_perceptron, jloss.multi_margin):
         value, gradient = jax.value_and_grad(loss)(jnp.array([-3.0]), 0)
@@ -126,6 +128,7 @@ def test_optax(ours, theirs):
     jax.tree.map(lambda g, w: np.testing.assert_allclose(g, w, rtol=1e-5, atol=1e-7), got, wanted)
 
 
+@pytest.mark.slow
 def test_torch():
     torch = pytest.importorskip("torch")
     functional = torch.nn.functional

@@ -43,6 +43,7 @@ def test_reverse_cross_entropy_of_an_improbable_label_has_its_gradient():
     np.testing.assert_allclose(slope[:, 0], -4 * p * (1 - p), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_robust_losses_are_symmetric_over_the_labels():
     """The sum over all labels is a constant: what makes them tolerant of uniform noise."""
     over = {"reduction": "none", "axis": -1}
@@ -52,6 +53,7 @@ def test_robust_losses_are_symmetric_over_the_labels():
     np.testing.assert_allclose(jloss.reverse_cross_entropy(wide, labels, **over).sum(1), 4 * 4, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_agrees_with_keras_where_keras_is_finite():
     os.environ.setdefault("KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras")
@@ -89,6 +91,7 @@ def test_absent_classes_and_certain_labels(name, options):
     assert gradient[0, 1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["normalized_cross_entropy", "normalized_focal"])
 def test_a_quotient_of_infinite_surprisals_is_its_limit(name):
     loss, inf = jloss.CATALOGUE[name].public, jnp.inf

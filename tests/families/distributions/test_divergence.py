@@ -29,6 +29,7 @@ def distributions(*shape, seed=0):
     return [np.asarray(jax.nn.softmax(x)) for x in draws(shape, shape, seed=seed)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_PROBABILITIES)
 def test_zeros_give_no_nan(name):
     loss = getattr(jloss, name)
@@ -64,6 +65,7 @@ def test_kl_with_zeros():
     assert float(jloss.kl_divergence_with_log_targets(both_absent, both_absent)) == 0.0
 
 
+@pytest.mark.slow
 def test_reverse_kl_exchanges_the_arguments():
     p, q = distributions(6, 5)
     np.testing.assert_allclose(jloss.reverse_kl_divergence(np.log(p), q), jloss.kl_divergence(np.log(q), p), rtol=1e-5)
@@ -126,6 +128,7 @@ def test_the_renyi_divergence_of_a_match_is_0(alpha):
     np.testing.assert_allclose(compiled(p, q), wanted, atol=2e-7)
 
 
+@pytest.mark.slow
 def test_renyi_joins_its_two_forms():
     p, q = distributions(6, 5, seed=2)
     for edge in (0.75, 1.25):
@@ -218,6 +221,7 @@ def test_optax(ours, theirs, in_logs):
     jax.tree.map(lambda g, w: np.testing.assert_allclose(g, w, rtol=1e-4, atol=1e-6), got, wanted)
 
 
+@pytest.mark.slow
 def test_where_optax_and_torch_give_nan():
     log_predictions, targets = jnp.log(jnp.array([0.5, 0.5])), jnp.array([1.0, 0.0])
     assert np.isnan(jax.grad(optax.losses.kl_divergence, argnums=1)(log_predictions, targets)).any()

@@ -68,6 +68,7 @@ def test_a_weight_that_there_is_not(wrong):
         jloss.diffusion_weight(jnp.zeros(2), **wrong)
 
 
+@pytest.mark.slow
 def test_nan_in_a_log_snr_shows():
     for prediction, weighting in itertools.product(PREDICTIONS, WEIGHTINGS):
         assert np.isnan(jloss.diffusion_weight(nan, prediction, weighting)), (prediction, weighting)
@@ -230,6 +231,7 @@ def test_a_mean_flow_through_jvp():
     np.testing.assert_allclose(slope, np.mean(2 * np.sum(error * np.asarray(z), axis=1) / (q + 0.01)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_network_that_has_diverged_is_seen():
     """The weight of a mean flow is 0 where the error overflows; the product would be a loss of 0."""
     far, zeros = jnp.full(ONE, 1e25), jnp.zeros(ONE)
@@ -266,6 +268,7 @@ def test_the_first_step_is_a_likelihood_and_the_others_are_divergences():
     np.testing.assert_allclose(later, kl / 4 / math.log(2), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False])
 def test_a_datum_without_numbers_costs_nothing(first):
     assert jloss.variational_bound(*jnp.zeros((5, 0, 2, 3)), first) == 0

@@ -74,6 +74,7 @@ def test_channels_depend_on_those_before_them():
     np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_component_without_weight_does_not_matter():
     means, scales = jnp.array([[0.0, 50.0]]), jnp.zeros((1, 2))
     value, slopes = jax.value_and_grad(jloss.discretized_logistic_mixture, (0, 1))(jnp.array([0.0, -jnp.inf]), means, scales, jnp.zeros(1))
@@ -109,6 +110,7 @@ def exact_tail(x):
     return math.log(exact_ratio(x)) - x * x / 2 - math.log(2 * math.pi) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x64", [False, True])
 def test_the_ratio_of_mills(x64):
     with jax.enable_x64(x64):
@@ -159,6 +161,7 @@ def test_a_scale_of_nothing(log_scale):
     assert not np.isnan(slopes).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_scale", [0.0, 3.0, -math.inf])
 @pytest.mark.parametrize("side", [-1, 1])
 def test_a_mean_at_infinity_is_sure_of_the_last_bin(side, log_scale):

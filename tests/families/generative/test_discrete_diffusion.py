@@ -36,6 +36,7 @@ def test_what_is_clear_or_padding_may_hold_anything():
     assert not slopes[0][~counts].any()
 
 
+@pytest.mark.slow
 def test_nothing_hidden_and_nothing_valid():
     logits, none, every = normal(3, 4), jnp.zeros(3, bool), jnp.ones(3, bool)
     for masked, mask, rate in ((none, None, 1.0), (none, None, inf), (every, none, 1.0)):
@@ -58,6 +59,7 @@ def test_the_mask_tokens_logit_left_out_or_infinite():
     np.testing.assert_allclose(got[1][:, :4], wanted[1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_through_a_linear_head():
     hidden, kernel = normal(4, 6, 3), normal(10, 3)
     labels, masked = jnp.asarray(RNG.integers(0, 10, (4, 6))), jnp.asarray(RNG.uniform(size=(4, 6)) < 0.5)
@@ -114,6 +116,7 @@ def test_it_is_the_sum_over_ratios(graph):
         np.testing.assert_allclose(jloss.score_entropy(scores, label, noisy, sigma, graph=graph), wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_score_of_the_token_itself_is_not_looked_at():
     for graph, noisy in (("absorbing", 2), ("uniform", 0)):
         scores = jnp.zeros(3).at[noisy].set(nan)
@@ -148,6 +151,7 @@ def test_very_little_and_very_much_noise(graph, sigma):
 # ---------------------------------------------------------------- flows
 
 
+@pytest.mark.slow
 def test_a_sure_model_costs_nothing_where_it_is_right():
     sure = jnp.array([100.0, 0.0, 0.0])
     for noisy in (0, 1):
@@ -158,6 +162,7 @@ def test_a_sure_model_costs_nothing_where_it_is_right():
     assert jloss.discrete_flow_matching(jnp.array([-inf, 0.0]), 0, 1, 1.0) == inf
 
 
+@pytest.mark.slow
 def test_the_generalised_divergence():
     logits = normal(4)
     p = np.asarray(jax.nn.softmax(logits))

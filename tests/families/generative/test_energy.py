@@ -22,6 +22,7 @@ BOUNDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOUNDS)
 def test_a_set_over_devices_is_the_set_on_one(name):
     mesh = jax.make_mesh((4,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
@@ -42,6 +43,7 @@ def test_a_side_without_items_costs_nothing(name):
         assert not slope.any()
 
 
+@pytest.mark.slow
 def test_the_bound_of_constant_scores_is_zero():
     assert jloss.donsker_varadhan(jnp.full(3, 7.0), jnp.full(5, 7.0)) == 0
     assert jloss.nwj(jnp.ones(3), jnp.ones(5)) == 0  # its best scores of independent variables are 1

@@ -94,6 +94,7 @@ def test_a_set_over_devices_is_the_set_on_one(name):
     np.testing.assert_allclose(unmasked(REAL, FAKE), SETS[name](REAL, FAKE), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_a_side_of_which_nothing_is_kept_costs_nothing(name):
     none = jnp.zeros_like(FAKE_MASK)
@@ -104,6 +105,7 @@ def test_a_side_of_which_nothing_is_kept_costs_nothing(name):
         assert (slope == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_what_a_mask_drops_may_hold_anything(name):
     def of(r, f):
@@ -140,6 +142,7 @@ def test_layers_are_averaged_or_added():
     np.testing.assert_array_equal(jloss.feature_matching(fake, real, where=jnp.array([True, False]), reduction="none"), [2, 0])
 
 
+@pytest.mark.slow
 def test_real_features_are_constants_and_equal_ones_have_no_slope():
     fake, real = jax.grad(jloss.feature_matching, (0, 1))([jnp.zeros((2, 3))], [jnp.ones((2, 3))])
     np.testing.assert_allclose(fake[0], np.full((2, 3), -1 / 6))
@@ -147,6 +150,7 @@ def test_real_features_are_constants_and_equal_ones_have_no_slope():
     assert not jax.grad(jloss.feature_matching)([jnp.ones((2, 3))], [jnp.ones((2, 3))])[0].any()
 
 
+@pytest.mark.slow
 def test_nan_in_the_features_of_a_masked_example_stays_there():
     features = [jnp.array([[1.0], [nan]])]
     value, slope = jax.value_and_grad(lambda f: jloss.feature_matching(f, [jnp.zeros((2, 1))], where=jnp.array([True, False])))(features)
@@ -154,6 +158,7 @@ def test_nan_in_the_features_of_a_masked_example_stays_there():
     np.testing.assert_array_equal(slope[0], [[1.0], [0.0]])
 
 
+@pytest.mark.slow
 def test_an_example_of_weight_zero_has_a_slope_in_its_weight():
     """The mean is w . l / sum(w), so that at the weights 1 and 0 it rises by the second loss less the first, 4 - 1."""
     features, weights = [jnp.array([[1.0], [4.0]])], jnp.array([1.0, 0.0])
@@ -208,6 +213,7 @@ def test_features_that_do_not_fit(fake, real, words):
 # ---------------------------------------------------------------- derivatives inside
 
 
+@pytest.mark.slow
 def test_the_path_length_of_a_linear_generator():
     """J is a matrix: the expected squared length of J^T y is its squared norm over the number of pixels."""
     matrix = jnp.asarray(RNG.normal(size=(2 * 3 * 4, 5)), jnp.float32)

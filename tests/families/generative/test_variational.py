@@ -61,6 +61,7 @@ def test_free_bits_are_per_dimension_and_have_no_gradient_below():
     np.testing.assert_array_equal(slope, [2.0, 0.0, 0.0])  # 0 at equality, too
 
 
+@pytest.mark.slow
 def test_balance_changes_gradients_only():
     q, p = (normal(3), normal(3)), (normal(3), normal(3))
     plain = jax.value_and_grad(lambda q, p: jloss.gaussian_kl(*q, *p), (0, 1))(q, p)
@@ -73,6 +74,7 @@ def test_balance_changes_gradients_only():
             loss()
 
 
+@pytest.mark.slow
 def test_a_diagonal_covariance_is_the_sum_over_dimensions():
     m, v, pm, pv = (normal(5) for _ in range(4))
     factors = [jnp.diag(jnp.exp(x / 2)) + jnp.triu(jnp.full((5, 5), nan), 1) for x in (v, pv)]
@@ -94,6 +96,7 @@ def test_a_turned_gaussian_is_no_farther():
     np.testing.assert_allclose(kl(turn), kl(np.eye(4)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_singular_factor_is_infinitely_far_and_a_negative_one_is_none():
     singular = jnp.array([[0.0, 0.0], [1.0, 1.0]])
     value, slope = jax.value_and_grad(lambda m, f: jloss.multivariate_gaussian_kl(m, f), (0, 1))(jnp.ones(2), singular)
@@ -102,6 +105,7 @@ def test_a_singular_factor_is_infinitely_far_and_a_negative_one_is_none():
     assert np.isnan(jloss.multivariate_gaussian_kl(jnp.ones(2), -jnp.eye(2)))
 
 
+@pytest.mark.slow
 def test_a_singular_prior_costs_infinity():
     value, slopes = jax.value_and_grad(jloss.multivariate_gaussian_kl, (0, 1, 2, 3))(
         jnp.ones(2), jnp.eye(2), jnp.zeros(2), jnp.diag(jnp.arange(2.0))
@@ -159,6 +163,7 @@ def test_a_match_of_classes_has_no_slope_at_all():
 # ---------------------------------------------------------------- bounds by samples
 
 
+@pytest.mark.slow
 def test_weights_of_zero():
     logs = jnp.array([0.0, -inf])
     value, slope = jax.value_and_grad(jloss.iwae)(logs)
@@ -170,6 +175,7 @@ def test_weights_of_zero():
         assert np.isfinite(slope).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["standard", "doubly_reparameterized"])
 def test_no_weight_at_all(estimator):
     for mask, wanted in ((None, inf), (jnp.array([True, False]), inf), (jnp.zeros(2, bool), 0.0)):
@@ -292,6 +298,7 @@ def test_vectors_without_features_cost_nothing(loss):
     assert slope.shape == (3, 0)
 
 
+@pytest.mark.slow
 def test_the_optimal_variance_is_the_optimum_of_the_gaussian_likelihood():
     p, y = normal(4, 4, 3), normal(4, 4, 3)
     variance = jnp.mean(jnp.square(p - y))
@@ -325,6 +332,7 @@ def test_the_von_mises_fisher_divergence_of_large_concentrations(k, dimension):
     np.testing.assert_allclose(slope * k, n / 2, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [2, 3, 50, 1000, 100_000])
 def test_no_concentration_is_the_uniform_distribution(dimension):
     value, slope = jax.value_and_grad(lambda k: jloss.von_mises_fisher_kl(k, dimension=dimension))(0.0)

@@ -97,6 +97,7 @@ def test_pairs_need_no_logits(name):
     assert not np.asarray(found[1][1][0])[3].any(), "an empty response has no gradient"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SINGLES)
 def test_single_responses_need_no_logits(name):
     loss, more = getattr(jloss, name), SINGLES[name]
@@ -184,6 +185,7 @@ def test_tokens_and_classes_on_several_devices(name, how):
     assert_close(got, (wanted, slopes))
 
 
+@pytest.mark.slow
 def test_bfloat16_hidden_states_give_float32_sums():
     head = linear_head(jloss.dpo)
     half = [h.astype(jnp.bfloat16) for h in HIDDEN]
@@ -196,6 +198,7 @@ def test_bfloat16_hidden_states_give_float32_sums():
     assert {s.dtype for s in slopes} == {jnp.dtype(jnp.bfloat16)}
 
 
+@pytest.mark.slow
 def test_chunks_hold_a_seventh_of_the_logits():
     """2048 tokens, 32000 classes: what XLA plans beside inputs and gradients."""
     n, t, d, k = 8, 256, 64, 32000

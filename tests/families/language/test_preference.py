@@ -92,6 +92,7 @@ def test_log_probabilities_of_hundreds_are_subtracted_in_float32():
     assert (value.dtype, slope.dtype) == (jnp.float32, jnp.bfloat16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("far", [1e4, -1e4])
 def test_log_ratios_of_ten_thousand_are_exact(far):
     lost = 0.1 * max(-far, 0.0)  # how far the chosen response is behind
@@ -162,6 +163,7 @@ def test_npo_lets_go_of_what_is_unlearned():
     np.testing.assert_allclose(jax.grad(jloss.npo)(jnp.float32(-3.0), jnp.float32(0.0), beta=1e-6), 1.0, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_aot_compares_quantiles_of_the_kept():
     chosen, rejected = jnp.array([5.0, 1.0, jnp.nan]), jnp.array([0.0, 2.0, jnp.inf])
     mask = jnp.array([True, True, False])

@@ -65,6 +65,7 @@ def test_sequences_agree_with_tokens():
     assert_close(head(HIDDEN.reshape(2, 4, D), KERNEL, labels, mask), jloss.sequence_log_prob(logits, labels, mask))
 
 
+@pytest.mark.slow
 def test_unlikelihood_of_a_sure_token_has_its_gradient():
     logits = jnp.array([30.0, 0.0, 0.0])
     value, slope = jax.value_and_grad(jloss.unlikelihood)(logits, jnp.array([1, 0, 0]))
@@ -89,6 +90,7 @@ def test_load_balancing_runs_from_one_to_the_number_of_experts():
         jloss.load_balancing(even, top_k=5)
 
 
+@pytest.mark.slow
 def test_load_balancing_counts_over_devices():
     mesh = jax.make_mesh((4,), ("i",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     logits, mask = jnp.asarray(RNG.normal(size=(16, 4)), jnp.float32), jnp.arange(16) < 7
@@ -104,6 +106,7 @@ def test_load_balancing_counts_over_devices():
 # ---------------------------------------------------------------- distillation
 
 
+@pytest.mark.slow
 def test_distillation_against_optax_and_its_gradient():
     for temperature in (1.0, 3.0):
         log_q, p = jax.nn.log_softmax(STUDENT / temperature), jax.nn.softmax(TEACHER / temperature)
@@ -121,6 +124,7 @@ def test_torch_agrees_on_both_directions():
     assert_close(jloss.reverse_kl(STUDENT, TEACHER), functional.kl_div(t, s, log_target=True, reduction="batchmean").numpy())
 
 
+@pytest.mark.slow
 def test_generalized_jsd_has_the_two_divergences_as_its_ends():
     forward, reverse = jloss.distillation(STUDENT, TEACHER), jloss.reverse_kl(STUDENT, TEACHER)
     assert_close(jloss.generalized_jsd(STUDENT, TEACHER, beta=0.0), forward)

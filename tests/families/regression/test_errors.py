@@ -23,6 +23,7 @@ def slope(loss, error, **options):
 # ---------------------------------------------------------------- numbers
 
 
+@pytest.mark.slow
 def test_worked_numbers():
     ones, targets = jnp.ones((2, 2)), jnp.array([[0.0, 1.0], [2.0, 3.0]])
     np.testing.assert_allclose(jloss.absolute_error(ones, targets), 1.0)
@@ -87,6 +88,7 @@ def test_a_nan_stays_nan():
         assert np.isnan(loss(jnp.float32(jnp.nan), jnp.float32(0.0))), loss
 
 
+@pytest.mark.slow
 def test_symmetric_percentage_of_nothing_is_0():
     value, gradients = jax.value_and_grad(jloss.symmetric_absolute_percentage_error, argnums=(0, 1))(jnp.zeros(1), jnp.zeros(1))
     assert float(value) == 0.0
@@ -230,6 +232,7 @@ def test_tweedie_agrees_with_scikit_learn_at_every_power():
         np.testing.assert_allclose(jloss.tweedie_deviance(mean, amount, power=power), wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_tweedie_is_continuous_in_its_power():
     mean, amount = np.array([1.0, 2.0, 2.0, 0.5, 30.0], np.float32), np.array([1.0, 2.001, 3.0, 4.0, 0.1], np.float32)
     value = jax.jit(jax.value_and_grad(lambda p, m, t: jloss.tweedie_deviance(m, t, power=p, reduction="sum"), argnums=(0, 1, 2)))
@@ -257,6 +260,7 @@ def test_tweedie_of_a_mean_that_is_far_off_keeps_its_gradient():
         np.testing.assert_allclose(in_amount, 2 * wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_tweedie_of_tiny_numbers_that_are_close():
     tiny = np.float32([1e-20, 1e-30])
     gradients = jax.grad(lambda m, t: jloss.tweedie_deviance(m, t, power=1.0, reduction="sum"), argnums=(0, 1))(tiny, 1.1 * tiny)
@@ -329,6 +333,7 @@ def test_optax(ours, theirs):
     jax.tree.map(lambda g, w: np.testing.assert_allclose(g, w, rtol=1e-5, atol=1e-6), got, wanted)
 
 
+@pytest.mark.slow
 def test_torch():
     functional = pytest.importorskip("torch.nn.functional")
     x, y = draws(64, 64)

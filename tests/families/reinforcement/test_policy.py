@@ -90,6 +90,7 @@ def test_beta_needs_the_reference():
     assert jloss.grpo(row, row, row, beta=0.0) == 0
 
 
+@pytest.mark.slow
 def test_transforms_look_at_the_call_as_the_loss_does():
     rows, hidden, kernel = jnp.zeros((4, 4)), jnp.ones((4, 4, 3)), jnp.ones((5, 3))
     heads = hidden, kernel, jnp.zeros((4, 4), int)
@@ -146,6 +147,7 @@ def test_k3_near_a_match_has_four_digits(u):
     np.testing.assert_allclose(gradient, u - u * u / 2, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_estimators_far_away():
     values = {k: float(jloss.kl_estimate(jnp.float32(-1e4), jnp.float32(0.0), estimator=k)) for k in ("k1", "k2", "k3")}
     assert values["k1"] == -1e4
@@ -179,6 +181,7 @@ def test_the_temperature_of_sac_falls_where_entropy_is_high():
 # ---------------------------------------------------------------- returns
 
 
+@pytest.mark.slow
 def test_advantages_of_a_group():
     rewards = jnp.array([[1.0, 0.0, 0.0, 1.0], [0.1, 0.1, 0.1, 0.1]])
     std = np.sqrt(1 / 3)

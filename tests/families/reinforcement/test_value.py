@@ -33,6 +33,7 @@ def test_the_best_next_action_and_the_one_that_another_network_prefers():
     assert jloss.q_learning(q, 0, 1.0, 0.5, next_q, delta=0.5) == 0.5 * (2 - 0.25)
 
 
+@pytest.mark.slow
 def test_actions_out_of_range():
     for action in (-1, 2, 5):
         assert np.isnan(jloss.q_learning(jnp.zeros(2), action, 1.0, 0.9, jnp.zeros(2)))
@@ -93,6 +94,7 @@ def test_munchausen_bonus_has_a_floor_and_its_next_value_is_soft():
 # ---------------------------------------------------------------- sequences
 
 
+@pytest.mark.slow
 def test_masks_drop_steps_from_the_mean_alone():
     values, rewards, discounts, next_values = normal(4), normal(4), jnp.array([0.9, 0.9, 0.0, 0.9]), normal(4)
     mask = jnp.array([True, True, False, False])
@@ -241,6 +243,7 @@ def test_the_mean_over_few_actions_and_over_many(actions):
 # ---------------------------------------------------------------- distributions
 
 
+@pytest.mark.slow
 def test_quantiles_by_hand():
     quantiles, targets = jnp.array([0.0, 1.0]), jnp.array([2.0])
     np.testing.assert_allclose(jloss.quantile_td(quantiles, targets), 0.25 * 1.5 + 0.75 * 0.5)

@@ -164,6 +164,7 @@ def test_sets_with_nothing_to_contrast_are_finite():
     assert found["zero"]["clip"][0] == pytest.approx(np.log(4), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_label_may_have_many_items_and_the_mean_is_over_those_that_have_another():
     value = jloss.supervised_contrastive(FIRST, LABELS, temperature=0.5)
     alone = np.isin(np.asarray(LABELS), [2, 3, 4])
@@ -215,6 +216,7 @@ def test_one_matrix_is_all_that_the_whole_form_holds():
     assert planned(jloss.clip, n, d) < 4 * (n * n + 4 * n * d)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "copies"), [(jloss.clip, 3), (jloss.nt_xent, 12)], ids=["clip", "nt_xent"])
 def test_tiles_hold_a_chunk_and_copies_of_the_vectors(loss, copies):
     n, d, chunk = 2048, 256, 128

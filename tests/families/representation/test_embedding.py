@@ -42,6 +42,7 @@ def test_blocks_change_nothing(name, monkeypatch):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["batch_hard_triplet", "batch_semi_hard_triplet", "batch_all_triplet"])
 def test_an_item_far_from_all_others_drowns_no_distance_among_them(name):
     """Wherever in the set it stands, the others have the same gradient."""
@@ -103,6 +104,7 @@ def test_the_second_derivative_at_the_own_prototype_and_opposite_to_it(name, mar
     np.testing.assert_allclose(found, wanted, atol=0.02 * np.abs(wanted).max() + 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("equal", [False, True], ids=["apart", "two equal"])
 def test_a_centre_and_its_equal_have_no_direction_in_optimised_code(equal):
     """XLA rounds one of two equal centres and not the other: what was left had a length of 1 in the gradient."""
@@ -115,6 +117,7 @@ def test_a_centre_and_its_equal_have_no_direction_in_optimised_code(equal):
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [2, 3, 16])
 @pytest.mark.parametrize("name", ["koleo", "lifted_structure", "pair_margin", "ranked_list", "soft_triple_regularizer"])
 def test_multiples_of_a_vector_have_no_distance_in_optimised_code(name, d):
@@ -135,6 +138,7 @@ def test_multiples_of_a_vector_have_no_distance_in_optimised_code(name, d):
     np.testing.assert_allclose(lengths * step(several * lengths), wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1e-3, 0.01])
 def test_normalized_softmax_is_never_negative_in_optimised_code(temperature):
     """XLA rounds a quotient in one place and not in another: the logit of a sure class was above the largest."""

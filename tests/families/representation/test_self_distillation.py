@@ -44,6 +44,7 @@ def test_a_stopped_input_moves_the_loss_but_has_no_gradient(loss, inputs, stoppe
         assert np.any(slope) == (i not in stopped)
 
 
+@pytest.mark.slow
 def test_the_assignments_of_swav_are_stopped_and_those_of_the_other_view_are_its_targets():
     def targets(scores):
         """Sinkhorn, on the probabilities themselves."""

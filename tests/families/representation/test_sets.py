@@ -50,6 +50,7 @@ def test_labels_only_compared_are_declared_so():
     assert {"supervised_contrastive", "batch_hard_triplet", "fast_ap"} <= {*GROUPED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NAMES)
 @pytest.mark.parametrize("x64", [False, True], ids=["", "x64"])
 def test_any_integers_say_what_belongs_together(kind, x64):
@@ -94,6 +95,7 @@ def test_groups_of_a_ring_keep_their_dtype():
     assert_close(jax.jit(jax.value_and_grad(mapped))(X, names), jax.value_and_grad(jloss.supervised_contrastive)(X, LABELS))
 
 
+@pytest.mark.slow
 def test_an_index_of_a_class_that_32_bits_cannot_hold_is_none():
     logits = jnp.zeros((4, 3))
     found = jloss.cross_entropy(logits, np.array([1, 2**32, 2**32 + 1, -(2**32)]), reduction="none")
@@ -390,6 +392,7 @@ def test_options_without_a_gradient():
     assert jax.grad(lambda temperature: ranked(temperature=temperature))(2.0) == 0
 
 
+@pytest.mark.slow
 def test_the_weights_of_circle_are_constants_in_its_margin_too():
     """One positive at a cosine of 0.6, negatives at 0 and 0.8: slopes of the formula with the weights held."""
     x, labels = jnp.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]), jnp.array([0, 0, 1])
@@ -423,6 +426,7 @@ def test_on_the_centre_of_a_bin_the_slope_is_the_mean_of_both_sides(name):
         assert np.any(np.abs(slopes) > 1e-3)
 
 
+@pytest.mark.slow
 def test_items_that_only_rounding_tells_apart_have_no_gradient_in_koleo():
     x = jnp.array([[0.1, 0.2, 0.3], [0.3, 0.6, 0.9], [0.7, 1.4, 2.1]])
     value, slope = jax.value_and_grad(jloss.koleo)(x)

@@ -108,6 +108,7 @@ def test_ctc_beyond_the_lengths_nothing_matters(rng):
             np.testing.assert_array_equal(gradient[:, 4:], 0)
 
 
+@pytest.mark.slow
 def test_ctc_bad_labels_and_lengths_are_nan_for_their_example_only(rng):
     logits = np.broadcast_to(rng.normal(size=(6, 4)), (7, 6, 4)).astype(np.float32)
     labels = np.array([[1, 2], [0, 2], [1, 4], [1, -1], [1, 2], [1, 2], [1, 2]])
@@ -118,6 +119,7 @@ def test_ctc_bad_labels_and_lengths_are_nan_for_their_example_only(rng):
     np.testing.assert_array_equal(gradient[1:], 0)
 
 
+@pytest.mark.slow
 def test_ctc_is_never_negative_when_sure():
     labels = np.array([1, 2, 1])
     path = np.array([1, 1, 2, 0, 1])
@@ -128,6 +130,7 @@ def test_ctc_is_never_negative_when_sure():
     assert np.isfinite(value_and_gradient(jloss.ctc, wide, np.broadcast_to(labels, (4, 3)))[1]).all()
 
 
+@pytest.mark.slow
 def test_ctc_absent_classes(rng):
     logits = rng.normal(size=(5, 4)).astype(np.float32)
     logits[:, 3] = -np.inf

@@ -102,6 +102,7 @@ def test_rnnt_simple_is_rnnt_of_the_sum(rng):
         np.testing.assert_allclose(jloss.rnnt_simple(acoustic, language, labels, *lengths, kind=kind, reduction="none"), want, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_band_without_a_symbol_is_named():
     with pytest.raises(ValueError, match="rnnt_pruned: `logits` has bands without a symbol; axis `r` has size 0"):
         jloss.rnnt_pruned(np.zeros((4, 0, 5), np.float32), np.zeros(4, int), np.array([1, 2]))

@@ -33,6 +33,7 @@ def paths(t, u):
     return 1 if min(t, u) == 1 else paths(t - 1, u) + paths(t, u - 1) + paths(t - 1, u - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("t", "u"), [(12, 12), (15, 7), (1, 6)])
 def test_soft_dtw_tends_to_dtw(rng, t, u):
     first, second = rng.normal(size=(t, 2)).astype(np.float32), rng.normal(size=(u, 2)).astype(np.float32)

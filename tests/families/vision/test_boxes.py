@@ -134,6 +134,7 @@ def test_ciou_gated_at_an_overlap_of_one_half_compares_no_shapes():
     np.testing.assert_allclose(jloss.ciou(more, half[1], gated=True), jloss.ciou(more, half[1]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_log_iou_at_its_floor():
     pair = (jnp.array([0.0, 0, 4, 1]), jnp.array([0.0, 0, 1, 1]))  # an IoU of one quarter
     for epsilon, slope in ((0.25, 0.25), (0.125, 0.25), (0.26, 0.0)):
@@ -173,6 +174,7 @@ def plain_values(pairs):
         return {**values, "eiou": diou + np.sum(((size - target_size) / hull) ** 2, axis=0)}, defined
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_sides_of_next_to_nothing(name):
     pairs = tiny_pairs()
@@ -188,6 +190,7 @@ def test_sides_of_next_to_nothing(name):
         np.testing.assert_allclose(np.asarray(values)[defined], wanted[name][defined], rtol=2e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["iou", "giou", "diou", "ciou"])
 @pytest.mark.parametrize("alpha", [0.5, 3.0])
 def test_powers_of_overlaps_of_next_to_nothing(base, alpha):

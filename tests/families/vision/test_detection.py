@@ -20,6 +20,7 @@ def same_cost(cost, found, columns):
     np.testing.assert_allclose(cost[found[has], has].sum(), cost[:, columns][rows, chosen].sum(), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(6, 4), (4, 6), (5, 5), (1, 3), (24, 10)])
 def test_match_is_scipys(n, m):
     rng = np.random.default_rng(0)
@@ -33,6 +34,7 @@ def test_match_is_scipys(n, m):
         same_cost(cost[i], whole[i], np.arange(m))
 
 
+@pytest.mark.slow
 def test_match_is_optaxs():
     optax = pytest.importorskip("optax")
     cost = np.random.default_rng(1).normal(size=(7, 5)).astype(np.float32)
@@ -41,6 +43,7 @@ def test_match_is_optaxs():
     np.testing.assert_array_equal(np.asarray(jloss.match(cost))[np.asarray(columns)], rows)
 
 
+@pytest.mark.slow
 def test_match_of_nothing_and_of_nan():
     assert jloss.match(jnp.zeros((3, 0))).shape == (0,)
     np.testing.assert_array_equal(jloss.match(jnp.zeros((0, 2))), [-1, -1])
@@ -135,6 +138,7 @@ def test_detr_learns_a_set():
     np.testing.assert_array_equal(np.argmax(parameters[0][best], axis=1), labels)
 
 
+@pytest.mark.slow
 def test_heads_against_torch():
     torch = pytest.importorskip("torch")
     f = torch.nn.functional

@@ -40,6 +40,7 @@ def test_factor_and_state_are_constants_for_the_gradient(name):
     assert not np.any(jax.grad(lambda p: focused.apply(state, p, T)[1])(P))
 
 
+@pytest.mark.slow
 def test_masked_boxes_do_not_enter_the_mean():
     focused = jloss.wiou_v3(momentum=0.5)
     poisoned = P.at[2].set(jnp.nan)

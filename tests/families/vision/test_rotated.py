@@ -62,6 +62,7 @@ def test_one_box_in_three_descriptions(found, name):
     np.testing.assert_allclose(gradient[:COUNT, 4], 0, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_scale_invariance():
     p, t = jnp.array([0.3, 0.1, 2.0, 1.0, 0.4]), jnp.array([0.0, 0.0, 1.5, 1.2, -0.2])
     for name in ("rotated_kld", "kfiou", "probiou", "bhattacharyya"):
@@ -84,6 +85,7 @@ SIDES = (0, 1e-38, 1e-30, 1e-20, 1e-8, 1.0)
 PLACES = ((0, 0), (1e-38, 0), (1e-30, 1e-30), (0, 1e-20), (0.5, 0.5), (1e-30, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_sides_of_next_to_nothing(name):
     rows = itertools.product(SIDES, SIDES, SIDES, SIDES, PLACES, ((0, 0), (0.3, -0.2)))
@@ -100,6 +102,7 @@ def test_sides_of_next_to_nothing(name):
     np.testing.assert_allclose(np.asarray(values)[matching], AT_MATCH[name], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e-30, 1e-20, 1.0])
 def test_small_boxes_are_compared_as_large_ones(size):
     p, t = np.array([0.3, 0.1, 2.0, 1.0, 0.4]), np.array([0.0, 0.0, 1.5, 1.2, -0.2])

@@ -200,6 +200,7 @@ def test_log_dice_of_what_is_hardly_found_without_smoothing():
 # ---------------------------------------------------------------- relations and peers
 
 
+@pytest.mark.slow
 def test_relations():
     dice, jaccard = jloss.dice(P, Y, axis=1, reduction="none"), jloss.jaccard(P, Y, axis=1, reduction="none")
     half = {"smooth_numerator": 5e-6, "smooth_denominator": 5e-6}

@@ -33,6 +33,7 @@ def berman(errors, foreground):
     return float(np.sum(errors * slopes)), slopes
 
 
+@pytest.mark.slow
 def test_lovasz_softmax_and_its_gradient_by_the_papers_algorithm():
     p = RNG.dirichlet(np.full(4, 0.7), (1, 16, 16)).astype(np.float32)
     labels = RNG.choice(3, (1, 16, 16), p=[0.7, 0.2, 0.1])  # class 3 is absent
@@ -92,6 +93,7 @@ def test_lovasz_hinge_is_the_jaccard_loss_of_hard_errors():
     np.testing.assert_allclose(jloss.lovasz_hinge(logits, DISK), wanted, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [1, -1])
 def test_lovasz_of_ignored_pixels(axis):
     p = RNG.dirichlet(np.ones(3), (4, 5, 6)).astype(np.float32)
@@ -224,6 +226,7 @@ def test_regions_cost_and_isolated_pixels_do_not():
 # ---------------------------------------------------------------- topology
 
 
+@pytest.mark.slow
 def test_soft_skeleton_against_max_pooling():
     """clDice with torch's pooling, value and gradient, for images without ties."""
     torch = pytest.importorskip("torch")
@@ -271,6 +274,7 @@ def test_a_broken_vessel_costs_more_than_a_thin_one():
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.slow
 def test_spatial_axes_and_class_axes():
     p, y = RNG.uniform(size=(2, 2, 3, 4, 5, 6)).astype(np.float32)
     alone = [[float(jloss.cldice(p[b, c], y[b, c], spatial_ndim=3, iterations=2)) for c in range(3)] for b in range(2)]
