@@ -45,6 +45,7 @@ def subject(item):
 COSTLY = {"test_laws", "test_constant_for_the_gradient"}  # of which the plain run has the first loss of each family
 
 THINNED = {  # what differs little from jax to jax, and of how many tests of a file one is enough
+    "tests/pages/test_notebooks.py": 99,  # one: three take two minutes of the processor
     **dict.fromkeys(("tests/families/", "tests/compat/"), 10),
     **dict.fromkeys(("tests/catalogue/test_docstrings.py", "tests/core/", "tests/frameworks/", "tests/pages/", "tests/tools/"), 4),
 }
