@@ -243,8 +243,9 @@ def ci_sdr(predictions: Array, targets: Array, *, filter_length: int = 512, epsi
         1 - c = \min_h \Bigl\|\frac{p}{\|p\|} - h * \frac{s}{\|s\|}\Bigr\|^2 + \epsilon \|h\|^2
 
     of predictions p and targets s, in decibels, over all filters h of `filter_length` taps. c is the share of the prediction's energy that
-    delays of the target explain, kept between epsilon and 1 - epsilon: a silent signal costs 80 (for the default epsilon) with gradient 0.
-    `si_sdr` is far cheaper, and the same for a filter of one tap, but for the mean, which is not subtracted here.
+    delays of the target explain, kept between epsilon and 1 - epsilon: a silent signal costs 80 (for the default epsilon) with gradient 0,
+    and a match -80, with gradient 0, too. `si_sdr` is far cheaper, and the same for a filter of one tap, but for the mean, which is not
+    subtracted here.
 
     Args:
         predictions: Estimated signals.
@@ -434,5 +435,6 @@ def _dot(a: Array, b: Array) -> Array:
 
 
 def _above(share: Array, epsilon: float | Array) -> Array:
-    """A share of energy, or epsilon with gradient 0 below it."""
-    return select(share < epsilon, jnp.asarray(epsilon).astype(share.dtype), share)
+    """A share of energy, or epsilon with gradient 0 below it, and where only rounding tells them apart, as at a match."""
+    near = epsilon * (1 + float(jnp.finfo(share.dtype).eps) ** 0.5)
+    return select(share < near, jnp.asarray(epsilon).astype(share.dtype), share)

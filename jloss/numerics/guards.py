@@ -129,7 +129,11 @@ def max_or_nan(x: Array) -> Array:
         some = lax.gt(count, lax.full_like(count, 0))  # a select there keeps XLA on CPUs from writing the shares to memory
         return lax.div(select(some, total, lax.stop_gradient(total)), count)
 
-    return mean_of_the_largest(x) if few() else with_derivative_of(mean_of_the_largest, top)(x)
+    if not few():
+        return with_derivative_of(mean_of_the_largest, top)(x)
+    peak = lax.reduce_max(lax.stop_gradient(x), last)
+    peak = select(jnp.isfinite(peak), peak, 0.0)
+    return peak + mean_of_the_largest(x - jnp.expand_dims(peak, -1))  # of zeros: the mean of five equal numbers may be rounded
 
 
 def select_by_sign(sign: Array, above: Array, below: Array) -> Array:

@@ -190,6 +190,15 @@ def test_no_gradient_on_the_corner_and_at_a_tie():
         np.testing.assert_array_equal(tied, [0, 0])
 
 
+def test_any_numbers_that_are_equal_are_a_tie():
+    """Their slope is that of their mean, whose value may be rounded: of five it is often not the number itself."""
+    (numbers,) = draws((200, 1))
+    scores, labels = jnp.broadcast_to(1e4 * np.abs(numbers), (200, 6)), jnp.zeros(200, jnp.int32)
+    for loss, wanted in ((jloss.multiclass_perceptron, 0), (jloss.multiclass_hinge, 1), (jloss.categorical_hinge, 1)):
+        np.testing.assert_array_equal(loss(scores, labels, reduction="none"), np.full(200, wanted))
+    assert not np.asarray(jax.grad(jloss.multiclass_perceptron)(scores, labels)).any()
+
+
 @pytest.mark.parametrize("name", ["multiclass_hinge", "categorical_hinge", "multi_margin"])
 def test_the_margin_is_not_lost_in_large_scores(name):
     """Classes that are tied, as near 0 as far from it, eager and compiled."""
