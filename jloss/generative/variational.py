@@ -21,7 +21,7 @@ from jloss.generative._numbers import log_sinhc, mean_or_zero, probabilities_and
 from jloss.generative._sets import group
 from jloss.generative._triangular import below_diagonal, column_less_row, diagonal, forward_substitution
 from jloss.numerics import clipped, log_softmax, logsumexp, safe_exp, safe_log
-from jloss.numerics._special import exp_remainder, expm1, power_divergence, scaled_expm1, scaled_log1p, xlogx
+from jloss.numerics._special import exp_remainder, power_divergence, scaled_expm1, scaled_log1p, xlogx
 
 
 @loss("(d),(d),(d),(d)->()", "real real real real", free_bits="nonnegative", balance="unit")
@@ -309,7 +309,7 @@ def codebook_diversity(
     rare = times < 1e-6
     used = power_divergence(select(rare, one, times), one, one)
     missing = jnp.mean(select(rare, xlogx(select(rare, times, one)) - times + 1, used))  # log k less the entropy, never negative
-    return select(rows.none, 0.0, -expm1(-missing))
+    return select(rows.none, 0.0, -jnp.expm1(-missing))
 
 
 @loss("(n,d)->()", "real")
