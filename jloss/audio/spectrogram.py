@@ -3,7 +3,9 @@
 The transform is that of `torch.stft` in all of them: the signal is reflected by ``fft_size // 2`` at both ends, a frame begins every
 `hop_size` samples, 1 + t // hop_size of them, and a periodic Hann window of `window_length` samples lies in the middle of `fft_size`. So
 a signal has more than ``fft_size // 2`` samples. A magnitude has a floor, at and below which its gradient is 0: silence is harmless.
-In float32 signals are at most 1e15 loud, as the squares of larger magnitudes overflow.
+In float32 signals are at most 1e15 loud, as the squares of larger magnitudes overflow. Beside a loud bin of its frame a silent one,
+of a pure tone for example, holds what rounding leaves of the loud one, 1e-7 of it, where the true magnitude is 0. In `stft` and `mel`
+that is below the floor of signals of usual loudness; `complex_stft` and `compressed_spectral` have a gradient of it.
 """
 
 import functools

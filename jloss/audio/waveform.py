@@ -4,7 +4,8 @@ A signal is ``(t)``; channels and sources are batch axes. `permutation_invariant
 any order, `mixture_invariant` takes mixtures instead of clean sources.
 
 Signals may be as loud as 1e30, for example before a network has learned the scale: they are multiplied by a power of two where their
-squares would overflow. The ratio of an exact match then ends between 180 and 280 dB in float32.
+squares would overflow. The ratio of an exact match then ends between 180 and 280 dB in float32. A prediction that is a multiple of its
+target up to rounding, less than 126 dB below in float32, has no noise in `si_sdr` and `sa_sdr`, and no gradient of it.
 """
 
 import functools
@@ -62,7 +63,7 @@ def si_sdr(
     (p, floor), (s, least) = (_in_range(signal, epsilon) for signal in (predictions, targets))
     p, s = _centred(p, zero_mean), _centred(s, zero_mean)
     a, energy = _projection(p, s, least)
-    return _decibels(energy, _energy(p - a * s), max_db, floor, epsilon)
+    return _decibels(energy, _noise(p - a * s, energy), max_db, floor, epsilon)
 
 
 @loss("(t),(t)->()", "real real", epsilon="positive")
@@ -228,7 +229,7 @@ def sa_sdr(
         (p, floor), (s, least) = (_in_range(signals, epsilon) for signals in (predictions, targets))
         p, s = _centred(p, zero_mean).ravel(), _centred(s, zero_mean).ravel()
         a, energy = _projection(p, s, least)
-        return _decibels(energy, _energy(p - a * s), None, floor, epsilon)
+        return _decibels(energy, _noise(p - a * s, energy), None, floor, epsilon)
     factor, floor = _range(epsilon, predictions, targets)
     p, s = _centred(factor * predictions, zero_mean), _centred(factor * targets, zero_mean)
     return _decibels(_energy(s), _energy(p - s), None, floor, epsilon)
@@ -280,7 +281,7 @@ def ci_sdr(predictions: Array, targets: Array, *, filter_length: int = 512, epsi
     taps = taps + inverse(correlate(padded - convolve(taps)) - epsilon * taps)
     near = convolve(taps)
     used, rest = epsilon * _energy(taps), padded - near
-    rounding = _energy(lax.stop_gradient(rest)) <= (4 * float(jnp.finfo(p.dtype).eps)) ** 2  # as near as two unit signals can be
+    rounding = _energy(lax.stop_gradient(rest)) <= _rounding(p)  # as near as two unit signals can be
     rest = select(rounding, rest - lax.stop_gradient(rest), rest)
     error, share = _energy(rest) + used, _dot(near, 2 * padded - near) - used  # Of these the lesser is exact, the other 1 less it.
     share, error = select(share <= error, share, 1 - error), select(share <= error, 1 - share, error)
@@ -305,6 +306,18 @@ def pre_emphasis(signal: Array, coefficient: float | Array = 0.95) -> Array:
 
 def _energy(x: Array) -> Array:
     return jnp.vdot(x, x, precision=lax.Precision.HIGHEST)
+
+
+def _rounding(signal: Array) -> float:
+    """The share of a signal's energy, 126 dB below it in float32, that rounding may be: what is no more than that has no direction."""
+    return (4 * float(jnp.finfo(signal.dtype).eps)) ** 2
+
+
+def _noise(rest: Array, signal: Array) -> Array:
+    """The energy of what is left of a prediction when its part of the target is taken off; if it is rounding, 0 with the derivative 0."""
+    fixed = lax.stop_gradient(rest)
+    rounding = _energy(fixed) <= _rounding(rest) * lax.stop_gradient(signal)
+    return _energy(rest - select(rounding, 1.0, jnp.zeros_like(signal)) * fixed)
 
 
 def _mean(x: Array) -> Array:
@@ -436,5 +449,5 @@ def _dot(a: Array, b: Array) -> Array:
 
 def _above(share: Array, epsilon: float | Array) -> Array:
     """A share of energy, or epsilon with gradient 0 below it, and where only rounding tells them apart, as at a match."""
-    near = epsilon * (1 + float(jnp.finfo(share.dtype).eps) ** 0.5)
-    return select(share < near, jnp.asarray(epsilon).astype(share.dtype), share)
+    least = jnp.asarray(epsilon).astype(share.dtype)
+    return select(share < least * (1 + float(jnp.finfo(share.dtype).eps) ** 0.5), least, share)

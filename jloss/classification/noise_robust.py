@@ -81,7 +81,7 @@ def symmetric_cross_entropy(
         Wang et al., Symmetric Cross Entropy for Robust Learning with Noisy Labels, 2019. https://arxiv.org/abs/1908.06112
     """
     hit = surprisal(logits, labels, axis_name=class_axis_name)
-    return alpha * hit + beta * log_zero * jnp.expm1(-hit)
+    return alpha * hit + beta * log_zero * expm1(-hit)
 
 
 @loss("(k),()->()", "real class")
@@ -178,7 +178,8 @@ def bi_tempered_logistic(
         logits: Unnormalised; a class at -inf has probability 0.
         targets: A probability per class; one-hot for labels.
         t1: Temperature of the logarithm, 0 to 1; below 1 the loss is bounded.
-        t2: Temperature of the exponential, 1 or more; above 1 the tails are heavy.
+        t2: Temperature of the exponential, 1 or more; above 1 the tails are heavy. NaN where the number of classes to the power of t2 - 1
+            overflows, in float32 from 20 on of 100 classes; logits have lost their influence long before.
         iterations: Steps of the fixed point; more are needed only for t2 far above 1.
 
     >>> bi_tempered_logistic(jnp.array([0.0, 0.0]), jnp.array([1.0, 0.0]), t1=0.5)

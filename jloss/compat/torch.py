@@ -21,6 +21,7 @@ exactly at a kink: `margin` met, or a tie       the slope of one side, or of   t
 binary_cross_entropy_with_logits at +-inf       NaN                            0 or inf
 kl_div where the target is 0                    gradient NaN                   finite
 cosine_embedding_loss of a zero vector          gradient 1e6                   gradient 0
+cosine_embedding_loss of lengths near 1e-6      the cosine times less than 1   the cosine
 cosine_embedding_loss, label 0                  loss 0                         as label -1
 hinge_embedding_loss, label neither 1 nor -1    the sum of both branches       as label -1
 float16 and bfloat16 input                      computed and returned in half  float32 loss, gradient in half
@@ -399,6 +400,8 @@ def margin_ranking_loss(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.margin_ranking`."""
+    if jnp.ndim(input1) and not jnp.ndim(target):
+        raise ValueError(f"margin_ranking_loss: `target` must have as many axes as `input1`, {input1.shape}; got a single number.")
     how = reduction_of(size_average, reduce, reduction)
     inputs = in_one_shape("margin_ranking_loss", input1=input1, input2=input2, target=target)
     return call(jloss.margin_ranking, *inputs, margin=float(margin), reduction=how)

@@ -16,7 +16,7 @@ from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.generative._numbers import times
 from jloss.numerics import log1mexp, safe_exp
-from jloss.numerics._special import exp_remainder, surprisal
+from jloss.numerics._special import exp_remainder, expm1, surprisal
 from jloss.numerics.guards import exp_plus
 
 
@@ -137,7 +137,7 @@ def discrete_flow_matching(logits: Array, labels: Array, noisy: Array, rate: Arr
         Shaul et al., Flow Matching with General Discrete Paths, 2025. https://arxiv.org/abs/2412.03487
     """
     label, seen = surprisal(logits, labels), surprisal(logits, noisy)
-    return times(rate, jnp.where(noisy == labels, -jnp.expm1(-label), label - jnp.exp(-seen)))
+    return times(rate, jnp.where(noisy == labels, -expm1(-label), label - jnp.exp(-seen)))
 
 
 def _sum_where(terms: Array, keep: Array) -> Array:

@@ -20,8 +20,8 @@ from jloss._core.signature import Datum, OverClasses, Reduce
 from jloss.generative._numbers import log_sinhc, mean_or_zero, probabilities_and_entropy, products_of_units, times
 from jloss.generative._sets import group
 from jloss.generative._triangular import below_diagonal, column_less_row, diagonal, forward_substitution
-from jloss.numerics import clipped, log_softmax, logsumexp, safe_exp, safe_log, xlogy
-from jloss.numerics._special import exp_remainder, power_divergence, scaled_expm1, scaled_log1p
+from jloss.numerics import clipped, log_softmax, logsumexp, safe_exp, safe_log
+from jloss.numerics._special import exp_remainder, power_divergence, scaled_expm1, scaled_log1p, xlogx
 
 
 @loss("(d),(d),(d),(d)->()", "real real real real", free_bits="nonnegative", balance="unit")
@@ -274,7 +274,7 @@ def information_maximization(
     """
     rows = group(logits, mask, negatives_axis_name)
     both = rows.mean_of(probabilities_and_entropy)
-    return both[-1] + diversity * jnp.sum(xlogy(both[:-1], both[:-1]))
+    return both[-1] + diversity * jnp.sum(xlogx(both[:-1]))
 
 
 @loss("(n,k),(n)->()", "real mask")
@@ -305,8 +305,10 @@ def codebook_diversity(
     """
     rows = group(logits, mask, negatives_axis_name)
     mean = rows.mean_of(lambda some: jnp.exp(log_softmax(some)))
-    one = jnp.ones_like(mean)
-    missing = jnp.mean(power_divergence(logits.shape[1] * mean, one, one))  # log k less the entropy, never negative
+    times, one = logits.shape[1] * mean, jnp.ones_like(mean)
+    rare = times < 1e-6
+    used = power_divergence(select(rare, one, times), one, one)
+    missing = jnp.mean(select(rare, xlogx(select(rare, times, one)) - times + 1, used))  # log k less the entropy, never negative
     return select(rows.none, 0.0, -jnp.expm1(-missing))
 
 

@@ -2,7 +2,7 @@ r"""Preferences: of two responses to one prompt, people chose one. The policy le
 
 Inputs are log-probabilities of whole responses, one number each: those of `sequence_log_prob`, sums over the tokens; where a loss says
 "mean", divided by the number of tokens. ``linear_head(dpo)`` takes hidden states, kernel and labels instead and never holds the logits.
-References are those of the frozen model in which training started; they have no gradient, and one that is left out is 0. Everywhere
+References are those of the frozen model in which training started; they have no gradient, and are 0 if both are left out. Everywhere
 :math:`c = \text{chosen} - \text{reference\_chosen}` and :math:`r = \text{rejected} - \text{reference\_rejected}`, differences in
 float32 or wider, whatever comes in: sums of hundreds have no digits left for them in bfloat16. Logistic terms are exact at +-1e4.
 """
@@ -19,7 +19,7 @@ from jloss._core.log_probs import of_log_probs
 from jloss._core.loss import at_the_door, loss
 from jloss._core.signature import Reduce
 from jloss._core.sorting import order_of
-from jloss.language._references import over_reference
+from jloss.language._references import both_or_neither, over_reference
 from jloss.numerics import clipped, log1mexp, positive_part, safe_divide, softplus
 from jloss.numerics._special import scaled_expm1
 
@@ -29,7 +29,8 @@ NO_ODDS = -(2.0**-126)  # The log-probability whose odds stand for those of prob
 
 
 def _smoothing_fits(name: str, given: dict[str, Any]) -> None:
-    """Raises where the share of wrong preferences is one with which "robust" would learn the opposite."""
+    """Raises where the share of wrong preferences is one with which "robust" would learn the opposite; where a reference is missing."""
+    both_or_neither(name, given)
     share = given.get("label_smoothing")
     if given.get("variant") == "robust" and isinstance(share, int | float | np.generic) and float(share) >= 0.5:
         raise ValueError(f'{name}: `label_smoothing` must be below 1/2 for variant="robust", got {share}.')
@@ -263,6 +264,7 @@ def slic(
 
 
 @loss("(),(),(),()->()", "real real real real", constants="reference_chosen reference_rejected", beta="positive")
+@at_the_door(both_or_neither)
 @of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def apo(
     chosen: Array,
@@ -300,6 +302,7 @@ def apo(
 
 
 @loss("(),(),(),()->()", "real real real real", constants="reference_chosen reference_rejected", beta="positive")
+@at_the_door(both_or_neither)
 @of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def f_dpo(
     chosen: Array,
@@ -348,6 +351,7 @@ def f_dpo(
 
 
 @loss("(),(),(),()->()", "real real real real", constants="reference_chosen reference_rejected", beta="positive")
+@at_the_door(both_or_neither)
 @of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def nca(
     chosen: Array,
@@ -381,6 +385,7 @@ def nca(
 
 
 @loss("(),(),(),()->()", "real real real real", constants="reference_chosen reference_rejected", beta="positive", penalty="nonnegative")
+@at_the_door(both_or_neither)
 @of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def dpop(
     chosen: Array,
@@ -424,6 +429,7 @@ def dpop(
     beta="positive",
     label_smoothing="unit",
 )
+@at_the_door(both_or_neither)
 @of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def aot(
     chosen: Array,

@@ -129,7 +129,10 @@ def pseudo_huber(predictions: Array, targets: Array, *, delta: float = 1.0, **re
         Charbonnier et al., Deterministic edge-preserving regularization in computed imaging, 1997. https://doi.org/10.1109/83.551699
     """
     error = predictions - targets
-    return error * (error / (1 + jnp.sqrt(1 + jnp.square(error / delta))))
+    far = jnp.abs(error) > 2.0**30 * delta  # so far the curve is a line, and a square may be more than the largest number
+    near = select(far, 0.0, error)
+    curve = near * (near / (1 + jnp.sqrt(1 + jnp.square(near / delta))))
+    return select(far, delta * (jnp.abs(error) - delta), curve)
 
 
 @loss("(),()->()", "real real", epsilon="nonnegative")
@@ -138,7 +141,8 @@ def charbonnier(predictions: Array, targets: Array, *, epsilon: float = 1e-3, **
 
     .. math:: \ell = \sqrt{(\text{predictions} - \text{targets})^2 + \epsilon^2}
 
-    At a match the value is `epsilon`, not 0, and the gradient 0; `pseudo_huber` is the same curve scaled and moved to 0.
+    At a match the value is `epsilon`, not 0, and the gradient 0; `pseudo_huber` is the same curve scaled and moved to 0. Infinite,
+    with gradient 0, where a square overflows: from an error or an `epsilon` of 2e19 on in float32.
 
     Args:
         predictions: Estimates.

@@ -6,6 +6,9 @@ it a matrix of up to 4096 x 4096 is held, and a larger one computed in tiles of 
 `jax.shard_map`, `negatives_axis_name` says over which mesh axis the other items of the set lie; the loss is then that of the
 whole set, the same number on every device, with the exact gradient. They are gathered, or, with `ring`, visited one
 device's items at a time.
+
+Cosines are rounded where they are compared, and once more where an item meets its own pair. In float32 a loss is off by about 1e-7
+over the temperature, to either side: a single item, or a set that is told apart, gives +-4e-7 for 0 at 0.1, and 2e-5 at 1e-3.
 """
 
 from collections.abc import Callable

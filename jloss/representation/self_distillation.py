@@ -214,7 +214,8 @@ def dino(
         \log \operatorname{softmax}_k\Big(\frac{s_i}{\tau_s}\Big)
 
     Teacher and centre get no gradient. The mean over all pairs of different views is the paper's loss (DINOv2 adds them up).
-    The centre is a running mean of the teacher's outputs, yours to keep: ``0.9 * center + 0.1 * teacher.mean(0)``.
+    The centre is a running mean of the teacher's outputs, yours to keep: ``0.9 * center + 0.1 * teacher.mean(0)``. They are
+    subtracted as they are: in float32 a centre of 1e4 that is not the teacher's leaves its scores three digits behind the point.
 
     Args:
         student: Scores of the student for one view.

@@ -36,7 +36,10 @@ class Pair(NamedTuple):
     def empty_share(self) -> Array:
         """The share of the enclosing box that neither fills."""
         area = self.enclosing[0] * self.enclosing[1]
-        return share(area - self.union, area)
+        empty = area - self.union
+        sparse = (self.union < empty) & ~is_none(area)  # then the share that is filled has the digits: in the other's gradient they cancel
+        part = share(jnp.where(sparse, self.union, empty), area)
+        return jnp.where(sparse, 1 - part, part)
 
     @property
     def diagonal(self) -> Array:
@@ -91,9 +94,14 @@ def squared_length(vector: tuple[Array, Array]) -> Array:
     return jnp.square(vector[0]) + jnp.square(vector[1])
 
 
+def is_none(whole: Array) -> Array:
+    """Whether there is too little of it to divide by."""
+    return whole < 16 * float(jnp.finfo(whole.dtype).tiny) ** 0.5
+
+
 def share(part: Array, whole: Array) -> Array:
     """Their quotient; 0 with gradient 0 where `whole` counts as none."""
-    none = whole < 16 * float(jnp.finfo(whole.dtype).tiny) ** 0.5
+    none = is_none(whole)
     return jnp.where(none, jnp.zeros_like(part), part / jnp.where(none, jnp.ones_like(whole), whole))
 
 

@@ -17,6 +17,7 @@ from jloss._core.domains import arithmetic_dtype
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import absolute, safe_log, safe_sqrt
+from jloss.numerics._special import expm1
 from jloss.vision._geometry import columns, compare, power, share, squared_length
 
 
@@ -332,7 +333,7 @@ def nwd(predictions: Array, targets: Array, *, constant: float = 12.8, **reduce:
     pair = compare(predictions, targets)
     (width, height), (target_width, target_height) = pair.sides, pair.target_sides
     halves = (width - target_width) / 2, (height - target_height) / 2
-    return -jnp.expm1(-safe_sqrt(squared_length(pair.offset) + squared_length(halves)) / constant)
+    return -expm1(-safe_sqrt(squared_length(pair.offset) + squared_length(halves)) / constant)
 
 
 def pairwise_iou(first: Array, second: Array) -> Array:

@@ -17,6 +17,7 @@ from jax import Array, lax
 from jloss._core.loss import loss
 from jloss._core.signature import Reduce
 from jloss.numerics import positive_part, quotient, safe_divide, safe_sqrt
+from jloss.numerics._special import expm1
 from jloss.vision._geometry import columns, squared_length
 
 _MOST = 1e30  # stands for the infinite ratio of a box without area
@@ -153,7 +154,7 @@ def probiou(predictions: Array, targets: Array, **reduce: Unpack[Reduce]) -> Arr
         Llerena, Zeni, Kristen and Jung, Gaussian Bounding Boxes and Probabilistic Intersection-over-Union for Object Detection,
         2021. https://arxiv.org/abs/2106.06072
     """
-    return safe_sqrt(-jnp.expm1(-_bhattacharyya(predictions, targets)))
+    return safe_sqrt(-expm1(-_bhattacharyya(predictions, targets)))
 
 
 @loss("(5),(5)->()", "rotated_box rotated_box")

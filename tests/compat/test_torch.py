@@ -272,6 +272,7 @@ REFUSED = [
     ("poisson_nll_loss", [(3,), (4,)], {}, "must have equal shapes"),
     ("hinge_embedding_loss", [(3, 1), (3,)], {}, "must have equal shapes"),
     ("margin_ranking_loss", [(3, 1), (3,), (3,)], {}, "`input1`, `input2` and `target` must have equal shapes"),
+    ("margin_ranking_loss", [(3,), (3,), ()], {}, "`target` must have as many axes as `input1`, (3,); got a single number"),
     ("soft_margin_loss", [(3, 1), (3, 2)], {}, "`target` of shape (3, 2) does not fit"),
     ("soft_margin_loss", [(3, 1), (3,)], {}, "must have equal shapes"),
     ("multilabel_soft_margin_loss", [(3, 1), (3, 4)], {}, "does not fit"),

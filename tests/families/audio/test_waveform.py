@@ -122,6 +122,16 @@ def test_a_match_has_no_gradient_in_ci_sdr():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("factor", [1, -1, 2])
+def test_ci_sdr_of_an_exact_match_is_at_its_limit(factor):
+    """The error is a little less than epsilon, which float32 does not tell from it: 0.01 was the slope on the other side."""
+    signal = np.random.default_rng(0).normal(size=400).astype(np.float32)
+    value, gradients = both(functools.partial(jloss.ci_sdr, filter_length=16), factor * signal, signal)
+    np.testing.assert_allclose(value, -80, atol=1e-4)
+    np.testing.assert_allclose(gradients, np.zeros((2, 400)), atol=1e-6)
+
+
+@pytest.mark.slow
 def test_the_second_derivative_of_ci_sdr():
     """By differences of gradients: the best filter moves with the signals."""
     prediction, target, along = draws((30,), (30,), (30,))
@@ -140,6 +150,31 @@ def test_scale_invariance():
         np.testing.assert_allclose(jloss.si_sdr(prediction, factor * TONE), wanted, rtol=1e-4)
     gradient = jax.grad(jloss.si_sdr)(jnp.asarray(prediction), TONE)
     np.testing.assert_allclose(np.vdot(gradient, prediction), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [jloss.sa_sdr, jloss.si_sdr, functools.partial(jloss.si_sdr, zero_mean=False)])
+@pytest.mark.parametrize("factor", [3, -7])
+def test_rounding_of_a_multiple_of_the_target_is_no_noise(loss, factor):
+    """Of float32 the rest is 1e-7 of the signal, and its derivative, over the epsilon of 1e-8, was 400 and of no meaning.
+
+    The ratio is that of the signal's energy over epsilon, which grows with the signal's part alone; across it the epsilon bends the loss.
+    """
+    signal = np.random.default_rng(0).integers(-100, 100, (1, 400)).astype(np.float32)
+    if loss is jloss.si_sdr:
+        signal -= np.round(signal.mean())
+        signal[0, 0] -= signal.sum()  # of mean 0
+    across = np.roll(signal, 1)
+    across = across - signal * np.vdot(signal, across) / np.vdot(signal, signal)
+
+    def measured(predictions, across):
+        slope = jax.grad(lambda p: loss(p, signal))
+        return loss(predictions, signal), slope(predictions), jax.jvp(slope, (predictions,), (across,))[1]
+
+    value, gradient, bend = jax.jit(measured, compiler_options=AS_USERS)(factor * signal, across)
+    energy = np.vdot(np.float64(signal), signal)
+    np.testing.assert_allclose(value, -10 * math.log10(factor**2 * energy / 1e-8), rtol=2e-3)
+    np.testing.assert_allclose(gradient, -20 / math.log(10) * signal / (factor * energy), atol=3e-5)
+    np.testing.assert_allclose(bend, 20 / math.log(10) * across / 1e-8, rtol=0.01, atol=0.01 * np.abs(across).max() * 8.7e8)
 
 
 LOUDNESS = [0.0, 1e-30, 1e-6, 1.0, 1e12, 1e18, 1e30]

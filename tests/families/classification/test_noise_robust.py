@@ -43,6 +43,14 @@ def test_reverse_cross_entropy_of_an_improbable_label_has_its_gradient():
     np.testing.assert_allclose(slope[:, 0], -4 * p * (1 - p), rtol=1e-5)
 
 
+def test_symmetric_cross_entropy_without_the_first_term_is_the_reverse_one():
+    logits, label = np.float32([-18, 0]), np.int32(0)
+    gradient = jax.grad(lambda z: jloss.symmetric_cross_entropy(z, label, alpha=0.0, beta=1.0))(logits)
+    wanted = jax.grad(lambda z: jloss.reverse_cross_entropy(z, label))(logits)
+    assert wanted[1] > 6e-8
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_robust_losses_are_symmetric_over_the_labels():
     """The sum over all labels is a constant: what makes them tolerant of uniform noise."""

@@ -176,3 +176,10 @@ def test_the_generalised_divergence():
     np.testing.assert_allclose(
         got, jloss.discrete_flow_matching(jnp.moveaxis(images, 1, -1), tokens, tokens + 1, jnp.ones((2, 3))), rtol=1e-6
     )
+
+
+def test_an_improbable_token_in_its_place_has_a_gradient():
+    """That of 1 - p, of a p of 1.5e-8, which 1 swallows."""
+    gradient = jax.grad(jloss.discrete_flow_matching)(np.float32([-18, 0]), np.int32(0), np.int32(0), np.float32(2))
+    p = 1 / (1 + math.exp(18))
+    np.testing.assert_allclose(gradient, 2 * p * (1 - p) * np.array([-1, 1]), rtol=1e-5)

@@ -345,3 +345,29 @@ def test_no_concentration_is_the_uniform_distribution(dimension):
 def test_a_sphere_has_two_dimensions_at_least():
     with pytest.raises(ValueError, match="von_mises_fisher_kl: `dimension` must be 2 or more, got 1"):
         jloss.von_mises_fisher_kl(1.0, dimension=1)
+
+
+def entropy_slope(of, logits):
+    """The gradient of the mean of the entropies, less that of the mean, or of 1 - exp(entropy of the mean) / k."""
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    n, k = p.shape
+    mean = p.mean(0)
+    of_mean = p * (np.log(mean) - (p * np.log(mean)).sum(1, keepdims=True)) / n  # minus the gradient of its entropy
+    if of is jloss.codebook_diversity:
+        return np.exp(-(mean * np.log(mean)).sum()) / k * of_mean
+    return of_mean - p * (np.log(p) - (p * np.log(p)).sum(1, keepdims=True)) / n
+
+
+@pytest.mark.parametrize("loss", [jloss.codebook_diversity, jloss.information_maximization])
+@pytest.mark.parametrize("rare", [20.0, 45.0, 80.0])
+def test_a_rare_class_has_a_second_derivative(loss, rare):
+    """The square of a probability of 1e-20 is 0 in float32, and 1 over it was NaN in all of the derivative."""
+    logits, along = np.random.default_rng(0).normal(size=(2, 4, 5))
+    logits[:, 1] -= rare
+    given = np.float32(logits), np.float32(along)
+    bend = jax.jit(lambda z, d: jax.jvp(jax.grad(loss), (z,), (d,))[1])(*given)
+    logits, along = map(np.float64, given)
+    wanted = (entropy_slope(loss, logits + 1e-5 * along) - entropy_slope(loss, logits - 1e-5 * along)) / 2e-5
+    np.testing.assert_allclose(bend, wanted, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(bend[:, 1], wanted[:, 1], rtol=1e-3, atol=1e-36)

@@ -195,3 +195,13 @@ def test_discopop_of_an_impossible_response_has_the_slope_of_softplus():
     assert (by_chosen, by_tau) == (-jnp.float32(0.1), 0.0)
     reverse = jax.value_and_grad(lambda r: jloss.dpo(jnp.float32(-1.0), r, variant="discopop"))(jnp.float32(-jnp.inf))
     assert reverse == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", [*PAIRS, "aot"])
+def test_a_reference_of_one_response_alone_is_an_error(name):
+    """The other would be compared with 0, and their difference say how long responses are."""
+    pair = jnp.array([-3.0, -2.0]), jnp.array([-4.0, -1.0])
+    for missing, given in (("reference_rejected", "reference_chosen"), ("reference_chosen", "reference_rejected")):
+        with pytest.raises(ValueError, match=f"{name}: `{missing}` is missing beside `{given}`; give both, or neither"):
+            getattr(jloss, name)(*pair, **{given: pair[0]})
+    assert jnp.isfinite(getattr(jloss, name)(*pair))

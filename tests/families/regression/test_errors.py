@@ -397,3 +397,13 @@ def test_tukey_lets_go_of_all_beyond_its_scale(scale):
     for error in (scale, 1.1 * scale, -1.19 * scale, 3 * scale):
         np.testing.assert_allclose(jloss.tukey_biweight(error, 0.0, scale=scale), scale**2 / 6, rtol=1e-6)
         assert slope(jloss.tukey_biweight, error, scale=scale) == 0
+
+
+def test_pseudo_huber_of_an_error_whose_square_overflows_is_its_line():
+    """It was 0, without a gradient, from 2e19 deltas on; of a delta of 1e-12 the gradient was twice that from 1e15 deltas on."""
+    for error, delta in ((1e20, 1.0), (-1e30, 1e-3), (1e3, 1e-12), (3e9, 1.0)):
+        value, slopes = jax.value_and_grad(jloss.pseudo_huber, (0, 1))(np.float32(error), np.float32(0), delta=delta)
+        np.testing.assert_allclose(value, delta * (abs(error) - delta), rtol=1e-6)
+        np.testing.assert_allclose(slopes, delta * np.sign(error) * np.array([1, -1]), rtol=1e-6)
+    slope = jax.grad(lambda delta: jloss.pseudo_huber(np.float32(1e20), np.float32(0), delta=delta))(jnp.float32(2))
+    np.testing.assert_allclose(slope, 1e20, rtol=1e-6)

@@ -331,3 +331,23 @@ def test_the_shape_of_a_point_or_a_match_adds_no_second_derivative():
         return step.compile(AS_USERS)(*given)
 
     np.testing.assert_allclose(curvature(jloss.ciou), curvature(jloss.diou), rtol=1e-5, atol=1e-5)
+
+
+def test_giou_of_small_boxes_in_a_flat_hull():
+    """Of a hull of 2 x 1e-4 nearly all is empty: its own derivatives, of 1e4, cancelled in that of the share and left 1e-3."""
+    side = np.float32(1e-4)
+    predictions, targets = np.float32([0, 0, side, side]), np.float32([2, 2e-5, 2 + side, 7e-5])
+    gradient = jax.jit(jax.grad(jloss.giou), compiler_options=AS_USERS)(predictions, targets)
+    p, t = np.float64(predictions), np.float64(targets)
+    width, height = t[2], p[3]  # of the hull
+    area, filled = width * height, p[2] * p[3] + (t[2] - t[0]) * (t[3] - t[1])
+    # of 2 - filled / area: the left, lower and upper edge are the hull's, too
+    by_width, by_height = -p[3] / area, -p[2] / area
+    wanted = [-by_width - filled * height / area**2, -by_height - filled * width / area**2, by_width, by_height + filled * width / area**2]
+    np.testing.assert_allclose(gradient, wanted, rtol=2e-6)
+
+
+def test_nwd_fades_exponentially():
+    """At 300 pixels the exponential is 7e-11; from it less 1 plus 1 nothing was left."""
+    gradient = jax.grad(jloss.nwd)(np.float32([300, 0, 304, 2]), np.float32([0, 0, 4, 2]))
+    np.testing.assert_allclose(gradient, np.float64([0.5, 0, 0.5, 0]) * math.exp(-300 / 12.8) / 12.8, rtol=1e-5)

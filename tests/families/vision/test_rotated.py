@@ -112,3 +112,11 @@ def test_small_boxes_are_compared_as_large_ones(size):
         found = jax.value_and_grad(LOSSES[name])(jnp.asarray(p * scale, jnp.float32), jnp.asarray(t * scale, jnp.float32))
         np.testing.assert_allclose(found[0], wanted[0], rtol=1e-5)
         np.testing.assert_allclose(found[1] * scale.astype("f"), wanted[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("distance", [12.0, 16.0])
+def test_probiou_fades_exponentially(distance):
+    """B is 1.5 distance^2 / 16 of two boxes of width 4: of exp(-24), from it less 1 plus 1, nothing was left."""
+    gradient = jax.grad(jloss.probiou)(np.float32([distance, 0, 4, 2, 0]), np.float32([0, 0, 4, 2, 0]))
+    power = np.exp(-1.5 * distance**2 / 16)
+    np.testing.assert_allclose(gradient[0], power * 3 * distance / 16 / (2 * np.sqrt(1 - power)), rtol=1e-4)
