@@ -129,10 +129,9 @@ def pseudo_huber(predictions: Array, targets: Array, *, delta: float = 1.0, **re
         Charbonnier et al., Deterministic edge-preserving regularization in computed imaging, 1997. https://doi.org/10.1109/83.551699
     """
     error = predictions - targets
-    far = jnp.abs(error) > 2.0**30 * delta  # so far the curve is a line, and a square may be more than the largest number
-    near = select(far, 0.0, error)
-    curve = near * (near / (1 + jnp.sqrt(1 + jnp.square(near / delta))))
-    return select(far, delta * (jnp.abs(error) - delta), curve)
+    line = jnp.full_like(error, 4 / float(jnp.finfo(error.dtype).eps))  # from here on the curve is one; far out squares overflow
+    scaled = jnp.maximum(jnp.minimum(error / delta, line), -line)
+    return error * (delta * (scaled / (1 + jnp.sqrt(1 + jnp.square(scaled)))))
 
 
 @loss("(),()->()", "real real", epsilon="nonnegative")

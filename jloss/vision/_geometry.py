@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss.numerics import absolute, positive_part
+from jloss.numerics import absolute, positive_part, quotient
 from jloss.numerics._special import arctan2, raise_to
 
 DEGENERATE_AREA = 2e-19  # a width times a width that counts as none; its square does not underflow
@@ -36,10 +36,9 @@ class Pair(NamedTuple):
     def empty_share(self) -> Array:
         """The share of the enclosing box that neither fills."""
         area = self.enclosing[0] * self.enclosing[1]
-        empty = area - self.union
-        sparse = (self.union < empty) & ~is_none(area)  # then the share that is filled has the digits: in the other's gradient they cancel
-        part = share(jnp.where(sparse, self.union, empty), area)
-        return jnp.where(sparse, 1 - part, part)
+        none = is_none(area)
+        filled = quotient(jnp.where(none, 1.0, self.union), jnp.where(none, 1.0, area))
+        return 1 - filled  # in the gradient of the quotient of what is empty, the area's own would cancel where little is filled
 
     @property
     def diagonal(self) -> Array:
