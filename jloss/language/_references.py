@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from jax import Array, lax
 
 
@@ -17,3 +18,11 @@ def both_or_neither(name: str, given: dict[str, Any]) -> None:
     if len(missing) == 1:
         (there,) = {*names} - {*missing}
         raise ValueError(f"{name}: `{missing[0]}` is missing beside `{there}`; give both, or neither for a reference of 0.")
+
+
+def smoothing_fits(name: str, given: dict[str, Any]) -> None:
+    """Raises where the share of wrong preferences is one with which "robust" would learn the opposite; where a reference is missing."""
+    both_or_neither(name, given)
+    share = given.get("label_smoothing")
+    if given.get("variant") == "robust" and isinstance(share, int | float | np.generic) and float(share) >= 0.5:
+        raise ValueError(f'{name}: `label_smoothing` must be below 1/2 for variant="robust", got {share}.')

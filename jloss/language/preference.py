@@ -7,11 +7,10 @@ References are those of the frozen model in which training started; they have no
 float32 or wider, whatever comes in: sums of hundreds have no digits left for them in bfloat16. Logistic terms are exact at +-1e4.
 """
 
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from jloss._core.backend import is_known_zero, select
@@ -19,21 +18,13 @@ from jloss._core.log_probs import of_log_probs
 from jloss._core.loss import at_the_door, loss
 from jloss._core.signature import Reduce
 from jloss._core.sorting import order_of
-from jloss.language._references import both_or_neither, over_reference
+from jloss.language._references import both_or_neither, over_reference, smoothing_fits
 from jloss.numerics import clipped, log1mexp, positive_part, safe_divide, softplus
 from jloss.numerics._special import scaled_expm1
 
 LARGEST_EXPONENT = 80.0  # its exponential, and the sum of a few thousand, fits into float32
 LARGEST_GAP = 1e4  # whose logistic function is 0 or 1 also in float64
 NO_ODDS = -(2.0**-126)  # The log-probability whose odds stand for those of probability 1: the last normal float32 below 0.
-
-
-def _smoothing_fits(name: str, given: dict[str, Any]) -> None:
-    """Raises where the share of wrong preferences is one with which "robust" would learn the opposite; where a reference is missing."""
-    both_or_neither(name, given)
-    share = given.get("label_smoothing")
-    if given.get("variant") == "robust" and isinstance(share, int | float | np.generic) and float(share) >= 0.5:
-        raise ValueError(f'{name}: `label_smoothing` must be below 1/2 for variant="robust", got {share}.')
 
 
 @loss(
@@ -44,7 +35,7 @@ def _smoothing_fits(name: str, given: dict[str, Any]) -> None:
     label_smoothing="unit",
     tau="positive",
 )
-@at_the_door(_smoothing_fits)
+@at_the_door(smoothing_fits)
 @of_log_probs("chosen rejected reference_chosen reference_rejected", steps="sum")
 def dpo(
     chosen: Array,
