@@ -2,8 +2,8 @@
 # entmax 1.3: the losses have a gradient by hand that is itself a constant: their second derivatives are 0, without an error, and alpha,
 # which may be a tensor, has no gradient.
 #
-# Guess: the second derivative of a Fenchel-Young loss is the derivative of its probabilities, as those of sparsemax: 2/3 on the diagonal and
-#        -1/3 beside it for three classes in the support. alpha can be learned, as in entmax_bisect.
+# Guess: the second derivative of a Fenchel-Young loss is the derivative of its probabilities: for sparsemax 2/3 on the diagonal and -1/3
+#        beside it for three classes in the support. alpha can be learned, as in entmax_bisect.
 # Seen:  a matrix of zeros from torch.autograd.functional.hessian, for sparsemax_loss, entmax15_loss and entmax_bisect_loss, where the
 #        Jacobians of sparsemax and entmax15 are right. Penalties of gradients, Newton steps, influence functions and meta-learning go on
 #        without this loss. The gradient of alpha is None; from entmax_bisect and the formula it is -0.6174.
@@ -28,9 +28,9 @@ def losses(alpha):
     return entmax.entmax_bisect_loss(logits, target, alpha).sum(), formula
 
 
-pairs = [(entmax.sparsemax_loss, entmax.sparsemax), (entmax.entmax15_loss, entmax.entmax15), (entmax.entmax_bisect_loss, entmax.entmax_bisect)]
-curvatures = {loss.__name__: hessian(lambda x, f=loss: f(x, target).sum(), logits).abs().max().item() for loss, _ in pairs}
-slopes = {p.__name__: round(jacobian(p, logits).max().item(), 4) for _, p in pairs[:2]}
+functions = entmax.sparsemax_loss, entmax.entmax15_loss, entmax.entmax_bisect_loss
+curvatures = {f.__name__: hessian(lambda x, f=f: f(x, target).sum(), logits).abs().max().item() for f in functions}
+slopes = {p.__name__: round(jacobian(p, logits).max().item(), 4) for p in (entmax.sparsemax, entmax.entmax15)}
 alpha = torch.tensor([[1.5]], requires_grad=True)
 theirs, formula = losses(alpha)
 (slope,) = torch.autograd.grad(formula, alpha)

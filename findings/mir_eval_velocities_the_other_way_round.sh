@@ -4,8 +4,8 @@
 #
 # Guess: velocities of 20, 60 and 100 for true ones of 100, 60 and 20 have an F-measure of 1/3 or so, as only the middle one is right, and
 #        1, 60 and 127 where all are 64 are wrong.
-# Seen:  1 for both, as for the true ones, and 1 for any two notes whose estimates differ. Three equal estimates for 100, 60 and 20 have 1/3:
-#        no dynamics at all are worse than reversed ones, and are right for a reference without any.
+# Seen:  1 for both, as for the true ones, and 1 for any two notes whose estimates differ. Three equal estimates for 100, 60 and 20 have
+#        1/3: no dynamics at all are worse than reversed ones.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# pytorch-forecasting 1.8.0: QuantileLoss is twice, and MASE n / (n - 1) times, what their docstrings define: the pinball loss is doubled, and
-# the n - 1 steps between n values are divided by n to be averaged.
+# pytorch-forecasting 1.8.0: QuantileLoss is twice, and MASE n / (n - 1) times, what their docstrings define: the pinball loss is doubled,
+# and the sum of the n - 1 steps between n values is divided by n.
 #
 # Guess: as documented, QuantileLoss of q=0.5 is half of the mean absolute error, 0.5 for errors of 1, as scikit-learn's mean_pinball_loss;
 #        the MASE of errors of 1 in a series that moves by 1 at each step is 1, whatever its length.
-# Seen:  1, and 1.8 for the level 0.9; 2 for a series of two values, 1.333 for four, 1.01 for a hundred. Weights of examples multiply the loss
-#        without being divided by their sum: weights of 2 double it. Scores of short series, and of other packages, are of another scale.
+# Seen:  1, and 1.8 for the level 0.9; 2 for a series of two values, 1.333 for four, 1.01 for a hundred. Weights of examples multiply the
+#        loss and are not in its divisor: weights of 2 double it. Scores of short series, and of other packages, are of another scale.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

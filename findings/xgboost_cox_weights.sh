@@ -4,8 +4,8 @@
 #
 # Guess: as for every other objective there, a weight of 2 is the example twice, and one of weight 0 is not there.
 # Seen:  with three examples of weight 1 and three of weight 0 the two leaves are at 6 and 0.678, 5.32 apart, without the three at 3 and
-#        -0.706, 3.71 apart. cox-nloglik is 1.062 with weights of 1 and of 1 and 5, and with the three of 0. For the squared, logistic, gamma
-#        and Poisson losses a weight is as good as copies. So inverse weights of sampling, and folds made by weights of 0, are not for it.
+#        -0.706, 3.71 apart. cox-nloglik is 1.062 with weights of 1, of 1 and 5, and with the three of 0. For the squared, logistic, gamma
+#        and Poisson losses a weight is as good as copies. Weights of sampling, and folds made by weights of 0, are not for this one.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -34,6 +34,7 @@ END
 without=$("$work/env/bin/python" -W ignore score.py)
 "$work/env/bin/pip" install -q "bottleneck==1.6.0"
 with=$("$work/env/bin/python" -W ignore score.py)
-echo "xskillscore 0.0.29, spearman_r, its p-value and pearson_r, then with a weight of 0 and without that example: $without, with bottleneck: $with"
+echo "xskillscore 0.0.29: spearman_r, its p-value and pearson_r; with a weight of 0, and without that example"
+echo "$without, with bottleneck $with"
 [ "$with" = "[[0.9, 0.0374, 0.9], 0.8485, 0.8]" ]
 [ "$without" = "[[NaN, NaN, 0.9], 0.8485, 0.8]" ] || { echo "skipna has changed"; exit 1; }
