@@ -3,8 +3,8 @@
 # scales: each scale goes through a ReLU, and the scales are multiplied.
 #
 # Guess: two images that have nothing to do with each other have a small MS-SSIM, and a gradient that makes it larger, as those of SSIM.
-# Seen:  0 and a gradient of exactly 0 for 6 of 20 pairs of noise, whose structures happen to be opposed at one scale, and
-#        for every image and its negative; the gradient of SSIM is not 0 for any of them. A decoder that begins with noise does not learn
+# Seen:  0 and a gradient of exactly 0 for 6 of 20 pairs of noise, whose structures happen to be opposed at one scale, and for every
+#        image and its negative; the gradient of SSIM is not 0 for any of the pairs. A decoder that begins with noise does not learn
 #        from these images, and nothing says so: the mean over the batch moves with the others.
 set -euo pipefail
 work=$(mktemp -d)

@@ -4,8 +4,8 @@
 #
 # Guess: a document at 1700000001 stands before one at 1700000000, and one at 0.3 + 1e-9 before one at 0.3: the run has doubles.
 # Seen:  the relevant one, named "a", is second, with a reciprocal rank of 0.5, and first again if it is named "c", whatever the scores say.
-#        A ranking by time in seconds, by an id, or by probabilities close to 1 is evaluated by the alphabet:
-#        five documents at 1 - 1e-9, 1 - 2e-9, ... with the best first have 0.2.
+#        A ranking by time in seconds, by an id, or by probabilities close to 1 is evaluated by the alphabet: five documents at 1 - 1e-9,
+#        1 - 2e-9, ... with the best first have 0.2.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
