@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# entmax 1.3: its losses depend on a constant that is added to all logits, which the mathematics do not: the logits are multiplied by
-# probabilities before they are subtracted from each other. In bfloat16 the loss of ordinary logits is negative.
+# entmax 1.3: its losses depend on a constant that is added to all logits, although by their formulas they do not: the logits are
+# multiplied by probabilities before they are subtracted from each other. In bfloat16 the loss of ordinary logits is negative.
 #
 # Guess: the loss of (0.5, 0.375, 0.25) for the first class is 0.2240 for sparsemax and 0.4475 for 1.5-entmax, with 2**20 added, too, as all
 #        six numbers are float32 numbers; a loss is 0 or more.
 # Seen:  0.3021 and 0.5233 with 2**20 added; in bfloat16 -1.0156 for 1.5-entmax of (100.5, 100.375, 100.25), which bfloat16 rounds to 100.5,
-#        100.5 and 100, and float32 gives 0.4422 for those. The gradients are right in all cases. Logits of a model that is trained with it,
-#        and drift, as nothing holds them, are scored by where they have drifted to.
+#        100.5 and 100, and float32 gives 0.4422 for those. The gradient with 2**20 added is right, so that training goes on as it should,
+#        but nothing keeps the logits of a model from drifting together, and the loss that is reported then tells where they have gone.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# entmax 1.3: the losses have a gradient by hand that is itself a constant: their second derivatives are 0, without an error, and alpha,
-# which may be a tensor, has no gradient.
+# entmax 1.3: the gradient of its losses is written by hand and is a constant to torch: second derivatives are 0, without an error, and
+# alpha, which may be a tensor, has no gradient.
 #
 # Guess: the second derivative of a Fenchel-Young loss is the derivative of its probabilities: for sparsemax 2/3 on the diagonal and -1/3
 #        beside it for three classes in the support. alpha can be learned, as in entmax_bisect.
 # Seen:  a matrix of zeros from torch.autograd.functional.hessian, for sparsemax_loss, entmax15_loss and entmax_bisect_loss, where the
-#        Jacobians of sparsemax and entmax15 are right. Penalties of gradients, Newton steps, influence functions and meta-learning go on
-#        without this loss. The gradient of alpha is None; from entmax_bisect and the formula it is -0.6174.
+#        Jacobians of sparsemax and entmax15 are right. Gradient penalties, Newton steps, influence functions and meta-learning leave this
+#        loss out and do not say so. The gradient of alpha is None; from entmax_bisect and the formula it is -0.6174.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

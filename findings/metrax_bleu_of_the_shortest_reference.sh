@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# google-metrax 0.2.4, jax 0.10.2: BLEU takes the shortest reference of each sentence for the brevity penalty, although its docstring has
-# the one of the closest length, as BLEU is defined: one short reference, and nothing is too short any more.
+# google-metrax 0.2.4, jax 0.10.2: BLEU takes the shortest reference of each sentence for the brevity penalty, although its docstring, and
+# the definition of BLEU, take the one of the closest length: with one short reference no translation is too short any more.
 #
 # Guess: eight words, seven of them as in a reference of nine, have 0.7421, with a second reference of four words, too: 9 is closer to 8.
 # Seen:  0.7421 with the long one alone, 0.8409 with both, and sacrebleu 2.6.0 has 0.7421 for both. Two words out of a reference of ten have

@@ -2,10 +2,10 @@
 # google-metrax 0.2.4, jax 0.10.2: Perplexity weighs batches by their rows, not by the tokens that are kept, so that a padded batch counts
 # like a full one, and a batch of nothing but padding like one that is predicted with certainty.
 #
-# Guess: as the docstring's formula with weights: one token of perplexity 2 and three of perplexity 8 have 8 / 2**0.5 = 5.657, in one batch
+# Guess: by the docstring's formula with weights, one token of perplexity 2 and three of perplexity 8 have 8 / 2**0.5 = 5.657, in one batch
 #        or two, and a batch whose weights are all 0 changes nothing.
-# Seen:  5.657 in one batch, 4 in two, and 2.828, the root of 8, for three tokens of perplexity 8 and a batch of padding, which has 1, the
-#        best there is, alone. The last batch of an evaluation, filled up to size, makes a language model better.
+# Seen:  5.657 in one batch, 4 in two, and 2.828, the root of 8, for three tokens of perplexity 8 and a batch of padding, which has 1
+#        alone, the best there is. The last batch of an evaluation, filled up to size, makes a language model look better.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# google-metrax 0.2.4, jax 0.10.2: where the labels do not vary RSQUARED is 1, perfect, whatever is predicted: an error over a spread of 0
-# is taken as 0.
+# google-metrax 0.2.4, jax 0.10.2: where the labels do not vary, RSQUARED is 1, which is perfect, whatever is predicted: an error divided by
+# a spread of 0 is taken as 0.
 #
-# Guess: not better than any other model: 0, as scikit-learn has it for predictions that are wrong, nan or -inf.
+# Guess: no better than the mean of the labels: 0, as in scikit-learn for wrong predictions, or nan, or -inf.
 # Seen:  1 for predictions of 5, 6 and 500 where the labels are 5, and for a single example. If rounding leaves a spread, the score is
 #        anything: errors of 1 have -1.6e9 with six labels of 0.1, and 6.7e8, more than perfect, with ten. Whoever keeps the best of several
 #        models by it keeps the one that was evaluated on a constant target, or on one example.

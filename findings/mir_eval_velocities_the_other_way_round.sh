@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # mir_eval 0.8.2: transcription_velocity fits a line from the estimated velocities to the true ones before it compares them, as documented,
-# and the line may fall: loud for soft and soft for loud is perfect. If all true velocities are equal, every estimate is.
+# and the line may fall: loud for soft and soft for loud is perfect. If all true velocities are equal, every estimate is perfect.
 #
 # Guess: velocities of 20, 60 and 100 for true ones of 100, 60 and 20 have an F-measure of 1/3 or so, as only the middle one is right, and
 #        1, 60 and 127 where all are 64 are wrong.

@@ -5,7 +5,8 @@
 # Guess: as documented, QuantileLoss of q=0.5 is half of the mean absolute error, 0.5 for errors of 1, as scikit-learn's mean_pinball_loss;
 #        the MASE of errors of 1 in a series that moves by 1 at each step is 1, whatever its length.
 # Seen:  1, and 1.8 for the level 0.9; 2 for a series of two values, 1.333 for four, 1.01 for a hundred. Weights of examples multiply the
-#        loss and are not in its divisor: weights of 2 double it. Scores of short series, and of other packages, are of another scale.
+#        loss and are not in its divisor: weights of 2 double it. Scores of short series do not compare with those of long
+#        ones, nor with those of other packages.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

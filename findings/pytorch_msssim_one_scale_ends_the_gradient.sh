@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# pytorch-msssim 1.0.0: the multi-scale SSIM of a pair of images has no gradient at all if their covariance is negative at one of the five
-# scales: each scale goes through a ReLU, and the scales are multiplied.
+# pytorch-msssim 1.0.0: the multi-scale SSIM of a pair of images has no gradient at all if their mean local covariance is negative at one
+# of the five scales: each scale goes through a ReLU, and the scales are multiplied.
 #
 # Guess: two images that have nothing to do with each other have a small MS-SSIM, and a gradient that makes it larger, as those of SSIM.
 # Seen:  0 and a gradient of exactly 0 for 6 of 20 pairs of noise, whose structures happen to be opposed at one scale, and for every

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# pytrec_eval-terrier 0.5.11: the scores of a run, numbers of Python, are rounded to float32 before they are sorted, and the documents whose
-# scores have become equal are sorted by their names, backwards.
+# pytrec_eval-terrier 0.5.11: the scores of a run, numbers of Python, are rounded to float32 before they are sorted, and documents whose
+# scores have become equal are sorted by their names, in reverse.
 #
 # Guess: a document at 1700000001 stands before one at 1700000000, and one at 0.3 + 1e-9 before one at 0.3: the run has doubles.
 # Seen:  the relevant one, named "a", is second, with a reciprocal rank of 0.5, and first again if it is named "c", whatever the scores say.

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# ranx 0.3.21: rank-biased precision multiplies by the grade of a document, although its documentation has 0 or 1 there, so that it can be
-# over 1; and bpref of a query without a document that is judged and not relevant is nan, and with it the mean.
+# ranx 0.3.21: rank-biased precision multiplies by the grade of a document, although its documentation has 0 or 1 there, so that it can
+# exceed 1; and bpref of a query without a document that is judged and not relevant is nan, and with it the mean.
 #
 # Guess: a query whose four documents are all relevant and found, of the grades 3, 2, 1 and 1, has 1 - 0.5**4 = 0.9375 with a persistence of
 #        a half, and bpref is 1, as nothing that is not relevant stands before a relevant document.
 # Seen:  2.1875 and nan; pytrec_eval 0.5.11 has 1 for bpref. With grades of 1 the first is 0.9375; with a document of grade 0, even one
-#        that is not found, the second is 1. In collections of which only relevant documents are known, as those made of clicks, each
+#        that is not found, the second is 1. In collections of which only relevant documents are known, as those made of clicks, every
 #        query is nan.
 set -euo pipefail
 work=$(mktemp -d)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # xgboost 3.2.0, lightgbm 4.7.0: weights that are the same for all examples change what reg:absoluteerror and quantile objectives learn: the
-# leaves are quantiles, and the weighted quantile is another one than the plain one.
+# leaves are quantiles, and the weighted quantile is not defined as the plain one is.
 #
 # Guess: a weight of 1, or of 2, for each example changes nothing, as for a squared error.
 # Seen:  in xgboost the median of 0 and 10 is 5, and 0 with weights of 1; the quantile 0.8 of 1 to 5 is 4.8, and 4 with weights of 1, where
-#        NumPy has 4.2. In lightgbm weights of 1 are as none, with weights of 2 the median is 0 there, too. A weighted fit moves for this
-#        alone, in small leaves most, and in xgboost as soon as a column of weights is given at all.
+#        NumPy has 4.2. In lightgbm weights of 1 are as none, with weights of 2 the median is 0 there, too. A weighted fit moves for
+#        this reason alone, most of all in small leaves, and in xgboost as soon as weights are given at all.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
