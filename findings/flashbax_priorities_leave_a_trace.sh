@@ -5,8 +5,8 @@
 # Guess: eight items of priority 1, of which one was 1e8 for a while and is 1 again, are drawn equally often, an eighth each.
 # Seen:  the item, and three others whose sums it shared, are never drawn again, and the last one is drawn in 62 % of cases, with a stated
 #        probability of 0.125; after 1e9 one other item is all there is, with a probability of inf, whose importance weight is 0. After 1e6
-#        it is right. After nan, set back to 1, all draws are of one item, with a probability of nan. device="cpu" and device="gpu" are
-#        alike. One diverged step decides what a value network sees from then on.
+#        it is right. After nan, set back to 1, all draws are of one item, with a probability of nan. One diverged step decides what a value
+#        network sees from then on. Seen with device="cpu".
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 
 
-def draws(priority, device):
+def draws(priority):
     """How often each of eight items is drawn, and the probabilities that are stated, after one priority was something else for a while."""
     options = {"max_length": 8, "min_length": 1, "sample_batch_size": 8, "add_batches": False}
-    buffer = flashbax.make_prioritised_item_buffer(**options, priority_exponent=1.0, device=device)
+    buffer = flashbax.make_prioritised_item_buffer(**options, priority_exponent=1.0, device="cpu")
     state = buffer.init({"item": jnp.array(0)})
     for i in range(8):
         state = buffer.add(state, {"item": jnp.array(i)})
@@ -33,13 +33,11 @@ def draws(priority, device):
     return shares, sorted({str(round(float(p), 3)) for p in found.probabilities.ravel()})
 
 
-found = {device: {p: draws(p, device) for p in (1.0, 1e6, 1e8, 1e9, float("nan"))} for device in ("cpu", "gpu")}
-for device, rows in found.items():
-    for priority, (shares, probabilities) in rows.items():
-        print(device, priority, shares, probabilities)
-for device, rows in found.items():
-    assert rows[1.0] == rows[1e6] == ([0.125] * 8, ["0.125"])
-    assert rows[1e8] == ([0, 0, 0, 0, 0.125, 0.125, 0.125, 0.625], ["0.125"]), "sums of priorities have changed"
-    assert max(rows[1e9][0]) == 1 and rows[1e9][1] == ["inf"], "sums of priorities have changed"
-    assert max(list(rows.values())[-1][0]) == 1 and list(rows.values())[-1][1] == ["nan"], "nan has changed"
+rows = {str(p): draws(p) for p in (1.0, 1e6, 1e8, 1e9, float("nan"))}
+for priority, (shares, probabilities) in rows.items():
+    print(priority, shares, probabilities)
+assert rows["1.0"] == rows["1000000.0"] == ([0.125] * 8, ["0.125"])
+assert rows["100000000.0"] == ([0, 0, 0, 0, 0.125, 0.125, 0.125, 0.625], ["0.125"]), "sums of priorities have changed"
+assert rows["1000000000.0"] == ([0, 0, 0, 0, 1, 0, 0, 0], ["inf"]), "sums of priorities have changed"
+assert max(rows["nan"][0]) == 1 and rows["nan"][1] == ["nan"], "nan has changed"
 END
