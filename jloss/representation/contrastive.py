@@ -5,10 +5,8 @@ no more than so many rows times all columns are held at once, as a tile, and a t
 it a matrix of up to 4096 x 4096 is held, and a larger one computed in tiles of 512 x 512. Inside
 `jax.shard_map`, `negatives_axis_name` says over which mesh axis the other items of the set lie; the loss is then that of the
 whole set, the same number on every device, with the exact gradient. They are gathered, or, with `ring`, visited one
-device's items at a time.
-
-Cosines are rounded where they are compared, and once more where an item meets its own pair. In float32 a loss is off by about 1e-7
-over the temperature, to either side: a single item, or a set that is told apart, gives +-4e-7 for 0 at 0.1, and 2e-5 at 1e-3.
+device's items at a time. Cosines are rounded: in float32 a loss is off by about 1e-7 over the temperature, to either side, so
+that a single item, or a set that is told apart, gives up to 4e-7 for 0 at a temperature of 0.1.
 """
 
 from collections.abc import Callable
