@@ -63,7 +63,7 @@ def loss(function: Callable[..., Any], **options: Any) -> Any:
 
     Raises:
         ImportError: If Keras is not installed, with the command that installs it.
-        ValueError: If the loss does not take two inputs, or Keras does not run on JAX.
+        ValueError: If the loss does not take predictions and targets alone, or Keras does not run on JAX.
     """
     return JLoss(function, options)
 
@@ -83,7 +83,7 @@ class JLoss(keras.losses.Loss if keras else object):  # type: ignore[misc]
         if entry.kind == "stateful":
             raise ValueError(f"{entry.name} keeps a state; a Keras loss cannot.")
         needed = [n for n in entry.inputs if inspect.signature(entry.core).parameters[n].default is inspect.Parameter.empty]
-        if len(needed) != 2:
+        if len(needed) != 2 or entry.domains[needed[1]] == "key":  # Keras has no random key to give
             raise ValueError(f"{entry.name} takes the inputs {', '.join(needed)}; a Keras loss has two, predictions and targets.")
         if keras.backend.backend() != "jax":
             raise ValueError(

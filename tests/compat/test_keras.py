@@ -40,6 +40,17 @@ def test_needs_two_inputs(keras):
         loss(jloss.triplet_margin)
 
 
+WITH_A_KEY = [name for name, found in jloss.CATALOGUE.items() if found.kind == "loss" and "key" in map(found.domains.get, found.required)]
+
+
+@pytest.mark.parametrize("name", WITH_A_KEY)
+def test_targets_are_no_random_key(keras, name):
+    from jloss.compat.keras import loss
+
+    with pytest.raises(ValueError, match=f"{name} takes the inputs .*key; a Keras loss has two, predictions and targets"):
+        loss(jloss.CATALOGUE[name].public)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "said"),
