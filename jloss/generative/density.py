@@ -12,6 +12,7 @@ from jloss._core.signature import Reduce
 from jloss.generative._bins import LOG_ROOT_2PI, binned_normal_nll, bounded
 from jloss.generative._numbers import log1mexp_small
 from jloss.numerics import log_softmax, logsumexp
+from jloss.numerics._special import tanh
 from jloss.numerics.guards import softplus_by_series
 
 
@@ -148,7 +149,7 @@ def _earlier_channels(coefficients: Array, targets: Array) -> Array:
             f"discretized_logistic_mixture: `coefficients` must have {channels * (channels - 1) // 2} rows, one for each pair of "
             f"{channels} channels, got {coefficients.shape[0]}."
         )
-    shares, taken, start = jnp.tanh(coefficients), [], 0
+    shares, taken, start = tanh(coefficients), [], 0
     for channel in range(channels):
         taken.append(jnp.sum(shares[start : start + channel] * targets[:channel, None], axis=0))
         start += channel

@@ -63,6 +63,21 @@ def expm1(x: Array) -> Array:
     return power - lax.stop_gradient(power) + lax.stop_gradient(jnp.expm1(x))
 
 
+def tanh(x: Array) -> Array:
+    """`jnp.tanh` with its derivative: jax takes one minus its square, which at 7 has two digits in float32 and from 9 on none."""
+    if not few():  # its bytes are those of `jnp.tanh`
+        return with_derivative_of(_tanh_far_out, jnp.tanh)(x)
+    near = _tanh_far_out(x)
+    return near - lax.stop_gradient(near) + lax.stop_gradient(jnp.tanh(x))
+
+
+def _tanh_far_out(x: Array) -> Array:
+    positive = x > 0
+    share = jnp.exp(2 * select(positive, -x, x))
+    size = (1 - share) / (1 + share)
+    return select(positive, size, -size)
+
+
 def xlogx(x: Array) -> Array:
     """``x log x`` of a probability, 0 with gradient 0 at 0. Its second derivative, 1 over x, squares nothing: that of 1e-20 is finite."""
     positive = x >= float(jnp.finfo(x.dtype).tiny)

@@ -37,6 +37,18 @@ def test_angle_has_the_derivatives_of_arctan2(y, x):
     assert np.isnan(_special.arctan2(jnp.float32(y), jnp.float32(x))) == np.isnan(y)
 
 
+def test_tanh_keeps_the_digits_of_its_derivative():
+    """4 e^-2x / (1 + e^-2x)^2: one minus the square of a number next to one has none of them."""
+    x = np.float32([0, -0.0, 1e-20, -1e-20, 0.3, -0.3, 2, -2, 7, -7, 9, -9, 12.4, -12.4, 30, -30, 44, -44, 200, -200, np.inf, -np.inf])
+    share = np.exp(-2 * np.abs(x.astype(np.float64)))
+    value, slope = jax.jit(jax.vmap(jax.value_and_grad(_special.tanh)), compiler_options=AS_USERS)(x)
+    np.testing.assert_allclose(value, np.tanh(x.astype(np.float64)), rtol=4e-7)
+    np.testing.assert_allclose(slope, 4 * share / (1 + share) ** 2, rtol=2e-6, atol=1e-37)
+    curved = jax.vmap(jax.grad(jax.grad(_special.tanh)))(x)
+    np.testing.assert_allclose(curved, -2 * np.tanh(x.astype(np.float64)) * 4 * share / (1 + share) ** 2, rtol=1e-5, atol=1e-18)
+    assert np.isnan(jax.grad(_special.tanh)(jnp.nan))
+
+
 def test_angle_in_double_precision_is_arctan2():
     with jax.enable_x64(True):
         np.testing.assert_array_equal(_special.arctan2(jnp.float64(0.3), jnp.float64(-0.7)), np.arctan2(0.3, -0.7))

@@ -74,6 +74,20 @@ def test_channels_depend_on_those_before_them():
     np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize("coefficient", [0.0, 4.0, -8.0, 9.5, -12.4])
+def test_a_coefficient_far_out_keeps_its_slope(coefficient):
+    """What the second mean takes of the first channel hardly moves with a large coefficient: by 1 / cosh^2."""
+    x, means, s, h = np.float32([0.6, -0.2]).astype(np.float64), np.float32([0.1, -0.4]).astype(np.float64), math.exp(-1), 1 / 255
+    value, slope = jax.value_and_grad(jloss.discretized_logistic_mixture, 4)(
+        jnp.zeros(1), jnp.float32(means)[:, None], jnp.full((2, 1), -1.0), jnp.float32(x), jnp.full((1, 1), coefficient)
+    )
+    gap = x - means - np.array([0, math.tanh(coefficient) * x[0]])
+    above, below = (1 / (1 + np.exp(-(gap + side) / s)) for side in (h, -h))
+    np.testing.assert_allclose(value, -np.sum(np.log(above - below)), rtol=1e-5)
+    by_mean = (1 - above[1] - below[1]) / s
+    np.testing.assert_allclose(slope[0, 0], by_mean * x[0] / math.cosh(coefficient) ** 2, rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_a_component_without_weight_does_not_matter():
     means, scales = jnp.array([[0.0, 50.0]]), jnp.zeros((1, 2))
