@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jloss.numerics import absolute, positive_part, quotient
+from jloss.numerics import absolute, positive_part
 from jloss.numerics._special import arctan2, raise_to
 
 DEGENERATE_AREA = 2e-19  # a width times a width that counts as none; its square does not underflow
@@ -37,8 +37,8 @@ class Pair(NamedTuple):
         """The share of the enclosing box that neither fills."""
         area = self.enclosing[0] * self.enclosing[1]
         none = is_none(area)
-        filled = quotient(jnp.where(none, 1.0, self.union), jnp.where(none, 1.0, area))
-        return 1 - filled  # in the gradient of the quotient of what is empty, the area's own would cancel where little is filled
+        filled = self.union / jnp.where(none, 1.0, area)  # in the gradient of what is empty the area's own cancels where little is filled
+        return jnp.where(none, 0.0, 1 - filled)
 
     @property
     def diagonal(self) -> Array:
