@@ -175,6 +175,22 @@ def test_rounding_of_a_multiple_of_the_target_is_no_noise(loss, factor):
     np.testing.assert_allclose(bend, 20 / math.log(10) * across / 1e-8, rtol=0.01, atol=0.01 * np.abs(across).max() * 8.7e8)
 
 
+@pytest.mark.parametrize("loss", [jloss.sa_sdr, jloss.si_sdr])
+@pytest.mark.parametrize("below", [60, 90, 115])
+def test_noise_above_rounding_counts(loss, below):
+    """What is called rounding begins 126 dB below the signal; a small noise is still one, with its slope."""
+    s, noise = (1e3 * x for x in draws((1, 400), (1, 400)))
+    s = np.float32(s - s.mean()).astype(np.float64)
+    noise = noise - noise.mean() - s * np.sum(s * noise) / np.sum(s * s)
+    noise *= 10 ** (-below / 20) * np.sqrt(np.sum(s * s) / np.sum(noise * noise))
+    predictions = np.float32(s + noise)
+    rest = np.float64(predictions) - s * np.sum(s * predictions) / np.sum(s * s)
+    value, gradient = jax.value_and_grad(loss)(predictions, np.float32(s))
+    np.testing.assert_allclose(value, -below, atol=0.5)
+    wanted = 20 / math.log(10) * rest / np.sum(rest * rest)
+    np.testing.assert_allclose(gradient, wanted, atol=0.1 * np.abs(wanted).max())
+
+
 LOUDNESS = [0.0, 1e-30, 1e-6, 1.0, 1e12, 1e18, 1e30]
 
 
