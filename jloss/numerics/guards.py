@@ -266,7 +266,9 @@ def _odds(x: Array, peak: Array) -> Array:
     def odds(x: Array, peak: Array) -> Array:
         return select(lax.eq(x, x.dtype.type(math.inf)), 0.0, x - peak)
 
-    return odds(x, peak) if few() else with_derivative_of(lambda x, peak: x - peak, odds)(x, peak)
+    if few():
+        return select(peak == jnp.inf, lax.stop_gradient(odds(x, peak)), x - peak)
+    return with_derivative_of(lambda x, peak: x - peak, odds)(x, peak)
 
 
 def log_softmax(logits: Array, *, temperature: Array | float | None = None, axis_name: str | tuple[str, ...] | None = None) -> Array:
