@@ -222,7 +222,7 @@ def log_partition(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] 
     """
     peak = _peak(x, axis, axis_name)
     total = log_total(_odds(x, peak), axis, axis_name=axis_name)
-    return select(peak == jnp.inf, lax.stop_gradient(total), total), peak
+    return total if few() else select(peak == jnp.inf, lax.stop_gradient(total), total), peak
 
 
 def log_odds_to_peak(x: Array, axis: int = -1, *, axis_name: str | tuple[str, ...] | None = None) -> tuple[Array, Array]:
@@ -258,9 +258,9 @@ def below(x: Array, peak: Array) -> Array:
 
 
 def _odds(x: Array, peak: Array) -> Array:
-    """The same with the derivative of a difference: for what has none where the peak is +inf.
+    """The same; of many numbers with the derivative of a difference, for what has none where the peak is +inf.
 
-    One select, by `x` alone: with one by the peak XLA on CPUs would compute the exponentials of 16 to 47 classes one after the other.
+    Their one select is by `x`: with one by the peak XLA on CPUs would compute the exponentials of 16 to 47 classes one after the other.
     """
 
     def odds(x: Array, peak: Array) -> Array:
