@@ -4,12 +4,32 @@ import math
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from jloss._core import backend
 from jloss._core.axes import Axes, as_placed
+from jloss._core.domains import is_known
 
 ROW = 1 << 10  # numbers that CPUs add up side by side
+SHORT = 48  # numbers, from which a loop over an axis is one: XLA for CPUs writes shorter ones out
+
+
+def in_one_row(entry: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """A call of an elementwise loss with one long axis, where its last is short.
+
+    XLA for CPUs writes out a loop over so few numbers, and computes each alone. `binary_cross_entropy` of 100k x 10: 5 ms for 21.
+    """
+    names = [n for n in (*entry.inputs, "where", "weights") if given.get(n) is not None]
+    shapes = {tuple(getattr(given[n], "shape", ())) for n in names}
+    shape = next(iter(shapes)) if entry.elementwise and len(shapes) == 1 else ()
+    if len(shape) < 2 or not is_known(*shape) or not 1 < shape[-1] < SHORT or math.prod(shape) < backend.REORDER_FROM:
+        return given
+    if given["reduction"] not in ("mean", "sum", "parts") or given.get("axis") is not None or not backend.on_one_cpu():
+        return given
+    if any(np.ndim(given[n]) for n in entry.options):  # which broadcast
+        return given
+    return given | {n: given[n].reshape(-1) for n in names}
 
 
 def arrange(entry: Any, batch: Any, given: dict[str, Any]) -> Any:

@@ -167,6 +167,7 @@ def door_of(core: Loss[P]) -> Callable[[str, dict[str, Any]], None] | None:
 
 def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any:
     """The value of one call: all examples at once."""
+    given = layout.in_one_row(entry, given)
     batch, reduction = batch_of(entry, given), given["reduction"]
     where, count = count_kept(batch.where, batch.weights, reduction)
     if (cut := backend.cut_of(entry, batch, reduction)) is not None:

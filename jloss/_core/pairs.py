@@ -375,9 +375,12 @@ class _Plan(NamedTuple):
         return here.of(rows), there.of(columns), here.new, there.new
 
     def start(self, tile: Callable[..., Any], held: Any, examples: Any, number: float, axes: frozenset[str]) -> list[list[Array]]:
-        """A number for each row and for each column, in arrays of the kind that tiles give."""
+        """That number for each row and for each column, in arrays of the kind that tiles give."""
         kinds = jax.eval_shape(tile, held, *examples)
-        return [[_vary(jnp.full(k, number, a.dtype), axes) for a in side] for k, side in zip((self.n, self.m), kinds, strict=True)]
+        return [
+            [_vary(jnp.full((k, *a.shape[1:]), number, a.dtype), axes) for a in side]
+            for k, side in zip((self.n, self.m), kinds, strict=True)
+        ]
 
 
 def _plan(rows: Any, columns: Any, size: int, triangle: bool) -> _Plan:

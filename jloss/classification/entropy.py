@@ -22,7 +22,7 @@ from jloss._core.loss import loss
 from jloss._core.signature import OverClasses, Reduce
 from jloss.numerics import below, max_or_nan, pick, safe_log
 from jloss.numerics._special import focal, is_small_whole, raise_to, surprisal
-from jloss.numerics.guards import log1p_of_share, log_odds_to_peak, log_total
+from jloss.numerics.guards import log1p_of_share, log_odds_to_peak, log_partition, log_total
 
 
 @loss("(k),()->()", "real class", label_smoothing="unit", z_loss="nonnegative")
@@ -405,8 +405,8 @@ def brier(probabilities: Array, labels: Array, **reduce: Unpack[OverClasses]) ->
 
 
 def _partition(logits: Array, axis_name: str | None) -> tuple[Array, Array]:
-    log_odds, peak = log_odds_to_peak(logits, axis_name=axis_name)
-    return log_total(log_odds, axis_name=axis_name)[0], peak[0]
+    total, peak = log_partition(logits, axis_name=axis_name)
+    return total[0], peak[0]
 
 
 def _mean_gap(logits: Array, peak: Array, needed: Array | float, axis_name: str | None) -> tuple[Array, Array]:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jloss._core.arguments import check_static
-from jloss._core.backend import select
+from jloss._core.backend import hint, select
 from jloss._core.domains import arithmetic_dtype
 from jloss._core.loss import loss
 from jloss._core.signature import Datum
@@ -295,6 +295,7 @@ def variational_diffusion(predictions: Array, targets: Array, slope: Array, **re
 
 
 @loss("(*s),(*s),(*s),(*s),(*s),()->()", "real real real real real mask")
+@hint(blocks=8, keeps=4)
 def variational_bound(
     means: Array,
     log_variances: Array,
@@ -336,6 +337,8 @@ def variational_bound(
     if bins < 2:
         raise ValueError(f"variational_bound: `bins` must be 2 or more, got {bins}.")
     means = lax.stop_gradient(means) if fixed_means else means
+    arrays = means, log_variances, true_means, true_log_variances, targets
+    means, log_variances, true_means, true_log_variances, targets = map(jnp.ravel, arrays)  # three channels are a short loop
 
     def given(taken: Array, *arrays: Array) -> list[Array]:
         return [select(taken, a, 0.0) for a in arrays]

@@ -93,6 +93,7 @@ def discretized_logistic_mixture(
 
 
 @loss("(),(),()->()", "real real real")
+@hint(blocks=8, keeps=4)
 def discretized_gaussian_nll(means: Array, log_scales: Array, targets: Array, *, bins: int = 256, **reduce: Unpack[Reduce]) -> Array:
     r"""The likelihood of a number under a normal distribution, cut into the bins that its values are rounded to.
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jloss._core.backend import select
+from jloss._core.backend import hint, select
 from jloss._core.blocks import sum_over_blocks
 from jloss._core.loss import loss
 from jloss._core.signature import Datum, OverClasses, Reduce
@@ -390,10 +390,15 @@ def optimal_sigma_nll(predictions: Array, targets: Array, *, epsilon: float = 1e
     return predictions.size / 2 * safe_log(variance if predictions.size != 0 else jnp.ones_like(variance))
 
 
-NODES, NODE_WEIGHTS = ((x + shift) / 2 for x, shift in zip(np.polynomial.legendre.leggauss(160), (1, 0), strict=True))  # on 0..1
+# Nodes and weights on 0..1, by whether numbers have 64 bits: in any dimension the sum is off by less than rounding.
+RULES = {
+    wide: [(x + shift) / 2 for x, shift in zip(np.polynomial.legendre.leggauss(n), (1, 0), strict=True)]
+    for wide, n in ((False, 56), (True, 80))
+}
 
 
 @loss("()->()", "nonnegative")
+@hint(blocks=64, keeps=32)
 def von_mises_fisher_kl(concentrations: Array, *, dimension: int = 3, **reduce: Unpack[Reduce]) -> Array:
     r"""The divergence of a von Mises-Fisher distribution from the uniform one: the second term of a hyperspherical VAE.
 
@@ -424,7 +429,8 @@ def von_mises_fisher_kl(concentrations: Array, *, dimension: int = 3, **reduce: 
     peak = jnp.arctan2(jnp.sqrt(power / total), known / total)  # the cosine alone would round to 1
     reach = 13 * math.sqrt(0.5) / jnp.sqrt(jnp.maximum(width, 5e-4))
     low, high = jnp.maximum(peak - reach, 0.0), jnp.minimum(peak + reach, math.pi)
-    nodes, parts = (jnp.asarray(x.reshape((1,) * concentrations.ndim + (-1,)), kappa.dtype) for x in (NODES, np.log(NODE_WEIGHTS)))
+    points, shares = RULES[kappa.dtype == jnp.float64]
+    nodes, parts = (jnp.asarray(x.reshape((1,) * concentrations.ndim + (-1,)), kappa.dtype) for x in (points, np.log(shares)))
     angles = low + (high - low) * nodes
     log_weights = power * jnp.log(jnp.sin(angles)) + parts + jnp.log(high - low)
     near = kappa < 1

@@ -55,7 +55,7 @@ def pairs(rows: Any, columns: Any) -> tuple[Array, Array]:
 
 def dot(rows: Array, columns: Array) -> Array:
     """All inner products, in full precision also on accelerators."""
-    return jnp.matmul(rows, columns.T, precision=lax.Precision.HIGHEST)
+    return lax.dot_general(rows, columns, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
 
 
 def squared_distances(rows: Array, columns: Array) -> Array:

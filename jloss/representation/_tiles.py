@@ -286,41 +286,54 @@ def of_parts(
     """The same of sets in parts, such as two views of each item: a tile is of some items, in all parts."""
     triangle = sides == "triangle"
 
-    def joined(parts: Any, new: Array) -> Any:
-        return jax.tree.map(lambda *x: jnp.concatenate(x), *[x._replace(kept=x.kept & new) for x in parts])
+    def joined(given: Any, new: Array) -> Items:
+        vectors, rest = given
+        kept = (rest.kept & new[:, None]).reshape(-1)
+        return Items(jnp.stack(vectors, axis=1).reshape(-1, vectors[0].shape[1]), rest.labels.reshape(-1), kept, rest.index.reshape(-1))
 
-    def apart(each: tuple[Array, Array], sides: Sides) -> Any:
-        return jnp.split(each[0], len(rows)), [] if sides == "rows" else jnp.split(each[1], len(columns))
+    def apart(*each: tuple[Array, Array]) -> tuple[list[Array], list[Array]]:
+        right = [x.reshape(-1, len(rows)) for x, _ in each]
+        return right, [] if sides == "rows" else [x.reshape(-1, len(columns)) for _, x in each]
 
     def peaks(row: Any, column: Any, *new: Array) -> Any:
         some, others = joined(row, new[0]), joined(column, new[1])
         values = jnp.where(denominator(some, others), logits.of(some, others), -jnp.inf)
-        return apart((jnp.max(values, axis=1), jnp.max(values, axis=0)), sides)
+        return apart((jnp.max(values, axis=1), jnp.max(values, axis=0)))
 
     def looked_for(rows: Any, columns: Any) -> Any:
         found = largest_of_tiles(peaks, rows, columns, size, triangle)
         return jax.tree.map(lambda x: jnp.where(x > -jnp.inf, x, 0.0), found)
 
-    zeros = [[_filled(x.vectors, 0, x.index.shape[0]) for x in parts] for parts in (rows, () if sides == "rows" else columns)]
-    row_peaks, column_peaks = lax.stop_gradient(either(logits.small, lambda *_: (zeros[0], zeros[1]), looked_for, rows, columns))
-    none = [jnp.zeros_like(x.index) for x in columns]
-
     def tile(row: Any, column: Any, *new: Array) -> Any:
         some, others = joined(row[0], new[0]), joined(column[0], new[1])
         values = logits.of(some, others)
         ways = functools.partial(quick_where, logits.small), functools.partial(slow, sides=sides)
-        sums = either(logits.small, *ways, values, denominator(some, others), *map(jnp.concatenate, (row[1], column[1])))
-        (right, left), (drawn, drawn_left) = apart(sums, sides), apart(draw(values, numerator(some, others)), sides)
-        return [*right, *drawn], [*left, *drawn_left]
+        sums = either(logits.small, *ways, values, denominator(some, others), row[1].reshape(-1), column[1].reshape(-1))
+        return apart(sums, draw(values, numerator(some, others)))
 
-    def logs(sums: list[Array], peaks: list[Array]) -> list[RowSums]:
-        return [(safe_log(x) + peak, y) for x, y, peak in zip(sums[: len(peaks)], sums[len(peaks) :], peaks, strict=True)]
+    def logs(sums: list[Array], peak: Array, count: int) -> list[RowSums]:
+        found = safe_log(sums[0]) + peak
+        return [(found[:, k], sums[1][:, k]) for k in range(count)]
 
     def after(by_row: list[Array], by_column: list[Array]) -> Array:
-        right = logs(by_row, row_peaks)
-        return finish(right, right if sides == "rows" else logs(by_column, column_peaks))
+        right = logs(by_row, row_peaks, len(rows))
+        return finish(right, right if sides == "rows" else logs(by_column, column_peaks, len(columns)))
 
-    return value_of_tiles(tile, after, (rows, row_peaks), (columns, none if sides == "rows" else column_peaks), size, triangle)
+    given = [_in_rows(parts) for parts in (rows, columns)]
+    zeros = [_filled(rest.kept, 0).astype(vectors[0].dtype) for vectors, rest in given]
+
+    def nothing(*_: Any) -> Any:
+        return [zeros[0]], [] if sides == "rows" else [zeros[1]]
+
+    found = lax.stop_gradient(either(logits.small, nothing, looked_for, *given))
+    row_peaks, column_peaks = found[0][0], zeros[1] if sides == "rows" else found[1][0]
+    return value_of_tiles(tile, after, (given[0], row_peaks), (given[1], column_peaks), size, triangle)
+
+
+def _in_rows(parts: tuple[Items, ...]) -> tuple[list[Array], Items]:
+    """The vectors of each part, and what else there is of an item in a row: the loop over a tile then reads it where it is."""
+    rest = [x._replace(vectors=jnp.zeros((x.index.shape[0], 0), x.vectors.dtype)) for x in parts]
+    return [x.vectors for x in parts], jax.tree.map(lambda *x: jnp.stack(x, axis=1), *rest)
 
 
 def row_sums(

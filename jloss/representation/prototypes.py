@@ -317,7 +317,7 @@ def proxy_anchor(
 
     def block(given_proxies: tuple[Array, Array]) -> tuple[Array, Array, Array]:
         units, names = given_proxies
-        cosines = dot(units, given.vectors)
+        cosines = jnp.matmul(units, given.vectors.T, precision=lax.Precision.HIGHEST)  # one transpose for all blocks
         own = names[:, None] == given.labels[None, :].astype(names.dtype)
         drawn = logsumexp(jnp.where(own & given.kept[None, :], -alpha * (cosines - margin), -jnp.inf), axis=1)
         pushed = logsumexp(jnp.where(~own & given.kept[None, :], alpha * (cosines + margin), -jnp.inf), axis=1)

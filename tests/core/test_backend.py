@@ -1,8 +1,10 @@
 """Large arrays, which CPUs compute in another order: the same numbers, and no temporary as large as an input."""
 
 import contextlib
+import functools
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -206,6 +208,90 @@ def test_cheap_values_are_added_by_fours(shape, alone, soon, monkeypatch):
     np.testing.assert_allclose(change, 2 * error.sum() / where.sum(), rtol=1e-4, atol=1e-6)  # times 0 what is dropped would be NaN
     bent = jax.jit(lambda p: jax.jvp(jax.grad(lambda p: jloss.huber(p, t, where=where)), (p,), (jnp.ones_like(p),))[1])(p)
     np.testing.assert_allclose(bent, (where & (np.abs(error) <= 1)) / where.sum(), rtol=1e-5)
+    jax.clear_caches()
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "soft_cross_entropy", "softmax_focal", "generalized_cross_entropy", "logit_adjusted"])
+def test_infinite_logits_of_a_large_batch(name, soon):
+    """Below a peak a large batch has a derivative of its own: value, slope and bend of a row are those of the row alone."""
+    inf, nan = np.inf, np.nan
+    kinds = [
+        [inf, 1, 0],
+        [inf, inf, 2],
+        [inf, -inf, 0],
+        [-inf, -inf, 3],
+        [-inf] * 3,
+        [inf] * 3,
+        [nan, inf, 0],
+        [nan, 1, 2],
+        [1e4, 0, -1e4],
+        [0] * 3,
+    ]
+    rows, labels = np.repeat(np.array(kinds, np.float32), 4, axis=0), np.tile(np.array([0, 1, 2, 7], np.int32), len(kinds))
+    second = np.eye(4, 3, dtype=np.float32)[labels % 4] if name == "soft_cross_entropy" else labels
+    options = {"log_prior": jnp.log(jnp.array([0.5, 0.3, 0.2]))} if name == "logit_adjusted" else {}
+    times = 1 + soon // rows.size
+
+    def each(x, y):
+        return getattr(jloss, name)(x, y, reduction="none", **options)
+
+    def found(x, y):
+        slope = jax.grad(lambda x: jnp.sum(each(x, y)))
+        return each(x, y), slope(x), jax.jvp(slope, (x,), (jnp.ones_like(x) * jnp.array([[1.0, 2.0, 3.0]]),))[1]
+
+    large = jax.jit(found)(np.tile(rows, (times, 1)), np.tile(second, (times,) + (1,) * (second.ndim - 1)))
+    with as_small():
+        small = jax.jit(found)(rows, second)
+    known = ~np.isnan(small[0])
+    assert known.sum() >= 20
+    for got, want in zip(large, small, strict=True):
+        got = got[: len(rows)]
+        np.testing.assert_allclose(*((got, want) if want.ndim == 1 else (got[known], want[known])), rtol=1e-6, atol=1e-7)
+    if name == "cross_entropy":
+        value, slope, _ = large
+        np.testing.assert_array_equal(value[:4], [0, inf, inf, nan])
+        np.testing.assert_array_equal(slope[:3], np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("keywords", ["", "where", "weights", "where weights"])
+def test_a_short_last_axis_is_one_with_the_others(keywords, soon, monkeypatch):
+    """On one CPU no array of the program has an axis of ten labels but the inputs and what goes to them; the numbers are the same."""
+    rng, shape = np.random.default_rng(0), (41, 103, 10)
+    logits, targets = rng.normal(size=shape).astype(np.float32), rng.uniform(size=shape).astype(np.float32)
+    logits[0, 0, 0] = np.nan if keywords else 1.0
+    given = {"where": rng.uniform(size=shape) < 0.8, "weights": rng.integers(0, 3, shape).astype(np.float32)}
+    given["where"][0, 0, 0], given["weights"][0, 0, 0] = False, 0
+    given = {n: jnp.asarray(given[n]) for n in keywords.split()}
+    mass = np.prod([np.asarray(a, np.float64) for a in given.values()] or [np.ones(shape)], axis=0)
+    z, t = np.where(mass, logits, 0).astype(np.float64), targets.astype(np.float64)
+    values, slopes = np.logaddexp(0, z) - t * z, 1 / (1 + np.exp(-z)) - t
+    for alone, reduction in ((True, "mean"), (True, "sum"), (False, "mean")):
+        monkeypatch.setattr(backend, "on_one_cpu", lambda alone=alone: alone)
+        jax.clear_caches()  # the same shapes are traced in both ways
+        loss = functools.partial(jloss.sigmoid_cross_entropy, targets=targets, reduction=reduction, **given)
+        whole = mass.sum() if reduction == "mean" else 1
+        value, gradient = jax.jit(jax.value_and_grad(loss))(logits)
+        np.testing.assert_allclose(value, (mass * values).sum() / whole, rtol=1e-6)
+        np.testing.assert_allclose(gradient * whole, mass * slopes, rtol=1e-6, atol=2e-7)  # of a sigmoid less a target
+        shapes = re.findall(r"f32\[([\d,]*)\] = exp", str(jax.make_jaxpr(loss)(logits)))
+        assert set(shapes) == {str(logits.size) if alone else "41,103,10"}
+    jax.clear_caches()
+
+
+def test_a_short_last_axis_stays_where_something_lies_along_it(soon, monkeypatch):
+    """An option of a number for each label, an axis that is named, values of their own, and inputs that do not fit, with their errors."""
+    monkeypatch.setattr(backend, "on_one_cpu", lambda: True)
+    rng, shape = np.random.default_rng(0), (43, 103, 10)
+    p, t = jnp.asarray(rng.normal(size=shape).astype(np.float32)), jnp.asarray(rng.normal(size=shape).astype(np.float32))
+    delta = jnp.linspace(0.1, 1.0, 10)[None, None, :]
+    size = np.abs(np.asarray(p, np.float64) - np.asarray(t))
+    wanted = np.where(size <= delta, size**2 / 2, delta * (size - np.asarray(delta, np.float64) / 2)).mean()
+    np.testing.assert_allclose(jloss.huber(p, t, delta=delta), wanted, rtol=1e-6)
+    assert jloss.huber(p, t, reduction="none").shape == shape
+    with pytest.raises(ValueError, match="losses do not broadcast batch axes"):
+        jloss.huber(p, t[:, :, :9])
+    with pytest.raises(ValueError, match="`where` has shape"):
+        jloss.huber(p, t, where=jnp.ones(p.size, bool))
     jax.clear_caches()
 
 

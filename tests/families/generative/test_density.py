@@ -129,8 +129,13 @@ def exact_tail(x):
 def test_the_ratio_of_mills(x64):
     with jax.enable_x64(x64):
         x = jnp.concatenate([jnp.linspace(0, 8, 161), jnp.geomspace(8.0, 1e3, 20)])
-        wanted = [exact_ratio(float(v)) for v in x]
-        np.testing.assert_allclose(_mills(x), wanted, rtol=2e-10 if x64 else 4e-6)
+        wanted = np.array([exact_ratio(float(v)) for v in x])
+        np.testing.assert_allclose(_mills(x), wanted, rtol=1e-13 if x64 else 6e-7)
+        slope, bend = jax.vmap(jax.grad(_mills)), jax.vmap(jax.grad(jax.grad(_mills)))
+        near = np.asarray(x, np.float64)[:161]  # far out these differences have no digits
+        slopes = near * wanted[:161] - 1
+        np.testing.assert_allclose(slope(x)[:161], slopes, rtol=2e-11 if x64 else 1e-6)
+        np.testing.assert_allclose(bend(x)[:161], wanted[:161] + near * slopes, rtol=1e-9 if x64 else 2e-5)
 
 
 @pytest.mark.parametrize("deviations", [2, 3, 4, 10, 100, 1000])
