@@ -23,6 +23,7 @@ IDENTITIES = {
     (backend, "late_mean"): lambda total, mass, sorts: total / mass,
     (backend, "count_true"): lambda where: (where, jnp.sum(where, dtype=jnp.int32)),
     (backend, "cut_of"): lambda entry, batch, reduction: None,
+    (layout, "in_one_row"): lambda entry, given: given,
     (layout, "arrange"): lambda entry, batch, given: batch,
     (layout, "column_inputs"): lambda entry, axes: [],
 }
