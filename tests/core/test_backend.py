@@ -330,6 +330,7 @@ def by_hand(loss, where=None, weights=None, mean=True, **options):
 
 CUT = [
     "asymmetric",
+    "discretized_gaussian_nll",
     "gaussian_nll",
     "giou",
     "js_divergence",
@@ -339,6 +340,7 @@ CUT = [
     "soft_cross_entropy",
     "td_lambda",
     "unified_focal",
+    "von_mises_fisher_kl",
     "vtrace",
 ]
 
