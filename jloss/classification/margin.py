@@ -248,8 +248,8 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
         https://papers.nips.cc/paper/1964-a-kernel-method-for-multi-labelled-classification
     """
     holds = targets > 0.5
-    peak = lax.stop_gradient(jnp.max(scores))
-    scores = scores - select(jnp.isfinite(peak), peak, 0.0)  # only differences count; small numbers keep more digits
+    level = lax.stop_gradient(jnp.max(select(holds, -jnp.inf, scores)))  # a class that holds may be so far above that it drowns the others
+    scores = scores - select(jnp.isfinite(level), level, 0.0)  # only differences count; small numbers keep more digits
     reach = select(holds, scores, scores + 1)
 
     def in_order(holds: Array) -> Array:

@@ -36,7 +36,7 @@ def soft_dtw(
     dynamic time warping. The gradient weighs each pair by its posterior, `soft_dtw_alignment`. The loss may be negative and
     is not least at a match: for that see `soft_dtw_divergence`. It is read at the lengths, so padding has neither influence nor
     gradient (implementations that read the corner of a padded array are wrong). Two empty series cost 0, an empty and a
-    non-empty one inf with gradient 0; a length out of range gives NaN.
+    non-empty one inf with gradient 0; a length out of range gives NaN. A cost of more than 1e30, of points 1e15 apart, comes out too small.
 
     Args:
         first: A series.

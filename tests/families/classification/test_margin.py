@@ -96,6 +96,18 @@ def test_multilabel_margin_is_the_sum_over_pairs():
     np.testing.assert_allclose(integers, jloss.multilabel_margin(scores, holds))
 
 
+@pytest.mark.parametrize("classes", [9, 200])  # compared, sorted
+def test_a_right_answer_far_ahead_drowns_no_other(classes):
+    (scores,) = draws((classes,))
+    scores, holds = np.array(scores, np.float64), np.arange(classes) % 3 == 0
+    scores[3] = 2.0**26
+    gaps = 1 + scores[None, :] - scores[:, None]
+    close = holds[:, None] & ~holds[None, :] & (gaps > 0)
+    wanted = np.sum(gaps, where=close) / classes, (np.sum(close, axis=0) - np.sum(close, axis=1)) / classes
+    got = jax.value_and_grad(jloss.multilabel_margin)(scores.astype(np.float32), jnp.asarray(holds))
+    jax.tree.map(lambda g, w: np.testing.assert_allclose(g, w, rtol=1e-6, atol=1e-7), got, wanted)
+
+
 def test_multilabel_soft_margin_is_the_mean_over_classes():
     logits, chosen = draws((6, 5), (6, 5))
     targets = (chosen > 0).astype(np.float32)
