@@ -260,9 +260,9 @@ def sigmoid_focal(
     if is_small_whole(gamma):
         fading = raise_to(missed / (1 + odds), gamma)
     else:  # where the product underflows, the cross entropy is 0 anyhow
-        right, floor = wrong == 0, jnp.finfo(logits.dtype).tiny
-        over_odds = 1 + wrong * jnp.expm1(jnp.minimum(distance, 80.0))  # missed / odds: the odds have a square without an inverse
-        log_missed = jnp.log(select(right, over_odds, jnp.maximum(missed, floor))) - select(right, distance, 0.0)
+        sure = (wrong == 0) & (odds < 1e-18)  # their square has no inverse
+        some = select(sure, 1.0, jnp.maximum(missed, jnp.finfo(logits.dtype).tiny))
+        log_missed = select(sure, -distance, jnp.log(some))
         fading = jnp.exp(gamma * (log_missed - log_mass))
     value = fading * (wrong * distance + log_mass)
     if alpha is not None:
