@@ -260,8 +260,9 @@ def sigmoid_focal(
     if is_small_whole(gamma):
         fading = raise_to(missed / (1 + odds), gamma)
     else:  # where the product underflows, the cross entropy is 0 anyhow
-        some = select(wrong == 0, 1.0, jnp.maximum(missed, jnp.finfo(logits.dtype).tiny))
-        log_missed = select(wrong == 0, -distance, jnp.log(some))  # of odds alone, whose square has no inverse
+        sure = (wrong == 0) & (odds < 1e-18)  # their square has no inverse
+        some = select(sure, 1.0, jnp.maximum(missed, jnp.finfo(logits.dtype).tiny))
+        log_missed = select(sure, -distance, jnp.log(some))
         fading = jnp.exp(gamma * (log_missed - log_mass))
     value = fading * (wrong * distance + log_mass)
     if alpha is not None:

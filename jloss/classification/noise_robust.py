@@ -196,10 +196,12 @@ def bi_tempered_logistic(
     order = jnp.asarray(1 - t1)
     certain = targets == 0
     log_y = select(certain, 0.0, jnp.log(select(certain, 1.0, targets)))
-    entropy = select(certain, 0.0, targets * scaled_expm1(log_y, order))
-    cross = select(certain, 0.0, targets * scaled_expm1(log_p, order))
+    bounded = order > 0
+    least = -1 / select(bounded, order, 1.0)  # the bounded logarithm of 0, of which a target of 0 has its gradient
+    gap = select(certain, least, scaled_expm1(log_y, order)) - scaled_expm1(log_p, order)
+    divergence = select(certain & ~bounded, 0.0, targets * gap)
     power_y = select(certain, 0.0, jnp.exp((2 - t1) * log_y))
-    return jnp.sum(entropy - cross - (power_y - jnp.exp((2 - t1) * log_p)) / (2 - t1))
+    return jnp.sum(divergence - (power_y - jnp.exp((2 - t1) * log_p)) / (2 - t1))
 
 
 class EarlyLearningState(NamedTuple):

@@ -41,11 +41,12 @@ def sequence_cross_entropy(
     r"""Cross entropy of a sequence, label-smoothed if wanted: every sequence counts alike, however long it is.
 
     .. math::
-        \ell = \frac{1}{\sum_i m_i} \sum_i m_i \Bigl(-(1 - s) \log p_{i, y_i} - \frac{s}{k} \sum_c \log p_{i, c}\Bigr)
+        \ell = \frac{1}{\sum_i m_i} \sum_i m_i \Bigl(-(1 - s) \log p_{i, y_i} - \frac{s}{k} \sum_c \log p_{i, c}
+        + w \bigl(\log \sum_c e^{z_{i, c}}\bigr)^2\Bigr) \qquad p_i = \operatorname{softmax}(z_i)
 
-    with mask m, label smoothing s and :math:`p_i = \operatorname{softmax}(\text{logits}_i)`. For a mean in which every *token* counts
-    alike use ``cross_entropy(logits, labels, where=mask)``. A masked step has no gradient and may hold anything; a sequence without
-    steps is 0.
+    with logits z, mask m, `label_smoothing` s and `z_loss` w; ``steps="sum"`` leaves out the division. For a mean in which every
+    *token* counts alike use ``cross_entropy(logits, labels, where=mask)``. A masked step has no gradient and may hold anything; a
+    sequence without steps is 0.
 
     Args:
         logits: Unnormalised log-probabilities of each step.

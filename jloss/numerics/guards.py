@@ -127,7 +127,8 @@ def max_or_nan(x: Array) -> Array:
         count = lax.reduce_sum(lax.eq(x, peak).astype(x.dtype), last)
         total = lax.reduce_sum(select(lax.lt(x, peak), 0.0, x), last)
         some = lax.gt(count, lax.full_like(count, 0))  # a select there keeps XLA on CPUs from writing the shares to memory
-        return lax.div(select(some, total, lax.stop_gradient(total)), count)
+        # None is the largest where XLA rounds a quotient of the caller's in one place and not in the other: 0, or the NaN that is there.
+        return lax.div(select(some, total, lax.stop_gradient(total)), lax.max(count, lax.full_like(count, 1)))
 
     if not few():
         return with_derivative_of(mean_of_the_largest, top)(x)

@@ -491,3 +491,18 @@ def test_few_sequences_of_many_tokens_are_still_apart(monkeypatch):
         program = jax.make_jaxpr(lambda h, k, loss=loss, given=given: jloss.linear_head(loss)(h, k, *given))(hidden, kernel)
         assert "scan" in str(program), loss
         assert "4,200,7" not in str(program), loss
+
+
+@pytest.mark.parametrize("loss", [jloss.cross_entropy, jloss.softmax_focal, jloss.poly1_cross_entropy])
+def test_rows_that_fill_up_the_vocabulary_are_taken_out_by_their_bias(loss):
+    """And not under a soft cap, which lifts their logits to minus itself."""
+    filled, bias = jnp.concatenate([KERNEL, jnp.zeros((3, D))]), jnp.concatenate([BIAS, jnp.full(3, -jnp.inf)])
+
+    def head(hidden, kernel, **keywords):
+        return jloss.linear_head(loss, chunk_size=8)(hidden, kernel, LABELS, **keywords)
+
+    value, (slope, rows) = jax.value_and_grad(head, (0, 1))(HIDDEN, filled, bias=bias)
+    wanted, (wanted_slope, wanted_rows) = jax.value_and_grad(head, (0, 1))(HIDDEN, KERNEL, bias=BIAS)
+    assert_close((value, slope, rows[:K]), (wanted, wanted_slope, wanted_rows))
+    np.testing.assert_array_equal(rows[K:], 0)
+    assert head(HIDDEN, filled, bias=bias, soft_cap=2.0) > 1.01 * head(HIDDEN, KERNEL, bias=BIAS, soft_cap=2.0)

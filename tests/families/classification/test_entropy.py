@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 import jloss
 from jloss.numerics import log_softmax
+from tests.compiled import AS_USERS
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(6, 5)).astype(np.float32) * 3
@@ -178,6 +179,29 @@ def test_the_second_derivative_of_focal_where_the_label_is_certain(gamma):
         assert bend(jnp.float32(-1e4 * sign)) == 0
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 3.7])
+@pytest.mark.parametrize("alpha", [None, 0.25])
+def test_the_slope_of_focal_in_a_target_that_is_certain(gamma, alpha):
+    """From within, by the formula in float64; whether gamma is left at its default of 2 or given."""
+
+    def value(x, t):
+        p = 1 / (1 + np.exp(-x))
+        weight = 1 if alpha is None else alpha * t + (1 - alpha) * (1 - t)
+        return weight * (1 - p * t - (1 - p) * (1 - t)) ** gamma * (t * np.logaddexp(0, -x) + (1 - t) * np.logaddexp(0, x))
+
+    with jax.enable_x64(True):
+        slope = jax.jit(jax.vmap(jax.grad(lambda t, x, g: jloss.sigmoid_focal(x, t, alpha=alpha, gamma=g)), (0, 0, None)))
+        x, t = np.array([0.7, 3.0, -2.0, -0.7, -3.0, 1.5]), np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+        inside = np.where(t == 1, -1e-6, 1e-6)
+        wanted = (4 * value(x, t + inside) - value(x, t + 2 * inside) - 3 * value(x, t)) / (2 * inside)
+        np.testing.assert_allclose(slope(t, x, np.float64(gamma)), wanted, rtol=1e-6)
+        if gamma == 2:
+            at_default = jax.grad(lambda t: jnp.sum(jloss.sigmoid_focal(x, t, alpha=alpha, reduction="none")))(t)
+            np.testing.assert_allclose(at_default, wanted, rtol=1e-6)
+    far = jax.grad(jloss.sigmoid_focal, 1)(jnp.array([100.0, 1e4, INF]), jnp.ones(3), gamma=gamma)
+    assert np.isfinite(far).all()
+
+
 @pytest.mark.slow
 def test_focal_gradient_is_finite_where_the_label_is_certain():
     x = jnp.array([[1e4, 0.0, 0.0], [-1e4, 0.0, 0.0], [0.0, 0.0, 0.0], [30.0, -30.0, -INF]])
@@ -253,6 +277,19 @@ def test_error_rates_have_no_gradient():
     np.testing.assert_array_equal(jax.grad(jloss.multiclass_zero_one)(jnp.asarray(LOGITS), LABELS), 0)
     assert np.isnan(jloss.zero_one(jnp.nan, 1))
     assert np.isnan(jloss.multiclass_zero_one(jnp.array([0.0, jnp.nan]), 0))
+
+
+@pytest.mark.parametrize(("count", "classes"), [(13, 9), (64, 3)])
+def test_the_error_rate_of_logits_that_are_divided_in_the_same_program(count, classes):
+    """XLA rounds the quotient in one place and not in another, so that none of the logits is the largest: that was 0 / 0."""
+    rng = np.random.default_rng(7)
+    logits, labels = rng.normal(size=(count, classes)).astype(np.float32), rng.integers(0, classes, count)
+    rate = jax.jit(lambda z, y: jloss.multiclass_zero_one(z / 3, y, reduction="none"))
+    found = rate.lower(logits, labels).compile(AS_USERS)(logits, labels)
+    np.testing.assert_array_equal(found, logits.argmax(1) != labels)
+    logits[3, 1] = np.nan
+    found = rate.lower(logits, labels).compile(AS_USERS)(logits, labels)
+    np.testing.assert_array_equal(np.isnan(found), np.arange(count) == 3)
 
 
 @pytest.mark.slow

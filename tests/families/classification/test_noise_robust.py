@@ -184,3 +184,17 @@ def test_early_learning_over_devices_is_early_learning():
     got = sharded(sharded(state, LOGITS, LABELS, at, where)[1], LOGITS, LABELS, at, where)
     single = criterion.apply(criterion.apply(state, LOGITS, LABELS, at, where=where)[1], LOGITS, LABELS, at, where=where)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, single)
+
+
+@pytest.mark.parametrize("t1", [0.0, 0.5, 0.8])
+def test_a_target_of_zero_has_the_slope_of_its_bounded_logarithm(t1):
+    """That of y (log_t y - log_t p) - y^(2 - t) / (2 - t) at 0 from above, which is -p^(1 - t) / (1 - t)."""
+    logits, target = np.array([2.0, -1.0, 0.5]), np.array([1.0, 0.0, 0.0])
+    p = np.exp(logits) / np.exp(logits).sum()
+    with jax.enable_x64(True):
+        slope = jax.grad(lambda y: jloss.bi_tempered_logistic(logits, y, t1=t1, t2=1.0))(target)
+    np.testing.assert_allclose(slope[1:], -(p[1:] ** (1 - t1)) / (1 - t1), rtol=1e-9)
+    at_one = jax.grad(lambda t1: jloss.bi_tempered_logistic(jnp.asarray(logits), jnp.asarray(target), t1=t1))(1.0)
+    assert np.isfinite(at_one)
+    of_kl = jax.grad(lambda y: jloss.bi_tempered_logistic(jnp.asarray(logits), y, t1=1.0))(jnp.asarray(target))
+    np.testing.assert_array_equal(of_kl[1:], 0)  # that of y log y is infinite
