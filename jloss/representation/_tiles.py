@@ -289,7 +289,8 @@ def of_parts(
     def joined(given: Any, new: Array) -> Items:
         vectors, rest = given
         kept = (rest.kept & new[:, None]).reshape(-1)
-        return Items(jnp.stack(vectors, axis=1).reshape(-1, vectors[0].shape[1]), rest.labels.reshape(-1), kept, rest.index.reshape(-1))
+        joint = jnp.stack(vectors, axis=1).reshape(kept.size, vectors[0].shape[1])
+        return Items(joint, rest.labels.reshape(-1), kept, rest.index.reshape(-1))
 
     def apart(*each: tuple[Array, Array]) -> tuple[list[Array], list[Array]]:
         right = [x.reshape(-1, len(rows)) for x, _ in each]
