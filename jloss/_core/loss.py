@@ -167,8 +167,9 @@ def door_of(core: Loss[P]) -> Callable[[str, dict[str, Any]], None] | None:
 
 def evaluate(entry: Entry, given: dict[str, Any], traced: frozenset[str]) -> Any:
     """The value of one call: all examples at once."""
-    given = layout.in_one_row(entry, given)
     batch, reduction = batch_of(entry, given), given["reduction"]
+    if (row := layout.in_one_row(entry, given)) is not given:  # only then, for errors say the shapes that were given
+        given, batch = row, batch_of(entry, row)
     where, count = count_kept(batch.where, batch.weights, reduction)
     if (cut := backend.cut_of(entry, batch, reduction)) is not None:
         return evaluate_in_blocks(entry, given, traced, batch._replace(where=where), count, cut)

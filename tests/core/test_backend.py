@@ -292,6 +292,8 @@ def test_a_short_last_axis_stays_where_something_lies_along_it(soon, monkeypatch
         jloss.huber(p, t[:, :, :9])
     with pytest.raises(ValueError, match="`where` has shape"):
         jloss.huber(p, t, where=jnp.ones(p.size, bool))
+    with pytest.raises(TypeError, match=r"`predictions` must be floating, got complex64\[43, 103, 10\]"):
+        jloss.huber(p.astype(complex), t)
     jax.clear_caches()
 
 
