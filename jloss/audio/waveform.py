@@ -60,8 +60,7 @@ def si_sdr(
         Le Roux, Wisdom, Erdogan, Hershey, SDR - Half-baked or Well Done?, 2019. https://arxiv.org/abs/1811.02508
         Wisdom et al., Unsupervised Sound Separation Using Mixture Invariant Training, 2020. https://arxiv.org/abs/2006.12701 (the limit)
     """
-    (p, floor), (s, least) = (_in_range(signal, epsilon) for signal in (predictions, targets))
-    p, s = _centred(p, zero_mean), _centred(s, zero_mean)
+    (p, floor), (s, least) = (_in_range(signal, zero_mean, epsilon) for signal in (predictions, targets))
     a, energy = _projection(p, s, least)
     return _decibels(energy, _noise(p - a * s, energy), max_db, floor, epsilon)
 
@@ -98,7 +97,7 @@ def snr(
         Le Roux, Wisdom, Erdogan, Hershey, SDR - Half-baked or Well Done?, 2019. https://arxiv.org/abs/1811.02508
     """
     factor, floor = _range(epsilon, predictions, targets)
-    p, s = _centred(factor * predictions, zero_mean), _centred(factor * targets, zero_mean)
+    p, s = factor * _centred(predictions, zero_mean), factor * _centred(targets, zero_mean)
     return _decibels(_energy(s), _energy(s - p), max_db, floor, epsilon)
 
 
@@ -135,9 +134,9 @@ def sd_sdr(
         Le Roux, Wisdom, Erdogan, Hershey, SDR - Half-baked or Well Done?, 2019. https://arxiv.org/abs/1811.02508
     """
     factor, floor = _range(epsilon, predictions, targets)
-    p, s = _centred(factor * predictions, zero_mean), _centred(factor * targets, zero_mean)
-    scaled, least = _in_range(targets, epsilon)
-    _, energy = _projection(p, _centred(scaled, zero_mean), least)
+    p, s = factor * _centred(predictions, zero_mean), factor * _centred(targets, zero_mean)
+    scaled, least = _in_range(targets, zero_mean, epsilon)
+    _, energy = _projection(p, scaled, least)
     return _decibels(energy, _energy(s - p), max_db, floor, epsilon)
 
 
@@ -226,12 +225,12 @@ def sa_sdr(
         2022. https://arxiv.org/abs/2110.15581
     """
     if scale_invariant:
-        (p, floor), (s, least) = (_in_range(signals, epsilon) for signals in (predictions, targets))
-        p, s = _centred(p, zero_mean).ravel(), _centred(s, zero_mean).ravel()
+        (p, floor), (s, least) = (_in_range(signals, zero_mean, epsilon) for signals in (predictions, targets))
+        p, s = p.ravel(), s.ravel()
         a, energy = _projection(p, s, least)
         return _decibels(energy, _noise(p - a * s, energy), None, floor, epsilon)
     factor, floor = _range(epsilon, predictions, targets)
-    p, s = _centred(factor * predictions, zero_mean), _centred(factor * targets, zero_mean)
+    p, s = factor * _centred(predictions, zero_mean), factor * _centred(targets, zero_mean)
     return _decibels(_energy(s), _energy(p - s), None, floor, epsilon)
 
 
@@ -338,10 +337,10 @@ def _range(epsilon: float | Array, *signals: Array) -> tuple[Array, Array]:
     return factor, jnp.maximum(factor * (factor * epsilon), 2.0 ** -(info.maxexp * 45 // 64))  # over it twice no overflow, either
 
 
-def _in_range(signal: Array, epsilon: float | Array) -> tuple[Array, Array]:
-    """A signal in a range in which its squares do not overflow, and epsilon for its energy."""
+def _in_range(signal: Array, zero_mean: bool, epsilon: float | Array) -> tuple[Array, Array]:
+    """A signal, less its mean if so wanted, in a range in which its squares do not overflow, and epsilon for its energy."""
     factor, floor = _range(epsilon, signal)
-    return factor * signal, floor
+    return factor * _centred(signal, zero_mean), floor
 
 
 def _projection(p: Array, s: Array, epsilon: float | Array) -> tuple[Array, Array]:
