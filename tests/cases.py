@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jloss
-from jloss.testing import Case
+from jloss.testing import Case, samples
 from tests.oracles import load
 
 ORACLES = load()
@@ -27,6 +27,13 @@ def case(name: str, options: dict | None = None) -> Case:
     sample = found.sample if found else None
     reference = functools.partial(found.function, **(options or {})) if found and found.frozen else None
     return Case(jloss.CATALOGUE[name].public, options or {}, sample, reference is not None, reference)
+
+
+def inputs_of_size(name, size):
+    """A batch whose first input has about `size` numbers: a thousand examples again and again."""
+    drawn = samples(getattr(jloss, name), batch=(1009,), optional=False)
+    count = -(-size // (next(iter(drawn.values())).size // 1009))
+    return {n: np.resize(a, (count, *np.shape(a)[1:])) for n, a in drawn.items()}
 
 
 @functools.lru_cache(maxsize=2)
