@@ -51,6 +51,10 @@ THINNED = {  # what differs little from jax to jax, and of how many tests of a f
 }
 
 
+ON_ONE = ("tests/families/", "tests/core/")  # of which one jax has the slow tests, but for what XLA keeps in memory
+ON_BOTH = {"test_no_temporary_as_large_as_an_input"}
+
+
 def pytest_collection_modifyitems(items):
     """Marks the sweeps, tests of every loss but for those of the first loss of each family, and the rest of tests written by hand.
 
@@ -69,7 +73,7 @@ def pytest_collection_modifyitems(items):
         file = item.nodeid.partition("::")[0]
         every = next((n for start, n in THINNED.items() if file.startswith(start)), 0)
         if every:
-            if beside[file] % every:
+            if beside[file] % every or (item.get_closest_marker("slow") and file.startswith(ON_ONE) and item.originalname not in ON_BOTH):
                 item.add_marker(pytest.mark.rest)
             beside[file] += 1
     items.sort(key=lambda item: (subject(item) or "~") if item.nodeid.startswith("tests/catalogue/") else "~")
