@@ -73,7 +73,15 @@ def test_the_gradient_is_0_where_the_loss_is():
 
 
 def test_an_infinite_error_has_a_finite_gradient():
-    linear = (jloss.huber, jloss.smooth_l1, jloss.log_cosh, jloss.pseudo_huber, jloss.charbonnier, jloss.absolute_error, jloss.epsilon_insensitive)
+    linear = (
+        jloss.huber,
+        jloss.smooth_l1,
+        jloss.log_cosh,
+        jloss.pseudo_huber,
+        jloss.charbonnier,
+        jloss.absolute_error,
+        jloss.epsilon_insensitive,
+    )
     bounded = (jloss.tukey_biweight, jloss.welsch, jloss.geman_mcclure, jloss.cauchy, jloss.general_robust)
     for loss, far in [(loss, 1.0) for loss in linear] + [(loss, 0.0) for loss in bounded]:
         assert slope(loss, INF) == far, loss
