@@ -151,6 +151,13 @@ def test_renyi_has_its_slope_where_a_probability_is_0(alpha):
         np.testing.assert_allclose(in_q, wanted_in_q, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 1.0, 1.1, 2.0])
+def test_renyi_of_a_match_has_no_gradient_in_a_class_that_both_lack(alpha):
+    p = np.float32([0.0, 0.3, 0.7])
+    value, (in_p, in_q, _) = VALUE_AND_SLOPES[jloss.renyi_divergence](p, p, jnp.float32(alpha))
+    assert (float(value), float(in_p[0]), float(in_q[0])) == (0.0, 0.0, 0.0)
+
+
 @pytest.mark.parametrize("alpha", [1e-3, 1e-5, 1e-8, 1e-20])
 def test_the_alpha_divergence_keeps_the_digits_of_a_tiny_order(alpha):
     """It divided by one minus one minus `alpha`: at 1e-5 a thousandth off, at 1e-8 infinite.."""
