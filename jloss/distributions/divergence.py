@@ -194,12 +194,13 @@ def renyi_divergence(p: Array, q: Array, *, alpha: float = 0.5, **reduce: Unpack
         van Erven and Harremoës, Rényi Divergence and Kullback-Leibler Divergence, 2014. https://arxiv.org/abs/1206.2459
     """
     order = jnp.asarray(alpha) - 1
+    p = select((p <= 0) & (q == 0) & (order >= 0), 0.0, p)  # from order 1 on its slope there is infinite
     shared, lost = (p > 0) & (q != 0), (p > 0) & (q == 0)
     infinite = (jnp.any(lost) & (order >= 0)) | ~jnp.any(shared)
     kept = shared & ~infinite
     nothing = select(infinite, 0.0, -jnp.inf)
-    # A class that only `p` lacks adds nothing, with the slope of what it would add.
-    lost_weight = jnp.sum(select(kept | infinite | (p == q), 0.0, p))
+    # A class that `p` lacks adds nothing, with the slope of what it would add.
+    lost_weight = jnp.sum(select(kept | infinite, 0.0, p))
     met = jnp.sum(select(lost & ~infinite & (order == -1), q, 0.0))  # 0; at order 0 the formula is linear in `q`
     total = select(infinite, 1.0, jnp.sum(p))
     log_p = jnp.log(select(kept, p, 1.0))
