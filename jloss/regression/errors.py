@@ -125,7 +125,7 @@ def pseudo_huber(predictions: Array, targets: Array, *, delta: float = 1.0, **re
         delta: The slope far away, and the error at which it bends; positive.
 
     >>> pseudo_huber(jnp.array([1e-3, 3.0]), jnp.zeros(2), reduction="none")
-    Array([4.9999988e-07, 2.1622777e+00], dtype=float32)
+    Array([4.9999994e-07, 2.1622777e+00], dtype=float32)
 
     References:
         Charbonnier et al., Deterministic edge-preserving regularization in computed imaging, 1997. https://doi.org/10.1109/83.551699
