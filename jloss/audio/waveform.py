@@ -245,7 +245,8 @@ def ci_sdr(predictions: Array, targets: Array, *, filter_length: int = 512, epsi
     of predictions p and targets s, in decibels, over all filters h of `filter_length` taps. c is the share of the prediction's energy that
     delays of the target explain, kept between epsilon and 1 - epsilon: a silent signal costs 80 (for the default epsilon) with gradient 0,
     and a match -80, with gradient 0, too. `si_sdr` is far cheaper, and the same for a filter of one tap, but for the mean, which is not
-    subtracted here.
+    subtracted here. In float32 what is left 79 decibels down, with the default epsilon, is next to rounding, and so is its gradient;
+    second derivatives need a target that lacks no frequencies.
 
     Args:
         predictions: Estimated signals.
@@ -284,7 +285,7 @@ def ci_sdr(predictions: Array, targets: Array, *, filter_length: int = 512, epsi
     rest = select(rounding, rest - lax.stop_gradient(rest), rest)
     error, share = _energy(rest) + used, _dot(near, 2 * padded - near) - used  # Of these the lesser is exact, the other 1 less it.
     share, error = select(share <= error, share, 1 - error), select(share <= error, 1 - share, error)
-    return -10 * (jnp.log10(_above(share, epsilon)) - jnp.log10(_above(error, epsilon)))
+    return -10 * (jnp.log10(_between(share, error, epsilon)) - jnp.log10(_between(error, share, epsilon)))
 
 
 def pre_emphasis(signal: Array, coefficient: float | Array = 0.95) -> Array:
@@ -446,7 +447,11 @@ def _dot(a: Array, b: Array) -> Array:
     return jnp.vdot(a, b, precision=lax.Precision.HIGHEST)
 
 
-def _above(share: Array, epsilon: float | Array) -> Array:
-    """A share of energy, or epsilon with gradient 0 below it, and where only rounding tells them apart, as at a match."""
+def _between(share: Array, rest: Array, epsilon: float | Array) -> Array:
+    """A share of energy kept between epsilon and one less it, without gradient there and where only rounding tells it from them.
+
+    `rest` is what the share lacks of 1, to the last digit.
+    """
     least = jnp.asarray(epsilon).astype(share.dtype)
-    return select(share < least * (1 + float(jnp.finfo(share.dtype).eps) ** 0.5), least, share)
+    limit = least * (1 + float(jnp.finfo(share.dtype).eps) ** 0.5)
+    return select(share < limit, least, select(rest < limit, 1 - least, share))

@@ -248,8 +248,11 @@ def multilabel_margin(scores: Array, targets: Array, **reduce: Unpack[OverClasse
         https://papers.nips.cc/paper/1964-a-kernel-method-for-multi-labelled-classification
     """
     holds = targets > 0.5
-    level = lax.stop_gradient(jnp.max(select(holds, -jnp.inf, scores)))  # a class that holds may be so far above that it drowns the others
-    scores = scores - select(jnp.isfinite(level), level, 0.0)  # only differences count; small numbers keep more digits
+    # Only differences count, and small numbers keep more digits. One class may be so far above that it drowns the others: of the highest
+    # that holds and the highest that does not it is the lower that is near them.
+    sides = jnp.stack([select(holds, scores, -jnp.inf), select(holds, -jnp.inf, scores)])
+    level = lax.stop_gradient(jnp.min(jnp.max(sides, axis=-1)))
+    scores = scores - select(jnp.isfinite(level), level, 0.0)
     reach = select(holds, scores, scores + 1)
 
     def in_order(holds: Array) -> Array:

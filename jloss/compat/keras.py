@@ -22,6 +22,9 @@ anything else                               an error
 A loss with a length of its labels, such as `ctc`, takes labels that are padded with negative numbers at the end; Keras's own CTC
 pads with the blank, 0.
 
+As a metric it is the mean of the means of the batches, as any loss of Keras is; over all examples it is
+``keras.metrics.MeanMetricWrapper(loss(jloss.huber).call)``, which takes the values.
+
 A compiled model is saved with the name of its loss and the options. To load it in another program, import this module first.
 """
 

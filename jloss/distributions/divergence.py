@@ -194,11 +194,14 @@ def renyi_divergence(p: Array, q: Array, *, alpha: float = 0.5, **reduce: Unpack
         van Erven and Harremoës, Rényi Divergence and Kullback-Leibler Divergence, 2014. https://arxiv.org/abs/1206.2459
     """
     order = jnp.asarray(alpha) - 1
+    p = select((p <= 0) & (q == 0) & (order >= 0), 0.0, p)  # from order 1 on its slope there is infinite
     shared, lost = (p > 0) & (q != 0), (p > 0) & (q == 0)
     infinite = (jnp.any(lost) & (order >= 0)) | ~jnp.any(shared)
     kept = shared & ~infinite
     nothing = select(infinite, 0.0, -jnp.inf)
-    lost_weight = jnp.sum(select(lost & ~infinite, p, 0.0))
+    # A class that `p` lacks adds nothing, with the slope of what it would add.
+    lost_weight = jnp.sum(select(kept | infinite, 0.0, p))
+    met = jnp.sum(select(lost & ~infinite & (order == -1), q, 0.0))  # 0; at order 0 the formula is linear in `q`
     total = select(infinite, 1.0, jnp.sum(p))
     log_p = jnp.log(select(kept, p, 1.0))
     log_ratio = log_p - jnp.log(select(kept, q, 1.0))
@@ -209,8 +212,9 @@ def renyi_divergence(p: Array, q: Array, *, alpha: float = 0.5, **reduce: Unpack
 
     def far_from_one(order: Array) -> Array:
         similar = jnp.all(jnp.abs(order * log_ratio) < 0.5)  # there the two logarithms would leave only rounding of their difference
-        gain = jnp.sum(select(kept, p, 0.0) * jnp.expm1(select(similar, order * log_ratio, 0.0))) - lost_weight
-        apart = logsumexp(select(kept, log_p + order * log_ratio, nothing)) - jnp.log(total)
+        gain = jnp.sum(select(kept, p, 0.0) * jnp.expm1(select(similar, order * log_ratio, 0.0))) - lost_weight + met
+        log_sum = logsumexp(select(kept, log_p + order * log_ratio, nothing))
+        apart = log_sum - jnp.log(total) + met * jnp.exp(-log_sum)
         return select(similar, jnp.log1p(select(similar, gain / total, 0.0)), apart) / order
 
     return select(infinite, jnp.inf, lax.cond(jnp.abs(order) < 0.25, near_one, far_from_one, order))

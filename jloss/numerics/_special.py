@@ -127,6 +127,7 @@ def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
     Accurate near ``x = y``. 0 or inf at zeros as the limits say; a derivative that is infinite there is given as 0.
     """
     swap = alpha < 0.5  # exchanging x and y is exchanging a and 1 - a
+    rest = select(swap, alpha, 1 - alpha)  # a tiny `alpha` keeps its digits, which one minus it does not
     x, y, alpha = select(swap, y, x), select(swap, x, y), select(swap, 1 - alpha, alpha)
     inside = (x > 0) & (y > 0)
     p, q = select(inside, x, 1.0), select(inside, y, 1.0)
@@ -138,8 +139,8 @@ def power_divergence(x: Array, y: Array, alpha: Array) -> Array:
     close = power_divergence_near(gap, select(near, q, 1.0), alpha)
     p, q = select(near, 1.0, p), select(near, 0.5, q)
     log_ratio = jnp.log(p) - jnp.log(q)
-    far = (p * scaled_expm1(log_ratio, alpha - 1) - p + q) / alpha
-    return select(inside, size * select(near, close, far), power_divergence_at_zero(x, y, alpha))
+    far = (p * scaled_expm1(log_ratio, -rest) - p + q) / alpha
+    return select(inside, size * select(near, close, far), power_divergence_at_zero(x, y, alpha, rest))
 
 
 def power_divergence_near(gap: Array, y: Array, alpha: Array) -> Array:
@@ -151,10 +152,10 @@ def power_divergence_near(gap: Array, y: Array, alpha: Array) -> Array:
     return 0.5 * gap * w * series
 
 
-def power_divergence_at_zero(x: Array, y: Array, alpha: Array) -> Array:
-    """`power_divergence` where one number is 0; NaN elsewhere. For an `alpha` of 1/2 or more."""
-    without_x = y / alpha - select(alpha > 1, x / select(alpha > 1, alpha - 1, 1.0), 0.0)
-    without_y = select(alpha < 1, x / select(alpha < 1, 1 - alpha, 1.0), jnp.inf)
+def power_divergence_at_zero(x: Array, y: Array, alpha: Array, rest: Array) -> Array:
+    """`power_divergence` where one number is 0; NaN elsewhere. For an `alpha` of 1/2 or more; `rest` is one minus it."""
+    without_x = y / alpha + select(rest < 0, x / select(rest < 0, rest, 1.0), 0.0)
+    without_y = select(rest > 0, x / select(rest > 0, rest, 1.0), jnp.inf)
     return select(x == 0, without_x, select(y == 0, without_y, jnp.nan))
 
 

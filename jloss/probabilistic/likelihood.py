@@ -128,12 +128,13 @@ def tweedie_deviance(predictions: Array, targets: Array, *, power: float = 1.5, 
     order = 2 - jnp.asarray(power)
     low, inside = order < 0.5, (predictions > 0) & (targets > 0)
     x, y, alpha = select(low, predictions, targets), select(low, targets, predictions), select(low, 1 - order, order)
+    rest = select(low, order, 1 - order)
     near = inside & (jnp.abs(targets - predictions) < 0.125 * predictions)
     far = inside & ~near
     size = lax.stop_gradient(select(near, y, 1.0))
     scale = 1 / size
     close = size * power_divergence_near(select(near, x - y, 0.0) * scale, select(near, y, 1.0) * scale, alpha)
-    divergence = select(far, 0.0, select(near, close, power_divergence_at_zero(x, y, alpha)))
+    divergence = select(far, 0.0, select(near, close, power_divergence_at_zero(x, y, alpha, rest)))
     beside = divergence * select(far | (divergence == jnp.inf), 1.0, jnp.power(select(far, 1.0, predictions), 1 - power))
     return 2 * select(far, _deviance_of_far(select(far, predictions, 1.0), select(far, targets, 2.0), order), beside)
 

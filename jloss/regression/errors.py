@@ -115,7 +115,9 @@ def pseudo_huber(predictions: Array, targets: Array, *, delta: float = 1.0, **re
     .. math::
         \ell = \delta^2 \left(\sqrt{1 + (e/\delta)^2} - 1\right) \qquad e = \text{predictions} - \text{targets}
 
-    All derivatives exist. It is evaluated without the cancellation of the formula, so small errors keep their digits.
+    All derivatives exist. It is evaluated without the cancellation of the formula, so small errors keep their digits. An infinite
+    error has the gradient `delta`, as in `huber`. Infinite where a square overflows first: errors of 2e19 with a `delta` of 6e11
+    and more in float32.
 
     Args:
         predictions: Estimates.
@@ -123,15 +125,16 @@ def pseudo_huber(predictions: Array, targets: Array, *, delta: float = 1.0, **re
         delta: The slope far away, and the error at which it bends; positive.
 
     >>> pseudo_huber(jnp.array([1e-3, 3.0]), jnp.zeros(2), reduction="none")
-    Array([4.9999988e-07, 2.1622777e+00], dtype=float32)
+    Array([4.9999994e-07, 2.1622777e+00], dtype=float32)
 
     References:
         Charbonnier et al., Deterministic edge-preserving regularization in computed imaging, 1997. https://doi.org/10.1109/83.551699
     """
     error = predictions - targets
-    line = jnp.full_like(error, 4 / float(jnp.finfo(error.dtype).eps))  # from here on the curve is one; far out squares overflow
-    scaled = jnp.maximum(jnp.minimum(error / delta, line), -line)
-    return error * (delta * (scaled / (1 + jnp.sqrt(1 + jnp.square(scaled)))))
+    straight = jnp.abs(error) > _straight_from(delta, error)
+    near = select(straight, 0.0, error)
+    root = jnp.sqrt(1 + jnp.square(near / delta))
+    return select(straight, delta * jnp.abs(error), jnp.square(near) / (1 + root))
 
 
 @loss("(),()->()", "real real", epsilon="nonnegative")
@@ -140,8 +143,8 @@ def charbonnier(predictions: Array, targets: Array, *, epsilon: float = 1e-3, **
 
     .. math:: \ell = \sqrt{(\text{predictions} - \text{targets})^2 + \epsilon^2}
 
-    At a match the value is `epsilon`, not 0, and the gradient 0; `pseudo_huber` is the same curve scaled and moved to 0. Infinite,
-    with gradient 0, where a square overflows: from an error or an `epsilon` of 2e19 on in float32.
+    At a match the value is `epsilon`, not 0, and the gradient 0; `pseudo_huber` is the same curve scaled and moved to 0. The gradient
+    of an infinite error is its sign. Infinite, with gradient 0, for an `epsilon` whose square overflows: from 2e19 on in float32.
 
     Args:
         predictions: Estimates.
@@ -154,7 +157,10 @@ def charbonnier(predictions: Array, targets: Array, *, epsilon: float = 1e-3, **
     References:
         Lai et al., Deep Laplacian Pyramid Networks for Fast and Accurate Super-Resolution, 2017. https://arxiv.org/abs/1704.03915
     """
-    return safe_sqrt(jnp.square(predictions - targets) + jnp.square(epsilon))
+    error = predictions - targets
+    straight = jnp.abs(error) > _straight_from(epsilon, error)
+    curved = safe_sqrt(jnp.square(select(straight, 0.0, error)) + jnp.square(epsilon))
+    return select(straight, jnp.abs(error), curved)
 
 
 @loss("(),()->()", "real real")
@@ -389,6 +395,11 @@ def _huber(error: Array, delta: float) -> Array:
     small = jnp.abs(error) <= delta
     near = select(small, error, 0.0)
     return select(small, 0.5 * jnp.square(near), delta * (jnp.abs(error) - 0.5 * delta))
+
+
+def _straight_from(width: float | Array, error: Array) -> Array:
+    """The error from which on a hyperbola of this width is a line to the last digit; farther out its squares would overflow."""
+    return jnp.asarray(width) * (4 / float(jnp.finfo(error.dtype).eps))
 
 
 def _per_head(name: str, level: float | Array, errors: Array) -> Array:

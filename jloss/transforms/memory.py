@@ -97,7 +97,7 @@ def linear_head(loss: Loss, chunk_size: int | None = None, backward: Backward = 
     The new loss takes `hidden`, `kernel` (with `teacher` also `teacher_hidden`, `teacher_kernel`), the targets, and by keyword `bias`,
     `soft_cap` and `class_axis_name`. A kernel has a row per class: tied embeddings go in as they are; of a Flax `Dense` or `Linear` give
     ``kernel.T``. A `bias` of -inf takes out a row that only fills up the vocabulary; under a soft cap it does not, as no logit is then
-    below ``-soft_cap``: cut such rows off.
+    below ``-soft_cap``: cut such rows off. Of a logit beyond 8 caps the gradient, less than 5e-7 of what it was, is rounding in float32.
 
     >>> hidden, kernel, labels = jnp.ones((4, 2)), jnp.eye(3, 2), jnp.array([0, 1, 2, 0])
     >>> linear_head(cross_entropy, chunk_size=2)(hidden, kernel, labels), cross_entropy(hidden @ kernel.T, labels)

@@ -131,6 +131,18 @@ def test_ci_sdr_of_an_exact_match_is_at_its_limit(factor):
     np.testing.assert_allclose(gradients, np.zeros((2, 400)), atol=1e-6)
 
 
+@pytest.mark.parametrize("epsilon", [0.01, 0.2])
+def test_ci_sdr_of_a_large_epsilon_is_kept_between_its_limits(epsilon):
+    """Silence cost 20 for 19.956 at 0.01, and a match had the gradient of what its filter costs."""
+    signal = np.float32(draws((24,))[0])
+    limit = 10 * math.log10((1 - epsilon) / epsilon)
+    value_and_slopes = jax.value_and_grad(lambda p, s: jloss.ci_sdr(p, s, filter_length=3, epsilon=epsilon), (0, 1))
+    for p, wanted in ((signal, -limit), (0 * signal, limit)):
+        value, slopes = value_and_slopes(p, signal)
+        np.testing.assert_allclose(value, wanted, rtol=1e-6)
+        np.testing.assert_array_equal(slopes, 0.0)
+
+
 @pytest.mark.slow
 def test_the_second_derivative_of_ci_sdr():
     """By differences of gradients: the best filter moves with the signals."""

@@ -97,10 +97,13 @@ def test_multilabel_margin_is_the_sum_over_pairs():
 
 
 @pytest.mark.parametrize("classes", [9, 200])  # compared, sorted
-def test_a_right_answer_far_ahead_drowns_no_other(classes):
+@pytest.mark.parametrize("far", [2.0**26, -(2.0**26)])
+@pytest.mark.parametrize("outlier", [3, 4])
+def test_one_class_far_from_the_others_drowns_none(classes, outlier, far):
+    """The third holds, the fourth does not. Beside a wrong one 1e7 ahead the others had a third of their gradient, at 1e8 none."""
     (scores,) = draws((classes,))
     scores, holds = np.array(scores, np.float64), np.arange(classes) % 3 == 0
-    scores[3] = 2.0**26
+    scores[outlier] = far
     gaps = 1 + scores[None, :] - scores[:, None]
     close = holds[:, None] & ~holds[None, :] & (gaps > 0)
     wanted = np.sum(gaps, where=close) / classes, (np.sum(close, axis=0) - np.sum(close, axis=1)) / classes

@@ -128,6 +128,48 @@ def test_the_renyi_divergence_of_a_match_is_0(alpha):
     np.testing.assert_allclose(compiled(p, q), wanted, atol=2e-7)
 
 
+def slopes_of_renyi(p, q, alpha):
+    """Of ``log(sum p**a q**(1-a) / sum p) / (a - 1)`` in `p` and `q`, where both exist: above order 1 and at 0, where p**0 is 1 or 0."""
+    inside = (p > 0) & (q > 0)
+    ratio = np.where(inside, p, 0.0) / np.where(inside, q, 1.0)
+    if alpha == 0:
+        return np.full(p.shape, 1 / p.sum()), np.where(p > 0, -1.0, 0.0) / q[p > 0].sum()
+    total = np.sum(q * ratio**alpha)
+    return (alpha * ratio ** (alpha - 1) / total - 1 / p.sum()) / (alpha - 1), -(ratio**alpha) / total
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.1, 1.2, 1.5, 2.0, 3.0])
+def test_renyi_has_its_slope_where_a_probability_is_0(alpha):
+    """In a `p` of 0 it was -0.2 for -1 where all ratios are near 1; in a `q` of 0 at order 0 it was 0."""
+    pairs = [([0.0, 0.3, 0.7], [0.2, 0.3, 0.5]), ([0.0, 0.3, 0.7], [0.05, 0.6, 0.35]), ([0.0, 0.01, 0.99], [0.2, 0.6, 0.2])]
+    pairs += [([0.2, 0.3, 0.5], [0.0, 0.3, 0.7]), ([0.2, 0.79, 0.01], [0.0, 0.3, 0.7])] if alpha == 0 else []
+    for p, q in pairs:
+        _, (in_p, in_q, _) = VALUE_AND_SLOPES[jloss.renyi_divergence](np.float32(p), np.float32(q), jnp.float32(alpha))
+        wanted_in_p, wanted_in_q = slopes_of_renyi(np.array(p), np.array(q), alpha)
+        occurs = (np.array(p) > 0) | (alpha > 0)  # at order 0 the value jumps in a `p` of 0
+        np.testing.assert_allclose(in_p[occurs], wanted_in_p[occurs], rtol=1e-5)
+        np.testing.assert_allclose(in_q, wanted_in_q, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 1.0, 1.1, 2.0])
+def test_renyi_in_a_class_that_both_lack(alpha):
+    """More of it costs ``log(1 + p) / (1 - alpha)`` below order 1, at a match and elsewhere, and infinity from there on: 0 is given."""
+    for q in ([0.0, 0.3, 0.7], [0.0, 0.35, 0.65], [0.0, 0.9, 0.1]):
+        _, (in_p, in_q, _) = VALUE_AND_SLOPES[jloss.renyi_divergence](np.float32([0.0, 0.3, 0.7]), np.float32(q), jnp.float32(alpha))
+        np.testing.assert_allclose(in_p[0], 1 / (1 - alpha) if alpha < 1 else 0.0, rtol=1e-5)
+        assert in_q[0] == 0
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 1e-5, 1e-8, 1e-20])
+def test_the_alpha_divergence_keeps_the_digits_of_a_tiny_order(alpha):
+    """It divided by one minus one minus `alpha`: at 1e-5 a thousandth off, at 1e-8 infinite.."""
+    value, (_, in_q, in_alpha) = VALUE_AND_SLOPES[jloss.alpha_divergence](np.float32([0, 1]), np.float32([0.25, 1]), jnp.float32(alpha))
+    np.testing.assert_allclose(value, 0.25 / np.float32(alpha), rtol=1e-6)
+    np.testing.assert_allclose(in_q, [1 / np.float32(alpha), 0.0], rtol=1e-6, atol=1e-6)
+    if alpha > 1e-18:
+        np.testing.assert_allclose(in_alpha, -0.25 / np.float64(np.float32(alpha)) ** 2, rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_renyi_joins_its_two_forms():
     p, q = distributions(6, 5, seed=2)

@@ -73,9 +73,43 @@ def test_the_gradient_is_0_where_the_loss_is():
 
 
 def test_an_infinite_error_has_a_finite_gradient():
-    for loss, far in ((jloss.huber, 1.0), (jloss.smooth_l1, 1.0), (jloss.log_cosh, 1.0), (jloss.tukey_biweight, 0.0), (jloss.welsch, 0.0)):
+    linear = (
+        jloss.huber,
+        jloss.smooth_l1,
+        jloss.log_cosh,
+        jloss.pseudo_huber,
+        jloss.charbonnier,
+        jloss.absolute_error,
+        jloss.epsilon_insensitive,
+    )
+    bounded = (jloss.tukey_biweight, jloss.welsch, jloss.geman_mcclure, jloss.cauchy, jloss.general_robust)
+    for loss, far in [(loss, 1.0) for loss in linear] + [(loss, 0.0) for loss in bounded]:
         assert slope(loss, INF) == far, loss
         assert slope(loss, -INF) == -far, loss
+        assert (loss(jnp.float32(INF), jnp.float32(0)) == INF) == bool(far), loss
+    assert slope(jloss.pseudo_huber, INF, delta=3.0) == 3.0
+    assert slope(jloss.charbonnier, INF, epsilon=0.0) == 1.0
+
+
+@pytest.mark.parametrize("error", [3e-3, 1.0, 3e3, 1e5, 1e18, 1e20, 3e38])
+def test_charbonnier_keeps_its_slope_far_out(error):
+    """From errors of 2e19 on the square overflowed: it was infinite, without a gradient."""
+    exact = math.hypot(float(np.float32(error)), 1e-3)
+    np.testing.assert_allclose(jloss.charbonnier(jnp.float32(error), jnp.float32(0)), exact, rtol=3e-7)
+    np.testing.assert_allclose(slope(jloss.charbonnier, -error), -float(np.float32(error)) / exact, rtol=3e-7)
+
+
+@pytest.mark.parametrize("delta", [1e-12, 1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("ratio", [1e-10, 1e-3, 1.0, 1e3, 1e6, 3e7, 4e7, 1e10])
+def test_pseudo_huber_is_the_curve_from_end_to_end(ratio, delta):
+    error, delta = float(np.float32(ratio * delta)), float(np.float32(delta))
+    root = math.hypot(1, error / delta)
+    value, (gradient, in_delta) = jax.value_and_grad(lambda e, d: jloss.pseudo_huber(e, jnp.zeros_like(e), delta=d), (0, 1))(
+        jnp.float32(error), jnp.float32(delta)
+    )
+    np.testing.assert_allclose(value, error * (error / (1 + root)), rtol=1e-6, atol=1.2e-38)
+    np.testing.assert_allclose(gradient, error / root, rtol=1e-6)
+    np.testing.assert_allclose(in_delta, delta * ((error / delta) ** 2 / (1 + root)) ** 2 / root, rtol=2e-6, atol=1.2e-38)
 
 
 def test_huber_has_the_curvature_of_its_pieces():
