@@ -96,6 +96,26 @@ def in_one_shape(name: str, **given: Array) -> list[Array]:
         ) from None
 
 
+def in_equal_shapes(name: str, input: Array, target: Array) -> list[Array]:
+    """Input and target, floating, where torch stretches neither: a number is not that of a whole vector."""
+    if target.shape != input.shape:
+        raise ValueError(f"{name}: `target` must have the shape of `input`, {input.shape}, got {target.shape}.")
+    return as_floats(input, target)
+
+
+def of_each_row(name: str, shape: tuple[int, ...], axis: int, target: Array, of: str = "`input`") -> Array:
+    """Class indices, one per row of logits of this shape; torch takes (1,) for a single row, too. Many would share the row."""
+    wanted = shape[:axis] + shape[axis + 1 :]
+    if target.shape == wanted:
+        return target
+    if not wanted and target.shape == (1,):
+        return target.reshape(())
+    raise ValueError(
+        f"{name}: `target` of class indices must have the shape of {of} without axis {axis}, {wanted} of {shape}, got {target.shape}."
+        + (" Of one-hot rows say target.astype(float)." if target.shape == shape and "entropy" in name else "")
+    )
+
+
 def in_input_shape(name: str, input: Array, target: Array) -> list[Array]:
     """`in_one_shape` where the target may be stretched, the input not."""
     pair = in_one_shape(name, input=input, target=target)

@@ -56,11 +56,13 @@ from jloss.compat._torch import (
     check_weight,
     class_axis,
     class_weight,
+    in_equal_shapes,
     in_input_shape,
     in_one_shape,
     is_zero,
     lift,
     of_arrays,
+    of_each_row,
     over_count,
     ratio,
     reduction_of,
@@ -164,6 +166,7 @@ def cross_entropy(
         smooth = (1 - label_smoothing) * target + label_smoothing / classes
         soft = smooth if weight is None else smooth * along(weight, axis, input.ndim)
         return over_count(jloss.soft_cross_entropy(input, soft, axis=axis, reduction="none"), None, how)
+    target = of_each_row("cross_entropy", input.shape, axis, target)
     where = target != ignore_index
     if weight is None:
         return call(jloss.cross_entropy, input, target, label_smoothing=label_smoothing, axis=axis, where=where, reduction=how)
@@ -186,7 +189,9 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.nll` of log-probabilities with classes on axis 1; the mean divides by the weights of the labels."""
-    where, axis = target != ignore_index, class_axis("nll_loss", input)
+    axis = class_axis("nll_loss", input)
+    target = of_each_row("nll_loss", input.shape, axis, target)
+    where = target != ignore_index
     weight = class_weight("nll_loss", weight, input.shape[axis])
     weights = None if weight is None else weight_of_label(weight, target, where)
     return call(jloss.nll, input, target, axis=axis, where=where, weights=weights, reduction=reduction_of(size_average, reduce, reduction))
@@ -220,7 +225,10 @@ def linear_cross_entropy(
     """
     ignored = -100 if ignore_index is None else ignore_index
     size = getattr(options, "batch_chunk_size", options)
-    plain = linear_weight.ndim == 2 and weight is None and jnp.issubdtype(target.dtype, jnp.integer)
+    indices = jnp.issubdtype(target.dtype, jnp.integer)
+    if indices:
+        target = of_each_row("linear_cross_entropy", (*input.shape[:-1], *linear_weight.shape[:-1]), input.ndim - 1, target, "the logits")
+    plain = linear_weight.ndim == 2 and weight is None and indices
     if options is not None and plain:
         head = jloss.transforms.linear_head(jloss.cross_entropy, chunk_size=size)
         where = target != ignored
@@ -243,7 +251,7 @@ def binary_cross_entropy(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.binary_cross_entropy` of probabilities; a weighted mean divides by the number of elements."""
-    values = jloss.binary_cross_entropy(*as_floats(input, target), reduction="none")
+    values = jloss.binary_cross_entropy(*in_equal_shapes("binary_cross_entropy", input, target), reduction="none")
     return over_count(values, weight, reduction_of(size_average, reduce, reduction), "binary_cross_entropy")
 
 
@@ -258,8 +266,8 @@ def binary_cross_entropy_with_logits(
     pos_weight: Array | None = None,
 ) -> Array:
     """`jloss.sigmoid_cross_entropy`; `pos_weight` and `weight` broadcast to the input, the mean divides by the elements."""
-    input, target = as_floats(input, target)
     name = "binary_cross_entropy_with_logits"
+    input, target = in_equal_shapes(name, input, target)
     positive = 1.0 if pos_weight is None else spread_into(name, "pos_weight", pos_weight, input.shape)
     values = jloss.sigmoid_cross_entropy(input, target, positive_weight=positive, reduction="none")
     return over_count(values, weight, reduction_of(size_average, reduce, reduction), name)
@@ -444,10 +452,10 @@ def multi_margin_loss(
     """`jloss.multi_margin`; the weight of the label's class multiplies, and the mean divides by the count."""
     input = jnp.atleast_1d(input)
     weight = class_weight("multi_margin_loss", weight, input.shape[-1])
-    if target.size != np.prod(input.shape[:-1], dtype=int):
+    rows = input.shape[:-1]
+    if target.shape != rows and not (rows in ((), (1,)) and target.shape in ((), (1,))):  # a row has a number or one of a single axis
         raise ValueError(f"multi_margin_loss: `target` must have one class index per row of `input`, {input.shape}, got {target.shape}.")
-    target = target.reshape(input.shape[:-1])
-    values = jloss.multi_margin(input, target, p=p, margin=margin, reduction="none")
+    values = jloss.multi_margin(input, target.reshape(rows), p=p, margin=margin, reduction="none").reshape(target.shape)
     weights = None if weight is None else weight_of_label(weight, target, jnp.ones(target.shape, bool))
     return over_count(values, weights, reduction_of(size_average, reduce, reduction), "multi_margin_loss")
 
@@ -458,6 +466,10 @@ def multilabel_margin_loss(
 ) -> Array:
     """`jloss.multilabel_margin` of class indices, a negative one ending the list; a class named twice counts twice."""
     input, target = jnp.atleast_1d(input), jnp.atleast_1d(target)
+    if target.shape != input.shape:
+        raise ValueError(
+            f"multilabel_margin_loss: `target` must have the shape of `input`, {input.shape}, got {target.shape}; -1 ends a list."
+        )
     classes = input.shape[-1]
     listed = jnp.cumsum((target < 0).astype(jnp.int32), axis=-1) == 0
     hit = listed[..., None] & (jax.nn.one_hot(target, classes) > 0)
@@ -487,6 +499,8 @@ def multilabel_soft_margin_loss(
     how = reduction_of(size_average, reduce, reduction)
     name = "multilabel_soft_margin_loss"
     input, target = in_input_shape(name, input, target)
+    if not input.ndim or not input.shape[-1]:
+        raise ValueError(f"{name}: `input` must have the axes (C) or (N, C), and one class at least, got shape {input.shape}.")
     if weight is None:
         return call(jloss.multilabel_soft_margin, input, target, reduction=how)
     terms = jloss.sigmoid_cross_entropy(input, target, reduction="none")
@@ -504,11 +518,14 @@ def cosine_embedding_loss(
     reduction: str = "mean",
 ) -> Array:
     """`jloss.cosine_embedding`; a target of 0 or below asks for dissimilarity."""
+    if jnp.ndim(target) != jnp.ndim(input1) - 1:
+        raise ValueError(
+            f"cosine_embedding_loss: `target` must have one axis less than `input1`, {jnp.shape(input1)}, got {jnp.shape(target)}."
+        )
     signs = jnp.where(target > 0, 1.0, -1.0)
-    rows = signs[..., None] if signs.ndim else signs
-    input1, input2, rows = in_one_shape("cosine_embedding_loss", input1=input1, input2=input2, target=rows)
+    input1, input2, _ = in_one_shape("cosine_embedding_loss", input1=input1, input2=input2, target=signs[..., None])
     how = reduction_of(size_average, reduce, reduction)
-    return call(jloss.cosine_embedding, input1, input2, rows[..., 0], margin=float(margin), reduction=how)
+    return call(jloss.cosine_embedding, input1, input2, jnp.broadcast_to(signs, input1.shape[:-1]), margin=float(margin), reduction=how)
 
 
 @of_arrays
@@ -612,6 +629,7 @@ def adaptive_log_softmax_with_loss(input: Array, target: Array, parameters: Any,
         parameters: The pytree of head and tails.
         cutoffs: The first class of each tail cluster, and the number of classes.
     """
+    target = of_each_row("adaptive_log_softmax_with_loss", input.shape, input.ndim - 1, target)
     losses = jloss.adaptive_log_softmax(input, target, parameters, cutoffs=tuple(cutoffs), reduction="none")
     return AdaptiveOutput(-losses, jnp.mean(losses))
 

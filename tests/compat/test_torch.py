@@ -277,9 +277,15 @@ REFUSED = [
     ("soft_margin_loss", [(3, 1), (3,)], {}, "must have equal shapes"),
     ("multilabel_soft_margin_loss", [(3, 1), (3, 4)], {}, "does not fit"),
     ("multilabel_soft_margin_loss", [(3, 2), (3, 2)], {"weight": (4, 3, 2)}, "`weight` must broadcast to the shape of `input`, (3, 2)"),
-    ("binary_cross_entropy", [(3, 2), (3, 1)], {}, "batch axes"),
+    ("binary_cross_entropy", [(3, 2), (3, 1)], {}, "binary_cross_entropy: `target` must have the shape of `input`, (3, 2), got (3, 1)"),
+    ("binary_cross_entropy", [(3,), ()], {}, "binary_cross_entropy: `target` must have the shape of `input`, (3,), got ()"),
+    ("binary_cross_entropy", [(), (3,)], {}, "binary_cross_entropy: `target` must have the shape of `input`, (), got (3,)"),
     ("binary_cross_entropy", [(3, 2), (3, 2)], {"weight": (3,)}, "`weight` must broadcast to the shape of `input`, (3, 2), got (3,)"),
-    ("binary_cross_entropy_with_logits", [(3, 2), (2,)], {}, "batch axes"),
+    ("binary_cross_entropy_with_logits", [(3, 2), (2,)], {}, "`target` must have the shape of `input`, (3, 2), got (2,)"),
+    ("binary_cross_entropy_with_logits", [(3,), ()], {}, "`target` must have the shape of `input`, (3,), got ()"),
+    ("multilabel_soft_margin_loss", [(2, 0), (2, 0)], {"weight": (2, 1)}, "one class at least, got shape (2, 0)"),
+    ("multilabel_soft_margin_loss", [(), ()], {}, "multilabel_soft_margin_loss: `input` must have the axes (C) or (N, C)"),
+    ("cosine_embedding_loss", [(4, 3), (4, 3), ()], {}, "`target` must have one axis less than `input1`, (4, 3), got ()"),
     ("binary_cross_entropy_with_logits", [(3, 2), (3, 2)], {"weight": (4, 3, 2)}, "`weight` must broadcast"),
     ("binary_cross_entropy_with_logits", [(3, 2), (3, 2)], {"pos_weight": (3,)}, "`pos_weight` must broadcast"),
     ("gaussian_nll_loss", [(3, 4), (4,), (3, 4)], {}, "must have equal shapes"),
@@ -294,6 +300,62 @@ REFUSED = [
 def test_shapes_that_are_a_mistake(name, shapes, keywords, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         getattr(F, name)(*drawn(*shapes), **{k: drawn(shape)[0] for k, shape in keywords.items()})
+
+
+CLASS_INDICES = [
+    ("cross_entropy", (3,), (3,), "without axis 0, () of (3,), got (3,). Of one-hot rows say target.astype(float)"),
+    ("cross_entropy", (3,), (2,), "without axis 0, () of (3,), got (2,)"),
+    ("cross_entropy", (2, 3), (), "without axis 1, (2,) of (2, 3), got ()"),
+    ("cross_entropy", (2, 3, 4), (2, 3), "without axis 1, (2, 4) of (2, 3, 4), got (2, 3)"),
+    ("nll_loss", (3,), (2,), "nll_loss: `target` of class indices must have the shape of `input` without axis 0, () of (3,), got (2,)"),
+    ("nll_loss", (2, 3), (2, 1), "without axis 1, (2,) of (2, 3), got (2, 1)"),
+    ("multilabel_margin_loss", (3,), (2,), "multilabel_margin_loss: `target` must have the shape of `input`, (3,), got (2,)"),
+    ("multilabel_margin_loss", (3,), (2, 3), "`target` must have the shape of `input`, (3,), got (2, 3)"),
+    ("multilabel_margin_loss", (2, 3), (2, 1), "`target` must have the shape of `input`, (2, 3), got (2, 1)"),
+    ("multi_margin_loss", (2, 3), (2, 1), "one class index per row of `input`, (2, 3), got (2, 1)"),
+    ("multi_margin_loss", (2, 3), (1, 2), "one class index per row of `input`, (2, 3), got (1, 2)"),
+]
+
+
+@pytest.mark.parametrize(("name", "input", "target", "said"), CLASS_INDICES)
+def test_class_indices_that_are_not_those_of_the_rows(name, input, target, said):
+    """Torch refuses them, too; a single row would be shared by all indices, and one-hot rows be taken for classes 0 and 1."""
+    with pytest.raises(ValueError, match=re.escape(said)):
+        getattr(F, name)(jnp.zeros(input), jnp.zeros(target, int))
+
+
+@pytest.mark.parametrize("options", [None, 2])
+def test_one_hidden_state_is_not_shared_by_many_labels(options):
+    with pytest.raises(ValueError, match=r"linear_cross_entropy: .* of the logits without axis 0, \(\) of \(5,\), got \(2,\)"):
+        F.linear_cross_entropy(jnp.ones(4), jnp.ones((5, 4)), jnp.array([0, 1]), options=options)
+    parameters = jloss.init_adaptive_log_softmax(jax.random.key(0), 4, 6, cutoffs=(2, 4))
+    with pytest.raises(ValueError, match=r"adaptive_log_softmax_with_loss: .* without axis 0, \(\) of \(4,\), got \(2,\)"):
+        F.adaptive_log_softmax_with_loss(jnp.ones(4), jnp.array([0, 1]), parameters, (2, 4))
+
+
+@pytest.mark.parametrize(("name", "shape"), [("cross_entropy", ()), ("nll_loss", ()), ("multi_margin_loss", (1,))])
+def test_a_single_row_takes_its_index_as_a_list_of_one(name, shape):
+    """`multi_margin_loss` of torch then gives a list, too, the others a number."""
+    row = jnp.log(jnp.array([0.5, 0.25, 0.25]))
+    value = getattr(F, name)(row, jnp.array([1]), reduction="none")
+    wanted = {"cross_entropy": np.log(4), "nll_loss": np.log(4), "multi_margin_loss": (1 + np.log(2) + 1) / 3}[name]
+    assert value.shape == shape
+    np.testing.assert_allclose(value, np.full(shape, wanted), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0)])
+def test_vectors_without_features_have_a_cosine_of_0(shape):
+    """As in torch; that of one alone was an error that named nothing."""
+    for sign, wanted in ((1, 1.0), (-1, 0.5)):
+        value = F.cosine_embedding_loss(jnp.zeros(shape), jnp.zeros(shape), jnp.full(shape[:-1], sign), margin=-0.5, reduction="none")
+        np.testing.assert_allclose(value, np.full(shape[:-1], wanted), rtol=1e-6)
+
+
+def test_a_row_of_a_matrix_takes_its_index_as_a_number():
+    """Torch's value of `multi_margin_loss` has the shape of the target."""
+    value = F.multi_margin_loss(jnp.array([[0.5, 0.0, 0.0]]), jnp.array(1), reduction="none")
+    assert value.shape == ()
+    np.testing.assert_allclose(value, (1.5 + 1) / 3, rtol=1e-6)
 
 
 def test_a_negative_variance_is_refused():
