@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# arch 8.0.0: the first partial moment of Student's t, of which the expected shortfall is made, is inf or nan from 343 degrees of freedom on, although
-# 500 are allowed: it is a quotient of two gamma functions, each of which is over 1e308 there. So is the third.
+# arch 8.0.0: the first partial moment of Student's t, of which the expected shortfall is made, is inf or nan from 343 degrees of freedom on,
+# although 500 are allowed: it is a quotient of two gamma functions, each of which is over 1e308 there. So is the third.
 #
 # Guess: close to those of the normal distribution, -0.3989 up to the mean and -0.1031 up to -1.645, for many degrees.
-# Seen:  -0.39865 and -0.10318 at 340 degrees and nan at 345, 400 and 500, where the second moment and the likelihood are right. Residuals that are
-#        nearly normal are fitted with such degrees, and a shortfall of nan follows from a value at risk that is a number.
+# Seen:  -0.39865 and -0.10318 at 340 degrees and nan at 345, 400 and 500, where the second moment and the likelihood are right. Residuals that
+#        are nearly normal are fitted with such degrees, and a shortfall of nan follows from a value at risk that is a number.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# fairlearn 0.15.0: in a group without a positive example the share of them that is found is taken as 0, so that a classifier without an error is as
-# unfair as can be: the true positive rate divides 0 by 0.
+# fairlearn 0.15.0: in a group without a positive example the share of them that is found is taken as 0, so that a classifier without an error
+# is as unfair as can be: the true positive rate divides 0 by 0.
 #
 # Guess: predictions that equal the labels have differences of 0 between groups and ratios of 1, whatever the labels are, or nan.
 # Seen:  1 for equal_opportunity_difference and equalized_odds_difference, 0 for their ratios, if one group of three has no positive label. If

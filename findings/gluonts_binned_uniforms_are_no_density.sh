@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# gluonts 0.17.0, torch 2.13.0: log_prob and pdf of BinnedUniforms are the probability of the bin, not divided by its width, the mean is divided by
-# the number of bins once too often, and the mode of equal bins is the sum of their centres.
+# gluonts 0.17.0, torch 2.13.0: log_prob and pdf of BinnedUniforms are the probability of the bin, not divided by its width, the mean is
+# divided by the number of bins once too often, and the mode of equal bins is the sum of their centres.
 #
 # Guess: uniform on 0 to 10 in five bins: a density of 0.1, a mean of 5, and a mode from 0 to 10.
-# Seen:  0.2, 1 and 25; the median is 5, and the distribution function is right. So 25 of the densities of four bins from 0 to 100 make one
-#        proper one. SplicedBinnedPareto puts proper densities of its tails beside those of its bins: ten bins of 10 have 9.1 in all, so
-#        that what lies in the tails is unlikely by a factor of 10, and its mean is 5 for one centred at 50. In its tails the exponent is taken of
-#        xi + 1e-6: with xi = 1e-6 the density at 1 is 0.62 and not 0.37.
+# Seen:  0.2, 1 and 25; median and distribution function are right. The densities of four bins from 0 to 100 integrate to 25. In
+#        SplicedBinnedPareto the tails have proper densities and the bins between them have not: with ten bins of 10 all together integrate to
+#        9.1, an outcome in a tail counts a tenth of what it should beside one in a bin, and the mean is 5 where 50 is the centre. In the tails
+#        1 / xi is 1 / (xi + 1e-6): with xi = 1e-6 the density at 1 is 0.62 and not 0.37.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# gluonts 0.17.0, torch 2.13.0: NegativeBinomialOutput.distribution adds the logarithm of the scale to the logits that it is given, in place: each
-# call with the same parameters is another distribution, and what the network returned is changed.
+# gluonts 0.17.0, torch 2.13.0: NegativeBinomialOutput.distribution adds the logarithm of the scale to the logits that it is given, in place:
+# each call with the same parameters is another distribution, and what the network returned is changed.
 #
 # Guess: two calls with the same parameters and scale give the same distribution: the mean 20 for a count of 2, logits of 0 and a scale of 10.
 # Seen:  20, 200 and 2000. The loss of an outcome of 20 is 3.66, 6.38 and 10.79, so that a loss that is taken twice, or a loss and then a

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# gluonts 0.17.0, torch 2.13.0: the ranked probability score of DiscreteDistribution, which DeepNPTS is trained with, is best for a forecast that
-# is certain, whatever may happen: it weighs all its quantile losses alike, at levels that the forecast chooses itself.
+# gluonts 0.17.0, torch 2.13.0: the ranked probability score of DiscreteDistribution, which DeepNPTS is trained with, is best for a forecast
+# that is certain, whatever may happen: it weighs all its quantile losses alike, at levels that the forecast chooses itself.
 #
 # Guess: the score of a forecast is best, on average, if it is the distribution of the outcomes, and the worst that it can be for one that is
 #        certain of an outcome that hardly comes.

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# gluonts 0.17.0, torch 2.13.0: StdScaler divides by the root of the variance plus 1e-5, its minimum_scale, which by its documentation is the scale of
-# what is constantly zero: a series with a deviation below 0.003 is not brought to one of 1.
+# gluonts 0.17.0, torch 2.13.0: StdScaler divides by the root of the variance plus 1e-5, its minimum_scale, which by its documentation is the
+# scale of what is constantly zero: a series with a deviation below 0.003 is not brought to one of 1.
 #
 # Guess: a series is scaled to a deviation of 1, whatever its unit, unless it is constant, whose scale is then 1e-5.
-# Seen:  a deviation of 0.3 if it was 0.001, of 0.03 if it was 0.0001, and 0.95 for 0.01. The scale of a constant one is 0.00316. Daily returns and
-#        shares, in units of 1, go into the network as if they hardly moved, and what it is to predict is as small. MeanScaler brings them to 1.
+# Seen:  a deviation of 0.3 if it was 0.001, of 0.03 if it was 0.0001, and 0.95 for 0.01. The scale of a constant one is 0.00316. Daily returns
+#        and shares, in units of 1, go into the network as if they hardly moved, and what it is to predict is as small. MeanScaler brings them
+#        to 1.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# gluonts 0.17.0, torch 2.13.0: the location of TruncatedNormal is counted from the middle of its bounds, although by its documentation "the raw
-# value is kept", and far from the bounds neither its mean lies between them nor do its densities add up: their divisor is held above 1e-6.
+# gluonts 0.17.0, torch 2.13.0: the location of TruncatedNormal is counted from the middle of its bounds, although by its documentation "the
+# raw value is kept", and far from the bounds neither its mean lies between them nor do its densities add up: their divisor is held above 1e-6.
 #
 # Guess: a location of 2 and a scale of 1 between 0 and 10 have the mean 2.0552, and a value of 20 has no density there.
-# Seen:  6.9956, the one of a location of 7. Only between -1 and 1, the default, or other bounds that are symmetric, it is where it says. 20 has the
-#        log density of 10, -5.42. A location of 5 with a scale of 0.5, between -1 and 1, has the mean 5, and -20.0 at 0.9 for 1.17. A series whose
-#        forecast runs into its bound costs 21 more than it should.
+# Seen:  6.9956, the one of a location of 7. Only between -1 and 1, the default, or other bounds that are symmetric, it is where it says. 20
+#        has the log density of 10, -5.42. A location of 5 with a scale of 0.5, between -1 and 1, has the mean 5, and -20.0 at 0.9 for 1.17. A
+#        series whose forecast runs into its bound costs 21 more than it should.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

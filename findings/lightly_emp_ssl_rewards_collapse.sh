@@ -2,11 +2,11 @@
 # lightly 1.6.0, torch 2.13.0: EMPSSLLoss adds the coding rate of the embeddings, which the paper has maximised so that they spread, instead of
 # taking it off: the loss is best where all embeddings are the same.
 #
-# Guess: two equal views of 64 embeddings that are spread over the sphere have a lower loss than two of 64 equal embeddings, as the similarity of
-#        views, the other term, is 1 for both.
+# Guess: two equal views of 64 embeddings that are spread over the sphere have a lower loss than two of 64 equal embeddings, as the similarity
+#        of views, the other term, is 1 for both.
 # Seen:  -192.99 for spread ones and -198.14 for equal ones. Gradient descent on unit vectors in eight dimensions brings all onto one line: the
-#        mean squared cosine of two of them goes from 0.125 to 1. With the rate taken off, as in the paper, it goes to 0.111. The loss falls
-#        as it should while the features of different images become one.
+#        mean squared cosine of two of them goes from 0.125 to 1. With the rate taken off, as in the paper, it goes to 0.111. The loss falls as
+#        it should while the features of different images become one.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

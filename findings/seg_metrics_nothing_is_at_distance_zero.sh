@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# seg-metrics 1.2.8: a prediction without a single voxel has all surface distances 0, the best there are: where a mask is empty its distance map is
-# set to 0, and the distances of the other surface are read from it.
+# seg-metrics 1.2.8: a prediction without a single voxel has all surface distances 0, the best there are: where a mask is empty its distance
+# map is set to 0, and the distances of the other surface are read from it.
 #
 # Guess: inf or nan, or the size of the image, for the Hausdorff and the mean distance of an empty prediction, or of one where nothing is.
-# Seen:  0 for hd, hd95, msd, mdsd and stdsd of both, beside a Dice score of 0, where a cube that is one voxel off has 1, 1 and 0.385, and one that
-#        does not meet the true one 4.36. A model that finds nothing has the smallest mean distance over patients. What is logged then speaks
-#        of precision and recall only.
+# Seen:  0 for hd, hd95, msd, mdsd and stdsd of both, beside a Dice score of 0, where a cube that is one voxel off has 1, 1 and 0.385, and one
+#        that does not meet the true one 4.36. A model that finds nothing has the smallest mean distance over patients. What is logged then
+#        speaks of precision and recall only.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

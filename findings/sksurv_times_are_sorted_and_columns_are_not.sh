@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# scikit-survival 0.28.0: brier_score, integrated_brier_score and cumulative_dynamic_auc sort the times that they are given, and not the columns of
-# the estimate that belong to them: with times that do not rise, each column is scored at another time.
+# scikit-survival 0.28.0: brier_score, integrated_brier_score and cumulative_dynamic_auc sort the times that they are given, and not the
+# columns of the estimate that belong to them: with times that do not rise, each column is scored at another time.
 #
 # Guess: by the documentation column i of the estimate belongs to times[i]: the order does not matter, or times that do not rise are refused.
-# Seen:  with the times 2 and 0.5, and the columns in that order, Brier scores of 0.348 and 0.251 for 0.182 and 0.127, an integral of 0.300 for 0.154
-#        and dynamic areas of 0.787 and 0.159 for 0.213 and 0.841. as_integrated_brier_score_scorer asks its model at the times as they are
-#        given, so that in a grid search it has 0.298 for 0.154. brier_score returns the times, in the order of its scores, and so shows it.
+# Seen:  with the times 2 and 0.5, and the columns in that order, Brier scores of 0.348 and 0.251 for 0.182 and 0.127, an integral of 0.300 for
+#        0.154 and dynamic areas of 0.787 and 0.159 for 0.213 and 0.841. as_integrated_brier_score_scorer asks its model at the times as they
+#        are given, so that in a grid search it has 0.298 for 0.154. brier_score returns the times, in the order of its scores, and so shows
+#        it.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

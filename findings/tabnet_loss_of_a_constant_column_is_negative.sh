@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# pytorch-tabnet 4.1.0, torch 2.13.0: the loss of the unsupervised pretraining divides the squared error of a column that is constant in the batch by
-# its mean, which may be negative: then the loss is, and it falls the farther the reconstruction is off.
+# pytorch-tabnet 4.1.0, torch 2.13.0: the loss of the unsupervised pretraining divides the squared error of a column that is constant in the
+# batch by its mean, which may be negative: then the loss is, and it falls the farther the reconstruction is off.
 #
 # Guess: a squared error, in units of the column, is 0 where everything is right and more elsewhere.
-# Seen:  one of three columns is -2 in all rows of a batch: 0, -0.167 and -16.7 if it is reconstructed as -2, -1 and 8, and the gradient leads away
-#        from -2. An error of 10 costs 16.7 in a column of 2, 33333 in one of 0.001 and 33.3 in one of 0. A rare flag, standardised, is such
-#        a column in many a batch. UnsupervisedLossNumpy, the metric that stops the training, is as negative.
+# Seen:  one of three columns is -2 in all rows of a batch: 0, -0.167 and -16.7 if it is reconstructed as -2, -1 and 8, and the gradient leads
+#        away from -2. An error of 10 costs 16.7 in a column of 2, 33333 in one of 0.001 and 33.3 in one of 0. A rare flag, standardised, is
+#        such a column in many a batch. UnsupervisedLossNumpy, the metric that stops the training, is as negative.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
