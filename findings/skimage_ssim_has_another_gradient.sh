@@ -5,8 +5,8 @@
 # Guess: the derivatives of the first result in the second image, as finite differences of it give them.
 # Seen:  of 16 x 16 pixels, with windows of 7 x 7, it is 0.78 times as long as these and points 36 degrees elsewhere, with gaussian_weights
 #        half as long and 58 degrees; of 12 x 12 pixels with three channels it is 2.4 times as long. It is the gradient of the mean of the full
-#        map, to eight digits without use_sample_covariance and to two with it, which is the default. A fit that takes the number for its loss and this
-#        for its slope does not go the steepest way down, at the border least of all.
+#        map, to eight digits without use_sample_covariance and to two with it, which is the default. A fit that takes the number for its
+#        loss and this for its slope does not go the steepest way down, at the border least of all.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
