@@ -146,12 +146,14 @@ def _deviance_of_far(mean: Array, target: Array, order: Array) -> Array:
     cancel, to the last digit where a mean is a millionth of its target.
     """
     low = order < 0.5
-    scale = 1 / lax.stop_gradient(select(low, jnp.minimum(mean, target), jnp.maximum(mean, target)))  # so that no power overflows
+    size = select(low, jnp.minimum(mean, target), jnp.maximum(mean, target))  # by which both are divided, so that no power overflows
+    scale = 1 / lax.stop_gradient(jnp.minimum(size, 0.125 * float(jnp.finfo(size.dtype).max)))
     t, m = target * scale, mean * scale
     c = select(low, order, order - 1)  # that of both exponents which is nearer to 0
     of_t, of_m = scaled_expm1(jnp.log(t), c), scaled_expm1(jnp.log(m), c)
     gap = of_t - of_m
     rest = t - m + c * (t * of_t - m * of_m)
     above = t * gap - rest / select(low, 1.0, order)
-    below = (1 + c * of_t - t / m * (1 + c * of_m)) / select(low, order - 1, 1.0) - gap
+    ratio = select(low, t, 1.0) / select(low, m, 1.0)  # its derivative overflows, also where it is not used
+    below = (1 + c * of_t - ratio * (1 + c * of_m)) / select(low, order - 1, 1.0) - gap
     return jnp.power(scale, -order) * select(low, below, above)

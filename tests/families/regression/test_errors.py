@@ -294,6 +294,18 @@ def test_tweedie_of_a_mean_that_is_far_off_keeps_its_gradient():
         np.testing.assert_allclose(in_amount, 2 * wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize("power", [1.2, 1.5, 1.8, 2.5])
+def test_tweedie_of_the_largest_numbers(power):
+    """One over a number of 8.5e37 and more is 0 where the processor has no numbers below 1.2e-38: the deviance was NaN."""
+    mean, amount = np.array([1e38, 3e38, 5e37, 2e38], np.float32), np.array([1, 2e38, 1e38, 1e38], np.float32)
+    m, t = np.float64(mean), np.float64(amount)
+    wanted = 2 * (t ** (2 - power) / ((1 - power) * (2 - power)) - t * m ** (1 - power) / (1 - power) + m ** (2 - power) / (2 - power))
+    values = jax.jit(lambda m, t: jloss.tweedie_deviance(m, t, power=power, reduction="none"))(mean, amount)
+    np.testing.assert_allclose(values, np.where(wanted < 3.4e38, wanted, INF), rtol=3e-5)
+    slopes = jax.jit(jax.grad(lambda m: jloss.tweedie_deviance(m, amount, power=power, reduction="sum")))(mean)
+    np.testing.assert_allclose(slopes, 2 * (m - t) * m**-power, rtol=1e-4, atol=1e-37)
+
+
 @pytest.mark.slow
 def test_tweedie_of_tiny_numbers_that_are_close():
     tiny = np.float32([1e-20, 1e-30])
