@@ -147,7 +147,7 @@ def _deviance_of_far(mean: Array, target: Array, order: Array) -> Array:
     """
     low = order < 0.5
     size = select(low, jnp.minimum(mean, target), jnp.maximum(mean, target))  # by which both are divided, so that no power overflows
-    scale = 1 / lax.stop_gradient(jnp.minimum(size, 0.125 * float(jnp.finfo(size.dtype).max)))
+    scale = 1 / lax.stop_gradient(jnp.minimum(size, jnp.full_like(size, float(jnp.finfo(size.dtype).max) / 8)))
     t, m = target * scale, mean * scale
     c = select(low, order, order - 1)  # that of both exponents which is nearer to 0
     of_t, of_m = scaled_expm1(jnp.log(t), c), scaled_expm1(jnp.log(m), c)
