@@ -162,7 +162,7 @@ def test_renyi_in_a_class_that_both_lack(alpha):
 
 @pytest.mark.parametrize("alpha", [1e-3, 1e-5, 1e-8, 1e-20])
 def test_the_alpha_divergence_keeps_the_digits_of_a_tiny_order(alpha):
-    """It divided by one minus one minus `alpha`: at 1e-5 a thousandth off, at 1e-8 infinite.."""
+    """It divided by one minus one minus `alpha`: at 1e-5 a thousandth off, at 1e-8 infinite."""
     value, (_, in_q, in_alpha) = VALUE_AND_SLOPES[jloss.alpha_divergence](np.float32([0, 1]), np.float32([0.25, 1]), jnp.float32(alpha))
     np.testing.assert_allclose(value, 0.25 / np.float32(alpha), rtol=1e-6)
     np.testing.assert_allclose(in_q, [1 / np.float32(alpha), 0.0], rtol=1e-6, atol=1e-6)
